@@ -1,0 +1,395 @@
+//! A file tree as a value: sorted paths to directories, files and links.
+//!
+//! A path that is absolute, empty or leaves the tree cannot be made, so a tree that would escape its root
+//! cannot exist. What a file holds is a [`Content`], read only when the tree is packed into a layer.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A relative path inside a tree: components without `.`, `..`, NUL or empty names, joined by `/`.
+///
+/// Paths sort by component, so that a directory is followed by everything in it (`a`, `a/b`, `a-b`).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TreePath(Vec<u8>);
+
+/// Why bytes are no [`TreePath`].
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{path}` is not a path inside a tree: {reason}")]
+pub struct TreePathError {
+    /// The rejected path, made printable.
+    pub path: String,
+    /// The rule it breaks.
+    pub reason: &'static str,
+}
+
+impl TreePath {
+    /// Parses a path. One trailing slash and leading `./` are dropped; everything else must be exact.
+    pub fn new(path: impl AsRef<[u8]>) -> Result<Self, TreePathError> {
+        let given = path.as_ref();
+        let fail = |reason| TreePathError { path: given.escape_ascii().to_string(), reason };
+        let mut rest = given;
+        while let Some(shorter) = rest.strip_prefix(b"./") {
+            rest = shorter;
+        }
+        let rest = rest.strip_suffix(b"/").unwrap_or(rest);
+        if rest.is_empty() {
+            return Err(fail("it is empty"));
+        }
+        if rest.starts_with(b"/") {
+            return Err(fail("it is absolute"));
+        }
+        if rest.contains(&0) {
+            return Err(fail("it contains a NUL byte"));
+        }
+        for component in rest.split(|byte| *byte == b'/') {
+            match component {
+                b"" => return Err(fail("it has an empty component")),
+                b"." => return Err(fail("it has a `.` component")),
+                b".." => return Err(fail("it has a `..` component")),
+                _ => {}
+            }
+        }
+        Ok(Self(rest.to_vec()))
+    }
+
+    /// The bytes of the path, without a leading or trailing slash.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The components, outermost first.
+    pub fn components(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split(|byte| *byte == b'/')
+    }
+
+    /// The last component.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        self.0.rsplit(|byte| *byte == b'/').next().unwrap_or(&self.0)
+    }
+
+    /// The directory that holds this path; none for a path of one component.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        let slash = self.0.iter().rposition(|byte| *byte == b'/')?;
+        Some(Self(self.0[..slash].to_vec()))
+    }
+
+    /// This path with one more component or relative path below it.
+    pub fn join(&self, below: impl AsRef<[u8]>) -> Result<Self, TreePathError> {
+        let mut joined = self.0.clone();
+        joined.push(b'/');
+        joined.extend_from_slice(below.as_ref());
+        Self::new(joined)
+    }
+
+    /// Whether this is `ancestor` or lies below it.
+    #[must_use]
+    pub fn is_within(&self, ancestor: &Self) -> bool {
+        self.0.strip_prefix(ancestor.0.as_slice()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    }
+
+    /// The path below a root directory of the file system.
+    #[must_use]
+    pub fn below(&self, root: &Path) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt;
+        root.join(std::ffi::OsStr::from_bytes(&self.0))
+    }
+}
+
+impl Ord for TreePath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.components().cmp(other.components())
+    }
+}
+
+impl PartialOrd for TreePath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for TreePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) if !text.chars().any(char::is_control) => f.write_str(text),
+            _ => write!(f, "{}", self.0.escape_ascii()),
+        }
+    }
+}
+
+impl fmt::Debug for TreePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+/// Where the bytes of a file are.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// In memory.
+    Bytes(Arc<[u8]>),
+    /// A part of an open file, such as a member of an unpacked archive. Offsets and lengths in bytes.
+    Range {
+        /// The file that holds the bytes.
+        file: Arc<File>,
+        /// Where they begin.
+        offset: u64,
+        /// How many there are.
+        len: u64,
+    },
+    /// A file of the file system, opened when it is read. It is opened without following a link.
+    Path {
+        /// Where it is.
+        path: PathBuf,
+        /// The length it had when the tree was made; a different one is an error when it is read.
+        len: u64,
+    },
+}
+
+impl Content {
+    /// The length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Range { len, .. } | Self::Path { len, .. } => *len,
+        }
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Opens the bytes for reading from the start.
+    pub fn open(&self) -> io::Result<Box<dyn Read + Send + '_>> {
+        Ok(match self {
+            Self::Bytes(bytes) => Box::new(&bytes[..]),
+            Self::Range { file, offset, len } => {
+                Box::new(RangeReader { file, position: *offset, end: offset + len })
+            }
+            Self::Path { path, .. } => {
+                use rustix::fs::{CWD, Mode, OFlags, openat};
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+                let file = openat(CWD, path, flags, Mode::empty()).map_err(|cause| {
+                    io::Error::new(io::Error::from(cause).kind(), format!("{}: {cause}", path.display()))
+                })?;
+                Box::new(File::from(file))
+            }
+        })
+    }
+
+    /// Reads all bytes into memory; for small files only.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.open()?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes.into())
+    }
+}
+
+struct RangeReader<'a> {
+    file: &'a File,
+    position: u64,
+    end: u64,
+}
+
+impl Read for RangeReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let count = self.file.read_at(&mut buffer[..wanted], self.position)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+/// Who owns a node, by number; a layer never holds names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Owner {
+    /// The user id.
+    pub uid: u32,
+    /// The group id.
+    pub gid: u32,
+}
+
+/// What a path is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File(Content),
+    /// A symbolic link, with its target exactly as stored.
+    Symlink(Vec<u8>),
+    /// Another name of a regular file of the same tree.
+    Hardlink(TreePath),
+    /// A path of a lower layer that is gone (image-spec, layer.md, "Whiteouts"). The node's path is that of the
+    /// file that is deleted, without the `.wh.` prefix.
+    Whiteout,
+}
+
+/// A path's kind, permission bits (at most `0o7777`) and owner.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it is.
+    pub kind: Kind,
+    /// The permission bits. Symbolic links and whiteouts have none that matter.
+    pub mode: u32,
+    /// Who owns it.
+    pub owner: Owner,
+}
+
+impl Node {
+    /// A directory of root with mode 0755.
+    #[must_use]
+    pub fn directory() -> Self {
+        Self { kind: Kind::Directory, mode: 0o755, owner: Owner::default() }
+    }
+
+    /// A regular file of root with the given permission bits.
+    #[must_use]
+    pub fn file(content: impl Into<Content>, mode: u32) -> Self {
+        Self { kind: Kind::File(content.into()), mode, owner: Owner::default() }
+    }
+
+    /// A symbolic link of root.
+    #[must_use]
+    pub fn symlink(target: impl Into<Vec<u8>>) -> Self {
+        Self { kind: Kind::Symlink(target.into()), mode: 0o777, owner: Owner::default() }
+    }
+}
+
+/// A sorted map of paths to nodes.
+#[derive(Clone, Debug, Default)]
+pub struct FileTree {
+    nodes: BTreeMap<TreePath, Node>,
+}
+
+impl FileTree {
+    /// A tree without paths.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a node at a path, replacing what was there, and returns what was replaced.
+    pub fn insert(&mut self, path: TreePath, node: Node) -> Option<Node> {
+        self.nodes.insert(path, node)
+    }
+
+    /// Adds every missing parent of every path as a directory of root with mode 0755.
+    pub fn fill_parents(&mut self) {
+        let mut missing = Vec::new();
+        for path in self.nodes.keys() {
+            let mut parent = path.parent();
+            while let Some(directory) = parent {
+                if self.nodes.contains_key(&directory) {
+                    break;
+                }
+                parent = directory.parent();
+                missing.push(directory);
+            }
+        }
+        for directory in missing {
+            self.nodes.entry(directory).or_insert_with(Node::directory);
+        }
+    }
+
+    /// The node at a path.
+    #[must_use]
+    pub fn get(&self, path: &TreePath) -> Option<&Node> {
+        self.nodes.get(path)
+    }
+
+    /// The node at a path, to change it.
+    pub fn get_mut(&mut self, path: &TreePath) -> Option<&mut Node> {
+        self.nodes.get_mut(path)
+    }
+
+    /// Takes the node at a path out of the tree; what lies below it stays.
+    pub fn remove(&mut self, path: &TreePath) -> Option<Node> {
+        self.nodes.remove(path)
+    }
+
+    /// Keeps only the paths that pass.
+    pub fn retain(&mut self, mut keep: impl FnMut(&TreePath, &Node) -> bool) {
+        self.nodes.retain(|path, node| keep(path, node));
+    }
+
+    /// All paths and nodes in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&TreePath, &Node)> {
+        self.nodes.iter()
+    }
+
+    /// How many paths there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are no paths.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+}
+
+impl IntoIterator for FileTree {
+    type Item = (TreePath, Node);
+    type IntoIter = std::collections::btree_map::IntoIter<TreePath, Node>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.nodes.into_iter()
+    }
+}
+
+impl Extend<(TreePath, Node)> for FileTree {
+    fn extend<I: IntoIterator<Item = (TreePath, Node)>>(&mut self, nodes: I) {
+        self.nodes.extend(nodes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_leaves_the_tree_cannot_be_made() {
+        for bad in ["", "/", "/a", "..", "a/../b", "a//b", "a/./b", "a\0b", "./"] {
+            assert!(TreePath::new(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(TreePath::new("./a/b/").unwrap().to_string(), "a/b");
+    }
+
+    #[test]
+    fn a_directory_is_followed_by_what_is_in_it() {
+        let mut paths: Vec<_> =
+            ["a-b", "a/b", "a", "a.c"].iter().map(|p| TreePath::new(p).unwrap()).collect();
+        paths.sort();
+        assert_eq!(paths.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a", "a/b", "a-b", "a.c"]);
+    }
+
+    #[test]
+    fn missing_parents_become_directories_of_root() {
+        let mut tree = FileTree::new();
+        tree.insert(TreePath::new("a/b/c").unwrap(), Node::file(vec![1], 0o644));
+        tree.fill_parents();
+        let paths: Vec<_> = tree.iter().map(|(path, _)| path.to_string()).collect();
+        assert_eq!(paths, ["a", "a/b", "a/b/c"]);
+    }
+}

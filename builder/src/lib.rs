@@ -1,0 +1,3 @@
+//! The library of the build: from a source to an image at a destination.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,5 @@
+//! The `lapstrake` command.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! From recipes and locks to runtime layers.
+
+#![forbid(unsafe_code)]

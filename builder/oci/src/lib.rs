@@ -2,4 +2,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod document;
+pub mod image;
 pub mod tree;

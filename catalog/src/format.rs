@@ -1,0 +1,273 @@
+//! The document `catalog.json`: strict in, canonical out.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use crate::entry_id::is_runtime_name;
+use crate::revision::SCHEMA;
+use crate::version::numbers;
+use crate::{Catalog, Entry, EntryId, ImageKind, PlatformKey, Record, Status};
+
+/// The largest document that is read.
+pub const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// The most entries that a document may have.
+pub const MAX_ENTRIES: usize = 100_000;
+
+/// Why a document is not a catalog.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// The document is larger than any catalog.
+    #[error("catalog has {found} bytes; at most {limit} are read")]
+    TooLarge {
+        /// Its size.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The document has another form.
+    #[error("catalog has schema {found}; this tool reads schema {SCHEMA}")]
+    Schema {
+        /// Its schema.
+        found: u64,
+    },
+    /// The text is not the JSON of a catalog.
+    #[error("catalog is not understood")]
+    Json {
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A fact contradicts another.
+    #[error("catalog is not consistent: {0}")]
+    Inconsistent(Inconsistency),
+}
+
+/// A fact of a catalog that contradicts another.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Inconsistency {
+    /// Too many entries.
+    #[error("{found} entries; at most {MAX_ENTRIES} are read")]
+    TooManyEntries {
+        /// How many there are.
+        found: usize,
+    },
+    /// The revision number, the ones before and the digest of the previous one do not fit together.
+    #[error("revision {revision} does not follow from its earlier revisions")]
+    History {
+        /// The number of the revision.
+        revision: u64,
+    },
+    /// A runtime's name, default or alias is malformed or used twice.
+    #[error("runtime `{runtime}`: `{text}` is no valid name or version, or is used twice")]
+    Runtime {
+        /// The runtime.
+        runtime: String,
+        /// The text at fault.
+        text: String,
+    },
+    /// An entry's name differs from its parts.
+    #[error("entry `{id}`: its runtime, version or build differ from its name")]
+    Id {
+        /// The entry.
+        id: EntryId,
+    },
+    /// Two entries have one name.
+    #[error("entry `{id}` is there twice")]
+    DuplicateEntry {
+        /// The entry.
+        id: EntryId,
+    },
+    /// An entry names a runtime, system or entry that the catalog does not have.
+    #[error("entry `{id}` names `{text}`, which the catalog does not have")]
+    Unknown {
+        /// The entry.
+        id: EntryId,
+        /// What it names.
+        text: String,
+    },
+    /// An entry says that it was added by a later revision.
+    #[error("entry `{id}` was added in revision {added_in}, which is still to come")]
+    AddedLater {
+        /// The entry.
+        id: EntryId,
+        /// The revision.
+        added_in: u64,
+    },
+    /// An entry is revoked without a reason, or has a reason without being revoked.
+    #[error("entry `{id}`: status `revoked` and the field `revoked` belong together")]
+    Revocation {
+        /// The entry.
+        id: EntryId,
+    },
+    /// An entry lacks what its record promises.
+    #[error("entry `{id}` on {platform} lacks what a {record} record has")]
+    Incomplete {
+        /// The entry.
+        id: EntryId,
+        /// The platform.
+        platform: PlatformKey,
+        /// The kind of record.
+        record: &'static str,
+    },
+    /// An entry exists on no platform.
+    #[error("entry `{id}` has no platform")]
+    NoPlatform {
+        /// The entry.
+        id: EntryId,
+    },
+    /// Two entries are the same bytes.
+    #[error("entries `{first}` and `{second}` have the same layers on {platform}")]
+    SameLayers {
+        /// The one.
+        first: Box<EntryId>,
+        /// The other.
+        second: Box<EntryId>,
+        /// The platform.
+        platform: PlatformKey,
+    },
+}
+
+impl Catalog {
+    /// Reads a document, strictly: an unknown schema or field, a duplicate key, a malformed name, date or
+    /// digest, or a fact that contradicts another is an error.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(ParseError::TooLarge { found: bytes.len(), limit: MAX_BYTES });
+        }
+        let json = |source| ParseError::Json { source };
+        // Told before the rest is looked at: a later schema may differ in anything else.
+        let Schema { schema } = serde_json::from_slice(bytes).map_err(json)?;
+        if schema != u64::from(SCHEMA) {
+            return Err(ParseError::Schema { found: schema });
+        }
+        let catalog: Self = serde_json::from_slice(bytes).map_err(json)?;
+        catalog.check().map_err(ParseError::Inconsistent)?;
+        Ok(catalog)
+    }
+
+    /// Writes the document canonically: sorted keys, no white space.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a catalog has text keys and whole numbers")]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut value = serde_json::to_value(self).expect("a catalog has text keys and whole numbers");
+        // Maps keep insertion order as soon as any crate of the build turns `preserve_order` on.
+        value.sort_all_objects();
+        serde_json::to_vec(&value).expect("a JSON value can be written to memory")
+    }
+
+    /// Finds a fact that contradicts another.
+    pub fn check(&self) -> Result<(), Inconsistency> {
+        if self.entries.len() > MAX_ENTRIES {
+            return Err(Inconsistency::TooManyEntries { found: self.entries.len() });
+        }
+        self.check_history()?;
+        self.check_runtimes()?;
+        let mut ids = BTreeSet::new();
+        for entry in &self.entries {
+            if !ids.insert(&entry.id) {
+                return Err(Inconsistency::DuplicateEntry { id: entry.id.clone() });
+            }
+        }
+        self.entries.iter().try_for_each(|entry| self.check_entry(entry, &ids))?;
+        self.check_layers()
+    }
+
+    fn check_history(&self) -> Result<(), Inconsistency> {
+        let numbers = self.revisions.iter().map(|past| past.revision).collect::<Vec<_>>();
+        let descending = numbers.windows(2).all(|pair| pair[0] > pair[1]);
+        let earlier = numbers.iter().all(|&number| 0 < number && number < self.revision);
+        let chained = match self.revisions.first() {
+            Some(last) => self.previous.as_ref() == Some(&last.digest) && last.revision + 1 == self.revision,
+            None => self.previous.is_none() && (self.revision == 1 || self.is_local()),
+        };
+        let sound = self.revision > 0 && descending && earlier && chained;
+        if sound { Ok(()) } else { Err(Inconsistency::History { revision: self.revision }) }
+    }
+
+    fn check_runtimes(&self) -> Result<(), Inconsistency> {
+        let mut names = self.runtimes.keys().collect::<BTreeSet<_>>();
+        for (runtime, record) in &self.runtimes {
+            let fault =
+                |text: &str| Inconsistency::Runtime { runtime: runtime.clone(), text: text.to_owned() };
+            if !is_runtime_name(runtime) {
+                return Err(fault(runtime));
+            }
+            for line in record.aliases.values().chain([&record.default]) {
+                numbers(line).ok_or_else(|| fault(line))?;
+            }
+            for alias in record.aliases.keys() {
+                if !is_runtime_name(alias) || !names.insert(alias) {
+                    return Err(fault(alias));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_entry(&self, entry: &Entry, ids: &BTreeSet<&EntryId>) -> Result<(), Inconsistency> {
+        let id = &entry.id;
+        let unknown = |text: &str| Inconsistency::Unknown { id: id.clone(), text: text.to_owned() };
+        if (id.runtime(), id.version(), id.build()) != (entry.runtime.as_str(), entry.version, entry.build) {
+            return Err(Inconsistency::Id { id: id.clone() });
+        }
+        if !self.runtimes.contains_key(&entry.runtime) {
+            return Err(unknown(&entry.runtime));
+        }
+        if !self.oses.contains_key(&entry.os) {
+            return Err(unknown(&entry.os));
+        }
+        if let Some(replaced) = entry.replaces.as_ref().filter(|replaced| !ids.contains(replaced)) {
+            return Err(unknown(&replaced.to_string()));
+        }
+        if entry.added_in > self.revision {
+            return Err(Inconsistency::AddedLater { id: id.clone(), added_in: entry.added_in });
+        }
+        if (entry.status == Status::Revoked) != entry.revoked.is_some() {
+            return Err(Inconsistency::Revocation { id: id.clone() });
+        }
+        self.check_platforms(entry)
+    }
+
+    fn check_platforms(&self, entry: &Entry) -> Result<(), Inconsistency> {
+        if entry.platforms.is_empty() {
+            return Err(Inconsistency::NoPlatform { id: entry.id.clone() });
+        }
+        for (platform, record) in &entry.platforms {
+            let manifests = record.images.values().all(|image| image.manifest.is_some());
+            let layers = record.images.values().all(|image| !image.layers.is_empty());
+            let run = record.images.contains_key(&ImageKind::Run);
+            let (name, whole) = match entry.record {
+                Record::Full => ("full", layers && record.config.is_some() && record.lock.is_some()),
+                Record::Short => ("short", run && manifests),
+            };
+            // Only a local catalog makes layers and manifests later.
+            if !whole || !(self.is_local() || (run && manifests)) {
+                let (id, platform) = (entry.id.clone(), platform.clone());
+                return Err(Inconsistency::Incomplete { id, platform, record: name });
+            }
+        }
+        Ok(())
+    }
+
+    /// An audit finds an image's entry by its layers alone, so they must name one entry.
+    fn check_layers(&self) -> Result<(), Inconsistency> {
+        let mut seen = std::collections::BTreeMap::new();
+        for entry in &self.entries {
+            for (platform, record) in &entry.platforms {
+                let Some(run) = record.images.get(&ImageKind::Run) else { continue };
+                let layers = run.diff_ids().into_iter().map(ToString::to_string).collect::<Vec<_>>();
+                if let Some(first) = seen.insert((platform, layers), &entry.id) {
+                    let (first, second) = (Box::new(first.clone()), Box::new(entry.id.clone()));
+                    return Err(Inconsistency::SameLayers { first, second, platform: platform.clone() });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Schema {
+    schema: u64,
+}

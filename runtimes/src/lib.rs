@@ -1,3 +1,14 @@
 //! From recipes and locks to runtime layers.
+//!
+//! A recipe (TOML, written by people) names packages; a lock (JSON, written by [`update`]) names the exact files;
+//! [`fetch`] brings them from the mirrors that this machine is configured for; the layers that are made of them are
+//! recorded in a local catalog ([`local`]).
 
 #![forbid(unsafe_code)]
+
+pub mod arch;
+mod canonical;
+pub mod definitions;
+pub mod entries;
+pub mod lock;
+pub mod recipe;

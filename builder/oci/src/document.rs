@@ -236,6 +236,7 @@ impl Hasher {
 
     /// The digest and the number of bytes.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "64 hexadecimal digits always are a digest")]
     pub fn finish(self) -> (Digest, u64) {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut text = String::from("sha256:");

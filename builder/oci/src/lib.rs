@@ -4,4 +4,5 @@
 
 pub mod document;
 pub mod image;
+pub mod layer;
 pub mod tree;

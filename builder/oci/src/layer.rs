@@ -1,0 +1,19 @@
+//! Layers: packing file trees into them, reading, listing and unpacking them, and scanning directories into trees.
+//!
+//! One tar dialect is written (see [`pack`]); what other tools wrote is read too. Nothing here knows images or
+//! registries.
+
+mod block;
+mod codec;
+mod entry;
+mod header;
+mod pack;
+
+pub use block::{Packed, SpoolError};
+pub use codec::Compression;
+pub use pack::{CompressError, PackError, PackOptions, PackedLayer, compress, pack};
+
+/// The number of the digest contract: of the tar dialect together with the codecs, their versions and settings.
+///
+/// A change that would move the golden digests of this module's tests is a new number, never a silent change.
+pub const FORMAT: u32 = 1;

@@ -5,4 +5,5 @@
 pub mod document;
 pub mod image;
 pub mod layer;
+pub mod layout;
 pub mod tree;

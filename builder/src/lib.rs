@@ -1,3 +1,5 @@
 //! The library of the build: from a source to an image at a destination.
 
 #![forbid(unsafe_code)]
+
+pub mod source;

@@ -1,0 +1,176 @@
+//! What a user brings: a directory, a tar archive, or a tar archive on standard input.
+//!
+//! A source is hostile until it has been read. [`read`] turns it into a [`FileTree`] of plain directories, files and
+//! links that stay inside, and refuses everything else by entry and rule: nothing is skipped, nothing guessed.
+//! Reading never writes below a path that the source names; contents are spooled into one unnamed file.
+//! [`materialise`] writes a tree below a directory, for build commands.
+
+mod app_dir;
+mod archive;
+mod compression;
+mod digest;
+mod directory;
+mod error;
+mod limits;
+mod links;
+mod materialise;
+mod path;
+mod rule;
+mod spec;
+mod tar;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::path::PathBuf;
+
+use lapstrake_oci::tree::{FileTree, Kind, TreePath};
+use oci_spec::image::Digest;
+
+pub use app_dir::{AppDirError, app_dir};
+pub use compression::Compression;
+pub use error::{Fault, SourceError};
+pub use limits::Limits;
+pub use materialise::{MaterialiseError, MaterialiseOptions, materialise};
+pub use rule::Rule;
+pub use spec::SourceSpec;
+
+/// A source that has been read.
+#[derive(Debug)]
+pub struct Source {
+    /// Its directories, files and links, owned by root, with modes 0755 and 0644 only.
+    pub tree: FileTree,
+    /// The modification times of the source's own files, in seconds since 1970, for tools such as `make`.
+    pub times: BTreeMap<TreePath, i64>,
+    /// What the source is known by: of an archive the digest of its bytes, of a directory that of its tree, in
+    /// which `.git` and times have no part.
+    pub digest: Digest,
+    /// The newest modification time of a file, `.git` aside; 0 when there is none.
+    pub newest_mtime: i64,
+    /// What was read.
+    pub kind: SourceKind,
+    /// What the user should know although it was accepted.
+    pub warnings: Vec<Warning>,
+}
+
+/// What a source was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A directory of the file system.
+    Directory,
+    /// A tar archive.
+    Archive(Compression),
+}
+
+/// How a source is read.
+#[derive(Clone, Debug)]
+pub struct ReadOptions {
+    /// How much is read at most.
+    pub limits: Limits,
+    /// What happens to a symbolic link that leads out of the source.
+    pub symlinks: SymlinkPolicy,
+    /// Whether `.git` is part of the tree.
+    pub git: GitPolicy,
+    /// The directory in which an archive's contents are spooled, in a file without a name.
+    pub scratch: PathBuf,
+}
+
+impl ReadOptions {
+    /// The defaults: outward links refused, `.git` kept.
+    #[must_use]
+    pub fn new(scratch: impl Into<PathBuf>) -> Self {
+        Self {
+            limits: Limits::default(),
+            symlinks: SymlinkPolicy::Refuse,
+            git: GitPolicy::Keep,
+            scratch: scratch.into(),
+        }
+    }
+}
+
+/// What happens to a symbolic link that is absolute or leads out of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SymlinkPolicy {
+    /// The source is refused.
+    Refuse,
+    /// The link is kept as it is, never followed, and reported as a warning.
+    KeepDangling,
+}
+
+/// Whether `.git` is part of the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GitPolicy {
+    /// Build commands may ask git for a version.
+    Keep,
+    /// What goes straight into an image carries no history.
+    Exclude,
+}
+
+/// What was accepted, but should be known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The archive ends without the two zero blocks that mark its end.
+    NoEndMarker,
+    /// A symbolic link that leads out of the source was kept.
+    OutwardLink {
+        /// The link.
+        path: TreePath,
+        /// Its target.
+        target: Vec<u8>,
+    },
+    /// A socket or FIFO inside `.git` (git's own file monitor makes one) was left out.
+    GitSocket {
+        /// Where it is.
+        path: TreePath,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEndMarker => f.write_str("the archive has no end marker: it may have been cut short"),
+            Self::OutwardLink { path, target } => {
+                write!(f, "the link `{path}` leads out of the source, to `{}`", path::printable(target))
+            }
+            Self::GitSocket { path } => write!(f, "`{path}` is a socket or FIFO and was left out"),
+        }
+    }
+}
+
+/// Reads a source. Standard input is read only when the source is `-`.
+pub fn read(spec: &SourceSpec, stdin: impl Read, options: &ReadOptions) -> Result<Source, SourceError> {
+    match spec {
+        SourceSpec::Stdin => archive::read(stdin, "-", options),
+        SourceSpec::Path(path) => match spec::open(path)? {
+            spec::Opened::Directory => directory::read(path, options),
+            spec::Opened::Archive(file) => archive::read(file, &path.display().to_string(), options),
+        },
+    }
+}
+
+/// What is done alike for every source once its tree is known.
+fn finish(source: &mut Source, options: &ReadOptions) {
+    if options.git == GitPolicy::Exclude {
+        exclude_git(&mut source.tree);
+        source.times.retain(|path, _| !path::in_git(path));
+    }
+    let files =
+        source.tree.iter().filter(|(path, node)| matches!(node.kind, Kind::File(_)) && !path::in_git(path));
+    source.newest_mtime = files.filter_map(|(path, _)| source.times.get(path).copied()).max().unwrap_or(0);
+}
+
+/// Takes `.git` out of a tree, wherever it is. A file outside that shared its bytes by a hard link keeps them.
+pub fn exclude_git(tree: &mut FileTree) {
+    let shared: Vec<_> = tree
+        .iter()
+        .filter_map(|(path, node)| match &node.kind {
+            Kind::Hardlink(target) if !path::in_git(path) && path::in_git(target) => {
+                Some((path.clone(), tree.get(target)?.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    tree.extend(shared);
+    tree.retain(|path, _| !path::in_git(path));
+}

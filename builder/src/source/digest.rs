@@ -1,0 +1,145 @@
+//! The digest of a directory: the same for the same files, whoever has them, wherever and whenever.
+
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use lapstrake_oci::tree::{Content, FileTree, Kind, Node, TreePath};
+use oci_spec::image::Digest;
+use sha2::{Digest as _, Sha256};
+
+use super::path::in_git;
+
+/// The digest that a finished hasher stands for.
+pub(super) fn digest_of(hasher: Sha256) -> Digest {
+    let mut text = String::from("sha256:");
+    for byte in hasher.finalize() {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text.parse().expect("64 hexadecimal digits are a sha256 digest")
+}
+
+/// Why a tree has no digest.
+#[derive(Debug)]
+pub(super) struct DigestError {
+    pub(super) path: TreePath,
+    pub(super) source: io::Error,
+}
+
+/// Digests kind, path, execute bit, target and content of every path but `.git`: a clone has other bytes there
+/// than the next, though both have the same files.
+pub(super) fn tree_digest(tree: &FileTree) -> Result<Digest, DigestError> {
+    let nodes: Vec<_> = tree.iter().filter(|(path, _)| !in_git(path)).collect();
+    let contents = content_digests(&nodes)?;
+    let mut hasher = Sha256::new_with_prefix(b"lapstrake source tree 1\0");
+    for ((path, node), content) in nodes.iter().zip(contents) {
+        let (kind, value): (u8, &[u8]) = match &node.kind {
+            Kind::Directory => (b'd', b""),
+            Kind::File(_) if node.mode & 0o111 != 0 => (b'x', &content),
+            Kind::File(_) => (b'f', &content),
+            Kind::Symlink(target) => (b'l', target),
+            Kind::Hardlink(target) => (b'h', target.as_bytes()),
+            Kind::Whiteout => (b'w', b""),
+        };
+        hasher.update([kind]);
+        for field in [path.as_bytes(), value] {
+            // Lengths in front: no two trees may give the same bytes.
+            hasher.update((field.len() as u64).to_le_bytes());
+            hasher.update(field);
+        }
+    }
+    Ok(digest_of(hasher))
+}
+
+type Digested = (usize, Result<[u8; 32], DigestError>);
+
+/// Digests the files with all cores; reading them is what takes the time.
+fn content_digests(nodes: &[(&TreePath, &Node)]) -> Result<Vec<[u8; 32]>, DigestError> {
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let work = || {
+        let mut done: Vec<Digested> = Vec::new();
+        let mut buffer = vec![0; 128 << 10];
+        while !stop.load(Ordering::Relaxed) {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some((path, node)) = nodes.get(index) else { break };
+            if let Kind::File(content) = &node.kind {
+                let digest = content_digest(content, &mut buffer)
+                    .map_err(|source| DigestError { path: (*path).clone(), source });
+                stop.fetch_or(digest.is_err(), Ordering::Relaxed);
+                done.push((index, digest));
+            }
+        }
+        done
+    };
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(8);
+    let mut digests = vec![[0; 32]; nodes.len()];
+    let done = thread::scope(|scope| {
+        let threads: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+        let mut done = work();
+        for thread in threads {
+            done.extend(thread.join().expect("a worker does not panic"));
+        }
+        done
+    });
+    for (index, digest) in done {
+        digests[index] = digest?;
+    }
+    Ok(digests)
+}
+
+fn content_digest(content: &Content, buffer: &mut [u8]) -> io::Result<[u8; 32]> {
+    let mut hasher = Sha256::new();
+    let mut reader = content.open()?;
+    let mut total = 0;
+    loop {
+        match reader.read(buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                total += count as u64;
+                hasher.update(&buffer[..count]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if total != content.len() {
+        return Err(io::Error::other("it changed while it was read"));
+    }
+    Ok(hasher.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(nodes: &[(&str, Node)]) -> FileTree {
+        let mut tree = FileTree::new();
+        for (path, node) in nodes {
+            tree.insert(TreePath::new(path).unwrap(), node.clone());
+        }
+        tree
+    }
+
+    #[test]
+    fn every_property_of_a_file_but_git_is_in_the_digest() {
+        let file = |bytes: &[u8], mode| Node::file(bytes.to_vec(), mode);
+        let trees = [
+            tree(&[]),
+            tree(&[("a", file(b"1", 0o644))]),
+            tree(&[("a", file(b"2", 0o644))]),
+            tree(&[("a", file(b"1", 0o755))]),
+            tree(&[("b", file(b"1", 0o644))]),
+            tree(&[("a", Node::symlink("1"))]),
+            tree(&[("a", Node::directory())]),
+            tree(&[("a", file(b"1", 0o644)), ("b", Node::directory())]),
+        ];
+        let digests: Vec<_> = trees.iter().map(|tree| tree_digest(tree).unwrap().to_string()).collect();
+        let mut unique = digests.clone();
+        unique.sort();
+        unique.dedup();
+        assert_eq!(unique.len(), digests.len());
+        let with_git = tree(&[("a", file(b"1", 0o644)), (".git/index", file(b"x", 0o644))]);
+        assert_eq!(tree_digest(&with_git).unwrap().to_string(), digests[1]);
+    }
+}

@@ -1,0 +1,108 @@
+//! Why a source was not read.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::rule::Rule;
+
+/// Why a source was not read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// What was given names no source.
+    #[error("`{given}` is no source: {reason}")]
+    NotUnderstood {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// There is nothing at the path.
+    #[error("source `{}` does not exist", path.display())]
+    NotFound {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file, a directory or the stream could not be read.
+    #[error("could not read `{path}`")]
+    Read {
+        /// What was read, made printable.
+        path: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The archive's contents could not be spooled.
+    #[error("could not write a temporary file in `{}`", scratch.display())]
+    Spool {
+        /// The directory of the file.
+        scratch: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// An archive is refused because of one entry.
+    #[error("source archive `{archive}` is refused: entry {index}, `{entry}`: {rule}")]
+    Entry {
+        /// The archive, made printable.
+        archive: String,
+        /// The entry's number, counted from 1.
+        index: u64,
+        /// The entry's name, made printable.
+        entry: String,
+        /// The rule that it breaks.
+        rule: Rule,
+    },
+    /// An archive is refused as a whole.
+    #[error("source archive `{archive}` is refused: {rule}")]
+    Archive {
+        /// The archive, made printable.
+        archive: String,
+        /// The rule that it breaks.
+        rule: Rule,
+    },
+    /// A directory is refused because of something in it.
+    #[error("source directory is refused: `{path}`: {rule}")]
+    Directory {
+        /// What is refused, made printable.
+        path: String,
+        /// The rule that it breaks.
+        rule: Rule,
+    },
+}
+
+/// Whose fault an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// What was named is not there, or cannot be read.
+    NotUnderstood,
+    /// It was read, and is malformed or hostile.
+    Refused,
+    /// The machine failed, such as by a full disk.
+    Machine,
+}
+
+impl SourceError {
+    /// Whose fault this is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NotUnderstood { .. } | Self::NotFound { .. } => Fault::NotUnderstood,
+            Self::Read { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Fault::NotUnderstood,
+                _ => Fault::Machine,
+            },
+            Self::Spool { .. } => Fault::Machine,
+            Self::Entry { .. } | Self::Archive { .. } | Self::Directory { .. } => Fault::Refused,
+        }
+    }
+
+    /// The rule that the source breaks, when it was refused.
+    #[must_use]
+    pub fn rule(&self) -> Option<&Rule> {
+        match self {
+            Self::Entry { rule, .. } | Self::Archive { rule, .. } | Self::Directory { rule, .. } => {
+                Some(rule)
+            }
+            _ => None,
+        }
+    }
+}

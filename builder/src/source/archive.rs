@@ -35,8 +35,8 @@ pub(super) fn read(input: impl Read, name: &str, options: &ReadOptions) -> Resul
                         count => spool.write(&buffer[..count]).map_err(|source| context.spool(source))?,
                     }
                 }
-                let content = Content::Range { file: Arc::clone(&spool.file), offset, len: *size };
-                Node::file(content, if member.executable { 0o755 } else { 0o644 })
+                let bytes = Content::Range { file: Arc::clone(&spool.file), offset, len: *size };
+                Node::file(bytes, if member.executable { 0o755 } else { 0o644 })
             }
             MemberKind::Directory => Node::directory(),
             MemberKind::Symlink { target } => Node::symlink(target.clone()),

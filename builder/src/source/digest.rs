@@ -12,11 +12,8 @@ use super::path::in_git;
 
 /// The digest that a finished hasher stands for.
 pub(super) fn digest_of(hasher: Sha256) -> Digest {
-    let mut text = String::from("sha256:");
-    for byte in hasher.finalize() {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text.parse().expect("64 hexadecimal digits are a sha256 digest")
+    let hexadecimal: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hexadecimal}").parse().expect("64 hexadecimal digits are a sha256 digest")
 }
 
 /// Why a tree has no digest.

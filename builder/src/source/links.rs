@@ -40,9 +40,8 @@ impl<'a> Outward<'a> {
         while let Some(name) = left.pop() {
             self.steps = self.steps.checked_sub(1).ok_or(Rule::Tangled)?;
             match name {
-                b"" | b"." => {}
                 b".." if at.pop().is_none() => return Ok(Some(Escape { target: target.clone() })),
-                b".." => {}
+                b"" | b"." | b".." => {}
                 name => {
                     at.push(name);
                     let Some(next) = self.link_at(&at) else { continue };

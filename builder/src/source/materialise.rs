@@ -130,8 +130,8 @@ impl<'a> Writer<'a> {
         let made = self.in_parent(path, |parent| openat(parent, path.name(), flags, Mode::from(0o600)));
         let mut file = File::from(made.map_err(|cause| self.failed(path, cause))?);
         self.copy(path, content, &mut file)?;
-        let mode = if node.mode & 0o111 != 0 { 0o755 } else { 0o644 };
-        self.set_owner(file.as_fd(), mode).map_err(|cause| self.failed(path, cause))?;
+        let permissions = if node.mode & 0o111 != 0 { 0o755 } else { 0o644 };
+        self.set_owner(file.as_fd(), permissions).map_err(|cause| self.failed(path, cause))?;
         self.set_times(path, file.as_fd())
     }
 

@@ -48,7 +48,6 @@ impl Records {
             // star and Solaris describe types and encodings here that others do not see.
             (b"SCHILY.filetype" | b"hdrcharset" | b"charset", _) => return Err(refused()),
             _ if vendor(key) => {}
-            (_, Scope::Global) => return Err(refused()),
             (b"path", Scope::Next) => self.path = Some(name(key, value)?),
             (b"linkpath", Scope::Next) => self.link = Some(name(key, value)?),
             (b"size", Scope::Next) => self.size = Some(size(key, value)?),
@@ -61,8 +60,11 @@ impl Records {
     }
 }
 
-/// Takes the first record off: key, value, and what follows.
-fn record(data: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Rule> {
+/// Key, value, and what follows.
+type Record<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+/// Takes the first record off.
+fn record(data: &[u8]) -> Result<Record<'_>, Rule> {
     let space = data.iter().take(8).position(|byte| *byte == b' ').ok_or(Rule::PaxRecord)?;
     let length = plain_number(&data[..space]).and_then(|length| usize::try_from(length).ok());
     let length =

@@ -2,91 +2,114 @@
 //! that comes with them says.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
 use lapstrake::source::{
-    Fault, MaterialiseOptions, ReadOptions, Source, SourceError, SourceSpec, SymlinkPolicy, Warning,
-    materialise, read,
+    Fault, MaterialiseOptions, ReadOptions, SourceSpec, SymlinkPolicy, Warning, materialise, read,
 };
-use lapstrake_oci::tree::{Kind, Node, TreePath};
+use lapstrake_oci::tree::{FileTree, Kind, Node, TreePath};
 
-fn archives() -> Option<PathBuf> {
-    let testing = std::env::var_os("LAPSTRAKE_TESTING")
-        .unwrap_or_else(|| OsString::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/testing")));
-    let archives = PathBuf::from(testing).join("hostile-archives");
-    if archives.join("MANIFEST.tsv").exists() {
-        return Some(archives);
-    }
-    eprintln!("skipped: no archives at {}", archives.display());
-    None
-}
+use canary::{Canary, archives, content};
 
-/// A scratch directory in a tree that notices when something is changed beside it.
-struct Canary {
-    directory: tempfile::TempDir,
-    before: BTreeMap<PathBuf, String>,
-}
+#[cfg(test)]
+mod canary {
+    use std::collections::BTreeMap;
+    use std::ffi::OsString;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::path::{Path, PathBuf};
 
-impl Canary {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        fs::write(at("canary"), "alive").unwrap();
-        for name in ["outside", "root-sibling", "root", "scratch"] {
-            fs::create_dir(at(name)).unwrap();
+    use lapstrake::source::{
+        MaterialiseOptions, ReadOptions, Source, SourceError, SourceSpec, materialise, read,
+    };
+    use lapstrake_oci::tree::{Kind, Node};
+
+    pub(super) fn archives() -> Option<PathBuf> {
+        let testing = std::env::var_os("LAPSTRAKE_TESTING")
+            .unwrap_or_else(|| OsString::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/testing")));
+        let archives = PathBuf::from(testing).join("hostile-archives");
+        if archives.join("MANIFEST.tsv").exists() {
+            return Some(archives);
         }
-        fs::write(at("outside/canary"), "alive").unwrap();
-        fs::set_permissions(at("outside"), fs::Permissions::from_mode(0o750)).unwrap();
-        let mut canary = Self { directory, before: BTreeMap::new() };
-        canary.before = canary.state();
-        canary
+        eprintln!("skipped: no archives at {}", archives.display());
+        None
     }
 
-    fn root(&self) -> PathBuf {
-        self.directory.path().join("root")
+    /// A scratch directory in a tree that notices when something is changed beside it.
+    pub(super) struct Canary {
+        directory: tempfile::TempDir,
+        before: BTreeMap<PathBuf, String>,
     }
 
-    fn options(&self) -> ReadOptions {
-        ReadOptions::new(self.directory.path().join("scratch"))
-    }
-
-    fn state(&self) -> BTreeMap<PathBuf, String> {
-        let mut state = BTreeMap::new();
-        let walk = walkdir::WalkDir::new(self.directory.path()).into_iter();
-        let below_root =
-            |entry: &walkdir::DirEntry| entry.depth() > 1 && entry.path().starts_with(self.root());
-        for entry in walk.filter_entry(|entry| !below_root(entry)) {
-            let entry = entry.unwrap();
-            let metadata = entry.metadata().unwrap();
-            // What is made in the root changes the root's own time, the unnamed spool that of its directory.
-            let time = if entry.depth() == 1 && metadata.is_dir() { 0 } else { metadata.mtime_nsec() };
-            let links = if entry.path() == self.root() { 0 } else { metadata.nlink() };
-            let content =
-                if metadata.is_file() { fs::read_to_string(entry.path()).unwrap() } else { String::new() };
-            let text = format!("{:o} {} {links} {time} {content}", metadata.mode(), metadata.uid());
-            state.insert(entry.into_path(), text);
+    impl Canary {
+        pub(super) fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let at = |name: &str| directory.path().join(name);
+            fs::write(at("canary"), "alive").unwrap();
+            for name in ["outside", "root-sibling", "root", "scratch"] {
+                fs::create_dir(at(name)).unwrap();
+            }
+            fs::write(at("outside/canary"), "alive").unwrap();
+            fs::set_permissions(at("outside"), fs::Permissions::from_mode(0o750)).unwrap();
+            let mut canary = Self { directory, before: BTreeMap::new() };
+            canary.before = canary.state();
+            canary
         }
-        let passwd = fs::metadata("/etc/passwd").unwrap();
-        state.insert("/etc/passwd".into(), format!("{} {}", passwd.nlink(), passwd.mtime_nsec()));
-        for evil in ["/tmp/evil-abs-canary", "/tmp/evil-dir"] {
-            state.insert(evil.into(), Path::new(evil).exists().to_string());
+
+        pub(super) fn root(&self) -> PathBuf {
+            self.directory.path().join("root")
         }
-        state
+
+        pub(super) fn options(&self) -> ReadOptions {
+            ReadOptions::new(self.directory.path().join("scratch"))
+        }
+
+        fn state(&self) -> BTreeMap<PathBuf, String> {
+            let mut state = BTreeMap::new();
+            let walk = walkdir::WalkDir::new(self.directory.path()).into_iter();
+            let below_root =
+                |entry: &walkdir::DirEntry| entry.depth() > 1 && entry.path().starts_with(self.root());
+            for entry in walk.filter_entry(|entry| !below_root(entry)) {
+                let entry = entry.unwrap();
+                let metadata = entry.metadata().unwrap();
+                // What is made in the root changes the root's own time, the unnamed spool that of its directory.
+                let time = if entry.depth() == 1 && metadata.is_dir() { 0 } else { metadata.mtime_nsec() };
+                let links = if entry.path() == self.root() { 0 } else { metadata.nlink() };
+                let content = if metadata.is_file() {
+                    fs::read_to_string(entry.path()).unwrap()
+                } else {
+                    String::new()
+                };
+                let text = format!("{:o} {} {links} {time} {content}", metadata.mode(), metadata.uid());
+                state.insert(entry.into_path(), text);
+            }
+            let passwd = fs::metadata("/etc/passwd").unwrap();
+            state.insert("/etc/passwd".into(), format!("{} {}", passwd.nlink(), passwd.mtime_nsec()));
+            for evil in ["/tmp/evil-abs-canary", "/tmp/evil-dir"] {
+                state.insert(evil.into(), Path::new(evil).exists().to_string());
+            }
+            state
+        }
+
+        pub(super) fn read(&self, archive: &Path, options: &ReadOptions) -> Result<Source, SourceError> {
+            let source = read(&SourceSpec::Path(archive.to_owned()), std::io::empty(), options)?;
+            materialise(&source.tree, &self.root(), &MaterialiseOptions::default()).unwrap();
+            Ok(source)
+        }
+
+        pub(super) fn check(&self, archive: &str) {
+            assert_eq!(self.state(), self.before, "{archive} changed something outside");
+        }
     }
 
-    fn read(&self, archive: &Path, options: &ReadOptions) -> Result<Source, SourceError> {
-        let source = read(&SourceSpec::Path(archive.to_owned()), std::io::empty(), options)?;
-        materialise(&source.tree, &self.root(), &MaterialiseOptions::default()).unwrap();
-        Ok(source)
-    }
-
-    fn check(&self, archive: &str) {
-        assert_eq!(self.state(), self.before, "{archive} changed something outside");
+    pub(super) fn content(node: &Node) -> Vec<u8> {
+        match &node.kind {
+            Kind::File(content) => content.read().unwrap(),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -172,13 +195,6 @@ fn what_is_accepted_has_been_made_harmless() {
     assert_eq!(links.tree.iter().filter(|(_, node)| matches!(node.kind, Kind::Symlink(_))).count(), 2);
 }
 
-fn content(node: &Node) -> Vec<u8> {
-    match &node.kind {
-        Kind::File(content) => content.read().unwrap(),
-        _ => Vec::new(),
-    }
-}
-
 #[test]
 fn an_outward_link_is_kept_unfollowed_when_asked_for() {
     let Some(archives) = archives() else { return };
@@ -205,7 +221,7 @@ fn a_tree_is_never_written_through_a_link() {
     symlink("../outside", canary.root().join("way")).unwrap();
     symlink("../canary", canary.root().join("file")).unwrap();
     for path in ["way/canary", "way/new", "file", "way"] {
-        let mut tree = lapstrake_oci::tree::FileTree::new();
+        let mut tree = FileTree::new();
         tree.insert(TreePath::new(path).unwrap(), Node::file(b"dead".to_vec(), 0o644));
         let written = materialise(&tree, &canary.root(), &MaterialiseOptions::default());
         assert!(written.is_err(), "{path}");

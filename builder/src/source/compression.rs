@@ -6,12 +6,11 @@ use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
+use lapstrake_oci::document::Hasher;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 use oci_spec::image::Digest;
-use sha2::{Digest as _, Sha256};
 
-use super::digest::digest_of;
 use super::limits::Limits;
 use super::rule::Rule;
 
@@ -85,7 +84,7 @@ impl fmt::Display for InputError {
 impl std::error::Error for InputError {}
 
 struct Tally {
-    hasher: Sha256,
+    hasher: Hasher,
     count: u64,
     limit: u64,
 }
@@ -177,7 +176,7 @@ impl<R: Read> Expanded<R> {
     pub(super) fn open(inner: R, limits: &Limits) -> Result<Self, Failure> {
         // A plain archive is held to the expanded size alone.
         let limit = limits.compressed.max(limits.expanded);
-        let tally = Rc::new(RefCell::new(Tally { hasher: Sha256::new(), count: 0, limit }));
+        let tally = Rc::new(RefCell::new(Tally { hasher: Hasher::default(), count: 0, limit }));
         let mut input = Input { inner, tally: Rc::clone(&tally) };
         let mut first = Vec::new();
         (&mut input).take(512).read_to_end(&mut first).map_err(|error| explain(error, Compression::None))?;
@@ -232,7 +231,7 @@ impl<R: Read> Expanded<R> {
             return Err(Rule::AfterEnd.into());
         }
         let hasher = self.tally.borrow().hasher.clone();
-        Ok(digest_of(hasher))
+        Ok(hasher.finish().0)
     }
 }
 

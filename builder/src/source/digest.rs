@@ -4,17 +4,12 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use lapstrake_oci::document::Hasher;
 use lapstrake_oci::tree::{Content, FileTree, Kind, Node, TreePath};
 use oci_spec::image::Digest;
 use sha2::{Digest as _, Sha256};
 
 use super::path::in_git;
-
-/// The digest that a finished hasher stands for.
-pub(super) fn digest_of(hasher: Sha256) -> Digest {
-    let hexadecimal: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hexadecimal}").parse().expect("64 hexadecimal digits are a sha256 digest")
-}
 
 /// Why a tree has no digest.
 #[derive(Debug)]
@@ -28,7 +23,8 @@ pub(super) struct DigestError {
 pub(super) fn tree_digest(tree: &FileTree) -> Result<Digest, DigestError> {
     let nodes: Vec<_> = tree.iter().filter(|(path, _)| !in_git(path)).collect();
     let contents = content_digests(&nodes)?;
-    let mut hasher = Sha256::new_with_prefix(b"lapstrake source tree 1\0");
+    let mut hasher = Hasher::default();
+    hasher.update(b"lapstrake source tree 1\0");
     for ((path, node), content) in nodes.iter().zip(contents) {
         let (kind, value): (u8, &[u8]) = match &node.kind {
             Kind::Directory => (b'd', b""),
@@ -38,14 +34,14 @@ pub(super) fn tree_digest(tree: &FileTree) -> Result<Digest, DigestError> {
             Kind::Hardlink(target) => (b'h', target.as_bytes()),
             Kind::Whiteout => (b'w', b""),
         };
-        hasher.update([kind]);
+        hasher.update(&[kind]);
         for field in [path.as_bytes(), value] {
             // Lengths in front: no two trees may give the same bytes.
-            hasher.update((field.len() as u64).to_le_bytes());
+            hasher.update(&(field.len() as u64).to_le_bytes());
             hasher.update(field);
         }
     }
-    Ok(digest_of(hasher))
+    Ok(hasher.finish().0)
 }
 
 type Digested = (usize, Result<[u8; 32], DigestError>);

@@ -8,7 +8,15 @@
 
 pub mod arch;
 mod canonical;
+pub mod deb;
 pub mod definitions;
 pub mod entries;
+pub mod layer;
 pub mod lock;
+pub mod merge;
+pub mod pyc;
 pub mod recipe;
+mod sbom;
+pub mod system_files;
+pub mod tarball;
+pub mod wheel;

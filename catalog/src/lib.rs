@@ -1,27 +1,39 @@
 //! The runtime catalog as values: entries, revisions, resolution. No I/O.
 //!
 //! A [`Catalog`] is one revision of the document `catalog.json`: every runtime release ever published, as
-//! exact layers. [`Catalog::parse`] reads it, [`Catalog::to_bytes`] writes it. The clock and the files are the caller's.
+//! exact layers. [`Catalog::parse`] reads it, [`Catalog::to_bytes`] writes it, [`Catalog::resolve`] answers a
+//! request, and [`Catalog::next`] makes the following revision. The clock and the files are the caller's.
 
 #![forbid(unsafe_code)]
 
+pub mod change;
 pub mod date;
+pub mod engines;
 pub mod entry;
 pub mod entry_id;
 pub mod format;
+mod nearest;
 pub mod platform;
 pub mod record;
+pub mod request;
+pub mod resolve;
 pub mod revision;
+mod runtime_name;
+#[cfg(test)]
+mod sample;
 pub mod status;
 mod unique;
 pub mod version;
 
+pub use change::{Change, ChangeError, NewEntry};
 pub use date::Date;
 pub use entry::{Entry, PackageChange, Record, Revocation, Upstream, UpstreamSource};
 pub use entry_id::EntryId;
 pub use format::ParseError;
 pub use platform::PlatformKey;
 pub use record::{ImageKind, ImageRecord, Images, LayerRecord, LayerRole, PlatformRecord, RunConfig};
+pub use request::Request;
+pub use resolve::{Permissions, Reason, Refusal, Resolution, ResolveError, Successor, Warning};
 pub use revision::{Catalog, OsRecord, PastRevision, PolicyHints, RuntimeRecord};
 pub use status::Status;
 pub use version::{Version, VersionRequest};

@@ -45,7 +45,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Makes an empty catalog of revision 0, before the first one.
+    /// Makes an empty catalog of revision 0, from which [`Catalog::next`] makes the first one.
     #[must_use]
     pub fn empty(name: &str) -> Self {
         Self {

@@ -82,3 +82,76 @@ impl Catalog {
 fn earliest<const N: usize>(dates: [Option<Date>; N]) -> Option<Date> {
     dates.into_iter().flatten().min()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{date, local};
+    use crate::{OsRecord, UpstreamSource};
+
+    /// A catalog with one Node.js entry whose makers stop on 2027-04-30, on a system with support to 2030-06-30.
+    fn catalog() -> Catalog {
+        let mut catalog = local(&[("nodejs22", "22.14.0", Status::Active)]);
+        catalog.entries[0].upstream.eol = Some(date("2027-04-30"));
+        catalog
+    }
+
+    fn status(catalog: &Catalog, day: &str) -> Status {
+        catalog.status_at(&catalog.entries[0], date(day))
+    }
+
+    #[test]
+    fn an_entry_ages_by_its_dates_alone() {
+        let catalog = catalog();
+        for (day, expected) in [
+            ("2026-11-25", Status::Active),
+            ("2027-01-29", Status::Active),
+            ("2027-01-30", Status::Deprecated),
+            ("2027-04-29", Status::Deprecated),
+            ("2027-04-30", Status::Eol),
+        ] {
+            assert_eq!(status(&catalog, day), expected, "{day}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_system_is_the_end_of_the_entry() {
+        let mut catalog = catalog();
+        let os = OsRecord {
+            os_eol: Some(date("2026-07-11")),
+            os_lts: Some(date("2026-12-01")),
+            ..crate::sample::os()
+        };
+        catalog.oses.insert("debian13".to_owned(), os);
+        assert_eq!(status(&catalog, "2026-07-10"), Status::Active);
+        assert_eq!(status(&catalog, "2026-11-25"), Status::Deprecated);
+        assert_eq!(status(&catalog, "2026-12-01"), Status::Eol);
+    }
+
+    #[test]
+    fn what_the_distribution_patches_outlives_its_makers() {
+        let mut catalog = catalog();
+        catalog.entries[0].source = UpstreamSource::Deb { verified: "InRelease-gpg".to_owned() };
+        assert_eq!(status(&catalog, "2027-05-01"), Status::Active);
+        assert_eq!(status(&catalog, "2028-08-09"), Status::Deprecated);
+        assert_eq!(status(&catalog, "2030-06-30"), Status::Eol);
+    }
+
+    #[test]
+    fn a_maintainers_earlier_date_counts() {
+        let mut catalog = catalog();
+        catalog.entries[0].eol_on = Some(date("2026-12-31"));
+        assert_eq!(status(&catalog, "2026-11-25"), Status::Deprecated);
+        assert_eq!(status(&catalog, "2026-12-31"), Status::Eol);
+    }
+
+    #[test]
+    fn the_worst_status_wins_and_dates_do_not_improve_a_stored_one() {
+        let mut catalog = catalog();
+        for stored in [Status::Preview, Status::Deprecated, Status::Eol, Status::Revoked] {
+            catalog.entries[0].status = stored;
+            assert_eq!(status(&catalog, "2026-01-01"), stored);
+            assert_eq!(status(&catalog, "2027-05-01"), stored.max(Status::Eol));
+        }
+    }
+}

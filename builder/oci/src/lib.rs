@@ -2,8 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod destination;
 pub mod document;
 pub mod image;
 pub mod layer;
 pub mod layout;
+pub mod reference;
+pub mod registry;
 pub mod tree;

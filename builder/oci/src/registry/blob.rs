@@ -1,0 +1,311 @@
+//! Blobs: asking for them, mounting them, sending them, fetching them.
+
+use std::path::Path;
+
+use oci_spec::distribution::Reference;
+use oci_spec::image::{Descriptor, Digest};
+use reqwest::Method;
+use tokio::io::AsyncWriteExt as _;
+use url::Url;
+
+use super::core::{Answer, Call, Payload, malformed};
+use super::error::{Class, RegistryError};
+use super::origin::shown;
+use super::remote::Remote;
+use super::retry::Retry;
+use crate::document::{Hasher, require_sha256};
+use crate::image::{Blob, BlobSource};
+use crate::reference::same_registry;
+
+/// Below this a blob is sent without asking for it first: the question costs as much as the blob.
+const ASK_FROM: u64 = 128 * 1024;
+/// How many repositories are asked to mount a blob from. Each that refuses costs a request.
+const MOUNT_TRIES: usize = 2;
+/// How often an upload that the registry has lost is begun anew without waiting.
+const LOST_UPLOADS: u32 = 3;
+
+/// What became of a blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlobOutcome {
+    /// It was there already.
+    Present,
+    /// The registry took it over from another repository of its own.
+    Mounted {
+        /// The repository.
+        from: String,
+    },
+    /// It was sent.
+    Uploaded {
+        /// Its size.
+        bytes: u64,
+    },
+}
+
+/// An answer to an attempt to mount.
+enum Mount {
+    Done,
+    /// The registry opened an upload instead.
+    Session(Url),
+    Refused,
+}
+
+impl Remote {
+    /// Whether the repository has a blob.
+    pub(super) async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
+        if self.core.is_present(&self.registry.name, &self.access.repository, digest.as_ref()) {
+            return Ok(true);
+        }
+        let call = Call::new(Method::HEAD, self.url(&format!("blobs/{digest}")));
+        let answer = self.core.send(&self.registry, &self.access, &call, &[200, 404]).await?;
+        let found = answer.status() == 200;
+        if found {
+            self.note_present(digest);
+        }
+        Ok(found)
+    }
+
+    /// Makes sure that the repository has a blob, by the cheapest way that works.
+    pub(super) async fn put_blob(
+        &self,
+        blob: &Blob,
+        sent: &(dyn Fn(u64) + Sync),
+    ) -> Result<BlobOutcome, RegistryError> {
+        let digest = blob.descriptor.digest();
+        sha256_only(digest)?;
+        if self.core.is_present(&self.registry.name, &self.access.repository, digest.as_ref()) {
+            return Ok(BlobOutcome::Present);
+        }
+        let mut session = None;
+        let sources = self.mount_sources(blob);
+        for from in &sources {
+            match self.mount(digest, from).await? {
+                Mount::Done => {
+                    self.note_present(digest);
+                    return Ok(BlobOutcome::Mounted { from: from.clone() });
+                }
+                Mount::Session(url) => {
+                    session = Some(url);
+                    break;
+                }
+                Mount::Refused => {}
+            }
+        }
+        if blob.descriptor.size() >= ASK_FROM && self.has_blob(digest).await? {
+            return Ok(BlobOutcome::Present);
+        }
+        match &blob.source {
+            BlobSource::File(path) => {
+                let payload = Payload::File(path.clone(), blob.descriptor.size());
+                self.upload(&blob.descriptor, payload, session, sent).await
+            }
+            BlobSource::Bytes(bytes) => {
+                self.upload(&blob.descriptor, Payload::Bytes(bytes.clone()), session, sent).await
+            }
+            BlobSource::Mounted { from } => self.relay(&blob.descriptor, from, session, sent).await,
+        }
+    }
+
+    /// The repositories of this registry from which a blob may be mounted, without this one itself.
+    fn mount_sources(&self, blob: &Blob) -> Vec<String> {
+        let lies_in = match &blob.source {
+            BlobSource::Mounted { from } => Some(from),
+            _ => None,
+        };
+        let mut sources: Vec<String> = Vec::new();
+        for from in blob.mount_from.iter().chain(lies_in) {
+            let repository = from.repository();
+            let new = repository != self.access.repository && !sources.iter().any(|seen| seen == repository);
+            if new && same_registry(from, &self.reference) && sources.len() < MOUNT_TRIES {
+                sources.push(repository.to_owned());
+            }
+        }
+        sources
+    }
+
+    async fn mount(&self, digest: &Digest, from: &str) -> Result<Mount, RegistryError> {
+        let mut url = self.url("blobs/uploads/");
+        url.query_pairs_mut().append_pair("mount", digest.as_ref()).append_pair("from", from);
+        let call = Call::new(Method::POST, url).with_body(Payload::Empty);
+        match self.core.send(&self.registry, &self.access, &call, &[201, 202]).await {
+            Ok(answer) if answer.status() == 201 => Ok(Mount::Done),
+            // Registries answer 202 where they will not mount: an upload is open at Location, so the blob goes there.
+            Ok(answer) => self.core.location(&self.registry, &answer).map(Mount::Session),
+            // A mount is a shortcut; whatever is said against it is said again, in its own words, about the upload.
+            Err(error) if error.class() == Class::Refused => Ok(Mount::Refused),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a blob: one POST, one PUT. What breaks is begun anew, since few registries continue an upload rightly.
+    async fn upload(
+        &self,
+        descriptor: &Descriptor,
+        payload: Payload,
+        mut session: Option<Url>,
+        sent: &(dyn Fn(u64) + Sync),
+    ) -> Result<BlobOutcome, RegistryError> {
+        let mut retry = Retry::new(&self.core.retry);
+        let mut lost = 0;
+        loop {
+            let target = match session.take() {
+                Some(url) => url,
+                None => self.open_upload().await?,
+            };
+            let Err(error) = self.finish_upload(descriptor, &payload, target, sent).await else {
+                break;
+            };
+            let upload_lost = is_lost_upload(&error);
+            if error.class() != Class::Transient && !upload_lost {
+                return Err(error);
+            }
+            // The registry may have stored the blob and the answer got lost.
+            if self.has_blob(descriptor.digest()).await? {
+                break;
+            }
+            if upload_lost && lost < LOST_UPLOADS {
+                lost += 1;
+            } else {
+                self.core.pause(&self.registry, &mut retry, error).await?;
+            }
+        }
+        self.note_present(descriptor.digest());
+        Ok(BlobOutcome::Uploaded { bytes: descriptor.size() })
+    }
+
+    async fn open_upload(&self) -> Result<Url, RegistryError> {
+        let call = Call::new(Method::POST, self.url("blobs/uploads/")).with_body(Payload::Empty);
+        let answer = self.core.send(&self.registry, &self.access, &call, &[202]).await?;
+        self.core.location(&self.registry, &answer)
+    }
+
+    async fn finish_upload(
+        &self,
+        descriptor: &Descriptor,
+        payload: &Payload,
+        mut target: Url,
+        sent: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), RegistryError> {
+        // What stands in the query already (a state, a signature) is the registry's and stays as it is.
+        target.query_pairs_mut().append_pair("digest", descriptor.digest().as_ref());
+        let mut call = Call::new(Method::PUT, target).with_body(payload.clone()).watched(sent);
+        call.content_type = Some("application/octet-stream".into());
+        let answer = self.core.once(&self.registry, &self.access, &call, &[200, 201, 204]).await?;
+        check_digest_header(&answer, descriptor.digest())
+    }
+
+    /// Copies a blob from another repository or registry by way of a temporary file.
+    async fn relay(
+        &self,
+        descriptor: &Descriptor,
+        from: &Reference,
+        session: Option<Url>,
+        sent: &(dyn Fn(u64) + Sync),
+    ) -> Result<BlobOutcome, RegistryError> {
+        let source = Self::pulling(&self.core, from)?;
+        let spool = tempfile::NamedTempFile::new_in(&self.core.scratch).map_err(|source| RegistryError::File {
+            action: "create a file in",
+            path: self.core.scratch.clone(),
+            source,
+        })?;
+        source.fetch_blob(descriptor, spool.path(), &|_| {}).await?;
+        let payload = Payload::File(spool.path().to_owned(), descriptor.size());
+        self.upload(descriptor, payload, session, sent).await
+    }
+
+    /// Fetches a blob into a file and verifies it. What arrives wrong is fetched once more, since a cache on the way
+    /// may be to blame.
+    pub(super) async fn fetch_blob(
+        &self,
+        descriptor: &Descriptor,
+        path: &Path,
+        received: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), RegistryError> {
+        sha256_only(descriptor.digest())?;
+        let mut retry = Retry::new(&self.core.retry);
+        let mut mismatches = 0;
+        loop {
+            match self.fetch_once(descriptor, path, received).await {
+                Err(error) if error.class() == Class::Mismatch && mismatches == 0 => mismatches += 1,
+                Err(error) => self.core.pause(&self.registry, &mut retry, error).await?,
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    async fn fetch_once(
+        &self,
+        descriptor: &Descriptor,
+        path: &Path,
+        received: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), RegistryError> {
+        let failed = |source| RegistryError::File { action: "write", path: path.to_owned(), source };
+        let call = Call::new(Method::GET, self.url(&format!("blobs/{}", descriptor.digest())));
+        let mut answer = self.core.once(&self.registry, &self.access, &call, &[200]).await?;
+        let url = answer.url.clone();
+        let wrong_size =
+            |found| RegistryError::SizeMismatch { url: shown(&url), expected: descriptor.size(), found };
+        if let Some(found) = answer.response.content_length().filter(|length| *length != descriptor.size()) {
+            return Err(wrong_size(found));
+        }
+        let mut file = tokio::fs::File::create(path).await.map_err(failed)?;
+        let mut hasher = Hasher::default();
+        let mut size = 0;
+        let mut pace = super::pace::Pace::new(self.core.timeouts.silence);
+        while let Some(chunk) = self.core.chunk(&mut answer).await? {
+            let chunk = chunk.as_ref();
+            size += chunk.len() as u64;
+            if size > descriptor.size() {
+                return Err(wrong_size(size));
+            }
+            pace.check(&answer.method, &url, size)?;
+            hasher.update(chunk);
+            file.write_all(chunk).await.map_err(failed)?;
+            received(size);
+        }
+        file.flush().await.map_err(failed)?;
+        if size != descriptor.size() {
+            return Err(wrong_size(size));
+        }
+        let (found, _) = hasher.finish();
+        if found != *descriptor.digest() {
+            return Err(RegistryError::DigestMismatch {
+                url: shown(&url),
+                expected: descriptor.digest().to_string(),
+                found: found.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    fn note_present(&self, digest: &Digest) {
+        self.core.set_present(&self.registry.name, &self.access.repository, digest.as_ref());
+    }
+}
+
+/// Whether the registry has forgotten an upload, or holds something else for it: a new one may go well.
+fn is_lost_upload(error: &RegistryError) -> bool {
+    match (error.status(), error.code()) {
+        (Some(400 | 404 | 416), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID" | "RANGE_INVALID")) => true,
+        (Some(404 | 416), None) => true,
+        _ => false,
+    }
+}
+
+pub(super) fn sha256_only(digest: &Digest) -> Result<(), RegistryError> {
+    require_sha256(digest).map_err(|_| RegistryError::UnsupportedDigest { digest: digest.to_string() })
+}
+
+/// Compares the digest that a registry says it stored with ours. The header is optional.
+pub(super) fn check_digest_header(answer: &Answer, expected: &Digest) -> Result<(), RegistryError> {
+    match answer.header("docker-content-digest") {
+        Some(found) if found != expected.as_ref() && found.starts_with("sha256:") => {
+            Err(RegistryError::DigestMismatch {
+                url: shown(&answer.url),
+                expected: expected.to_string(),
+                found: found.chars().filter(char::is_ascii_graphic).take(200).collect(),
+            })
+        }
+        Some(found) if found.is_empty() => Err(malformed(&answer.url, "`Docker-Content-Digest` is empty")),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,279 @@
+//! What can go wrong between us and a registry, and whose fault it is.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use oci_spec::image::Digest;
+
+use super::credentials::CredentialError;
+
+/// Whose fault an error is, and with it what the caller can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The registry understood and said no.
+    Refused,
+    /// The same request may succeed later.
+    Transient,
+    /// Content does not have the digest or size it was announced with.
+    Mismatch,
+    /// An answer breaks the specification or a safety rule.
+    Malformed,
+    /// A fault on this side: a local file, or a bug.
+    Ours,
+}
+
+/// One place that was searched for credentials, in the order of the search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthHint {
+    /// A credentials file that does not exist.
+    NoFile(PathBuf),
+    /// A credentials file without an entry for the registry.
+    NoEntry(PathBuf),
+    /// A credential helper program that has nothing for the registry.
+    HelperEmpty {
+        /// The program.
+        program: String,
+        /// The file that names it.
+        file: PathBuf,
+    },
+    /// Credentials were found here and sent, and the registry refused them.
+    Used {
+        /// The file that held them, or that named the helper.
+        file: Option<PathBuf>,
+        /// The credential helper, where one gave them.
+        program: Option<String>,
+    },
+}
+
+impl fmt::Display for AuthHint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFile(path) => write!(f, "`{}` does not exist", path.display()),
+            Self::NoEntry(path) => write!(f, "`{}` has no credentials for the registry", path.display()),
+            Self::HelperEmpty { program, file } => {
+                write!(f, "`{program}`, named in `{}`, has no credentials for the registry", file.display())
+            }
+            Self::Used { file, program } => {
+                f.write_str("the registry refused the credentials")?;
+                if let Some(program) = program {
+                    write!(f, " that `{program}` gave")?;
+                }
+                match file {
+                    Some(file) => write!(f, " (from `{}`)", file.display()),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Why an exchange with a registry failed. No variant holds a secret: URLs are without user and query.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The registry answered with an error.
+    #[error("{method} {url}: {status}{}{}", Prefixed(" ", code.as_deref()), Prefixed(": ", message.as_deref()))]
+    Answer {
+        /// The request's method.
+        method: String,
+        /// The request's URL.
+        url: String,
+        /// The status code.
+        status: u16,
+        /// The specification's error code, where the body had one.
+        code: Option<String>,
+        /// The registry's own words.
+        message: Option<String>,
+        /// How long the registry asked us to wait.
+        retry_after: Option<Duration>,
+        /// Where credentials were looked for, if it was about them.
+        hints: Vec<AuthHint>,
+    },
+    /// No answer arrived, or its body broke off.
+    #[error("{method} {url}: {}", cause_of(source))]
+    Connection {
+        /// The request's method.
+        method: String,
+        /// The request's URL.
+        url: String,
+        /// What the HTTP library says.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The other side stopped sending or taking bytes.
+    #[error("{method} {url}: nothing moved for {} s", waited.as_secs())]
+    Stalled {
+        /// The request's method.
+        method: String,
+        /// The request's URL.
+        url: String,
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// Content has another digest than the one it was asked for by.
+    #[error("`{url}` should have digest `{expected}` but has `{found}`")]
+    DigestMismatch {
+        /// Where it came from.
+        url: String,
+        /// The digest that was asked for.
+        expected: String,
+        /// The digest of what arrived.
+        found: String,
+    },
+    /// Content is longer or shorter than announced.
+    #[error("`{url}` should have {expected} bytes but has {found}")]
+    SizeMismatch {
+        /// Where it came from.
+        url: String,
+        /// The announced size.
+        expected: u64,
+        /// What arrived; at least this many.
+        found: u64,
+    },
+    /// An answer is longer than we are willing to read.
+    #[error("the answer of `{url}` is longer than {limit} bytes")]
+    TooLarge {
+        /// Where it came from.
+        url: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// An answer breaks the specification.
+    #[error("`{url}`: {problem}")]
+    Malformed {
+        /// Where it came from.
+        url: String,
+        /// The rule it breaks.
+        problem: String,
+    },
+    /// An answer sends us where a registry has no business to send us.
+    #[error("`{url}` sends us to `{target}`, which is refused: {reason}")]
+    Forbidden {
+        /// Who sent us.
+        url: String,
+        /// Where to.
+        target: String,
+        /// Why we do not go.
+        reason: String,
+    },
+    /// Reading credentials failed.
+    #[error("could not read the credentials for `{registry}`")]
+    Credentials {
+        /// The registry they were for.
+        registry: String,
+        /// What failed.
+        #[source]
+        source: CredentialError,
+    },
+    /// A digest whose algorithm we do not support.
+    #[error("digest `{digest}` is not a sha256 digest")]
+    UnsupportedDigest {
+        /// The digest.
+        digest: String,
+    },
+    /// The content of a blob lies in another registry, and this operation does not fetch it.
+    #[error("blob `{digest}` has no content here and could not be mounted from `{from}`")]
+    NoContent {
+        /// The blob.
+        digest: Digest,
+        /// The repository it should have been mounted from.
+        from: String,
+    },
+    /// A local file could not be read or written.
+    #[error("could not {action} `{}`", path.display())]
+    File {
+        /// What was being done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The client could not be set up.
+    #[error("could not set up the registry client: {problem}")]
+    Setup {
+        /// What is wrong with the options.
+        problem: String,
+    },
+}
+
+impl RegistryError {
+    /// Whose fault the error is.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Answer { status, retry_after, .. } if is_transient(*status, retry_after.is_some()) => {
+                Class::Transient
+            }
+            Self::Answer { .. } | Self::Credentials { .. } | Self::NoContent { .. } => Class::Refused,
+            Self::Connection { source, .. } if refused_certificate(source) => Class::Refused,
+            Self::Connection { .. } | Self::Stalled { .. } => Class::Transient,
+            Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => Class::Mismatch,
+            Self::TooLarge { .. }
+            | Self::Malformed { .. }
+            | Self::Forbidden { .. }
+            | Self::UnsupportedDigest { .. } => Class::Malformed,
+            Self::File { .. } | Self::Setup { .. } => Class::Ours,
+        }
+    }
+
+    /// Where credentials were looked for, if the registry asked for some.
+    #[must_use]
+    pub fn hints(&self) -> &[AuthHint] {
+        match self {
+            Self::Answer { hints, .. } => hints,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answer { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    pub(super) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Answer { code, .. } => code.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// A 403 that says when to come back is a rate limit, not a refusal (one large registry answers so).
+fn is_transient(status: u16, asked_to_wait: bool) -> bool {
+    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504) || (status == 403 && asked_to_wait)
+}
+
+/// A certificate that is not trusted will not be trusted a second later.
+pub(super) fn refused_certificate(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| cause.contains("invalid peer certificate"))
+}
+
+/// The innermost cause, which is the one that says something; the outer ones repeat the request.
+fn cause_of(error: &reqwest::Error) -> String {
+    causes(error).last().unwrap_or_else(|| error.to_string())
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = String> {
+    let mut next = std::error::Error::source(error);
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause.to_string())
+    })
+}
+
+struct Prefixed<'a>(&'static str, Option<&'a str>);
+
+impl fmt::Display for Prefixed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(text) => write!(f, "{}{text}", self.0),
+            None => Ok(()),
+        }
+    }
+}

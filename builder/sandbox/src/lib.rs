@@ -1,3 +1,42 @@
-//! Runs build commands in a sandbox made of Linux namespaces, seccomp and Landlock.
+//! Runs build commands of an app in a sandbox of Linux namespaces, seccomp and Landlock.
 //!
-//! The only crate in which `unsafe` is allowed.
+//! The flow: the caller describes a [`Spec`] and its [`Step`]s and calls [`run`]. The program is executed
+//! again in a hidden mode ([`enter_if_asked`] must be the first call in `main`), which leaves root behind, makes
+//! the namespaces and becomes process 1 of them. Process 1 runs the steps one by one as it is told over a
+//! socket; everything ends when that socket closes.
+//!
+//! ```text
+//! caller (threads, secrets)          launcher (own process)          process 1 inside
+//! run() --exec /proc/self/exe-->     open mounts, stop being root
+//!                                    unshare, fork -->               mount, pivot, lock itself in
+//!       <------------------------ control socket -------------->     one child per step
+//! ```
+//!
+//! The only crate in which `unsafe` is allowed; all of it stands in `sys`.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("the sandbox is made of Linux namespaces");
+
+mod disk;
+mod error;
+mod event;
+mod forward;
+mod inside;
+mod launcher;
+mod output;
+mod owner;
+mod probe;
+mod proxy;
+mod session;
+mod spec;
+mod sys;
+mod wire;
+
+pub use error::{Feature, SandboxError};
+pub use event::{Event, Failure, HostUse, Outcome, StepFailure, Stream};
+pub use launcher::enter_if_asked;
+pub use owner::outside_identity;
+pub use probe::probe;
+pub use proxy::policy::{HostPort, ProxyMode, ProxyPolicy, Upstream};
+pub use session::{run, serve};
+pub use spec::{Forward, Identity, Limits, Mount, MountKind, Network, PROXY_URL, Root, Spec, Step};

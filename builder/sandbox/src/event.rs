@@ -1,0 +1,125 @@
+//! What a sandbox tells while it runs, and how it ended.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The step with this index begins.
+    StepStarted {
+        /// Index in the list of steps.
+        step: usize,
+    },
+    /// One line, without its line feed; bytes that are not UTF-8 are replaced, long lines come in pieces.
+    Output {
+        /// Index of the step that ran when the line arrived.
+        step: usize,
+        /// Where it was written.
+        stream: Stream,
+        /// The text. It may hold terminal escapes: escape it before it is shown.
+        line: String,
+    },
+    /// The step ended with success.
+    StepEnded {
+        /// Index in the list of steps.
+        step: usize,
+        /// How long it ran.
+        took: Duration,
+    },
+    /// Connections to this address are handed to the app.
+    Listening {
+        /// The address outside.
+        address: SocketAddr,
+    },
+    /// The proxy refused a request.
+    Refused {
+        /// `host:port` as the request said it, escaped.
+        target: String,
+        /// The rule that refused it.
+        reason: String,
+    },
+    /// Something the user should know, such as output that was dropped.
+    Notice {
+        /// One sentence.
+        text: String,
+    },
+}
+
+/// One of the two output streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The step that failed, or success of all.
+    pub result: Result<(), StepFailure>,
+    /// The hosts that were reached through the proxy, sorted.
+    pub hosts: Vec<HostUse>,
+}
+
+/// A step that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepFailure {
+    /// Index in the list of steps.
+    pub step: usize,
+    /// Why.
+    pub failure: Failure,
+}
+
+/// Why a step failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Failure {
+    /// It ended with this code.
+    Exit(i32),
+    /// It was ended by this signal.
+    Signal(i32),
+    /// It could not be started, for example because there is no such program.
+    NotStarted(String),
+    /// All steps together took longer than allowed.
+    TimedOut(Duration),
+    /// Its processes used more memory than allowed.
+    OutOfMemory,
+    /// It wrote more than allowed.
+    DiskFull,
+    /// The caller asked for the end.
+    Cancelled,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "ended by signal {signal}"),
+            Self::NotStarted(reason) => write!(f, "not started: {reason}"),
+            Self::TimedOut(limit) => write!(f, "exceeded the time limit of {} s", limit.as_secs()),
+            Self::OutOfMemory => f.write_str("out of memory"),
+            Self::DiskFull => f.write_str("exceeded the disk limit"),
+            Self::Cancelled => f.write_str("cancelled"),
+        }
+    }
+}
+
+/// What went to and came from one host through the proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostUse {
+    /// The name or address as it was asked for.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// How many connections.
+    pub connections: u64,
+    /// Bytes sent to it.
+    pub sent: u64,
+    /// Bytes received from it.
+    pub received: u64,
+}

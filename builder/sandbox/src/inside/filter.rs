@@ -1,0 +1,204 @@
+//! The system calls that build commands have no use for. They fail as if the kernel did not have them or did not allow
+//! them; nothing is killed, so that programs which only try them go on.
+
+use std::collections::BTreeMap;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    apply_filter, sock_filter,
+};
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+type Error = Box<dyn std::error::Error>;
+
+/// Refused with `EPERM` whatever the arguments are.
+const FORBIDDEN: &[i64] = &[
+    // The kernel's keyring has no namespace.
+    libc::SYS_add_key,
+    libc::SYS_keyctl,
+    libc::SYS_request_key,
+    // Large attack surface, and no build needs it.
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_fanotify_init,
+    // Mounts.
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_mount_setattr,
+    OPEN_TREE_ATTR,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    // Other processes and other namespaces.
+    libc::SYS_setns,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    // Files by number instead of by name: the way around a mount namespace.
+    libc::SYS_open_by_handle_at,
+    libc::SYS_name_to_handle_at,
+    // The machine.
+    libc::SYS_kexec_load,
+    KEXEC_FILE_LOAD,
+    libc::SYS_reboot,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_syslog,
+    libc::SYS_acct,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_vhangup,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_modify_ldt,
+];
+
+/// Not in all of the C library bindings.
+const KEXEC_FILE_LOAD: i64 = if cfg!(target_arch = "x86_64") { 320 } else { 294 };
+
+/// The same number on all architectures; newer than the C library bindings.
+const OPEN_TREE_ATTR: i64 = 467;
+
+/// Refused with `ENOSYS`, so that programs fall back. `clone3` passes its flags in memory, where a filter cannot see
+/// them; `io_uring` makes system calls that no filter sees.
+const ABSENT: &[i64] =
+    &[libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+
+/// Every kind of namespace, one bit each.
+const NAMESPACES: [i32; 8] = [
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+    CLONE_NEWTIME,
+];
+
+/// Shares its bit with the exit signal of `clone`, so it counts for `unshare` only.
+const CLONE_NEWTIME: i32 = 0x80;
+
+/// Installs the filters for this process and all that it starts.
+pub(super) fn install() -> Result<(), Error> {
+    if cfg!(target_arch = "x86_64") {
+        apply_filter(&second_numbering())?;
+    }
+    install_rules(forbidden()?, libc::EPERM)?;
+    install_rules(ABSENT.iter().map(|&call| (call, Vec::new())).collect(), libc::ENOSYS)
+}
+
+fn install_rules(rules: Rules, errno: i32) -> Result<(), Error> {
+    let refuse = SeccompAction::Errno(errno.cast_unsigned());
+    let architecture = std::env::consts::ARCH.try_into()?;
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, architecture)?;
+    let program: BpfProgram = filter.try_into()?;
+    Ok(apply_filter(&program)?)
+}
+
+fn forbidden() -> Result<Rules, Error> {
+    let mut rules: Rules = FORBIDDEN.iter().map(|&call| (call, Vec::new())).collect();
+    rules.insert(libc::SYS_socket, sockets()?);
+    rules.insert(libc::SYS_ioctl, terminal_injection()?);
+    rules.insert(libc::SYS_personality, personalities()?);
+    rules.insert(libc::SYS_unshare, namespaces(&NAMESPACES)?);
+    rules.insert(libc::SYS_clone, namespaces(&NAMESPACES[..7])?);
+    rules.insert(libc::SYS_mknodat, devices(2)?);
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_mknod, devices(1)?);
+    Ok(rules)
+}
+
+/// Sockets other than UNIX, IPv4, IPv6 and route netlink: `AF_VSOCK` leads to the hypervisor, which has no namespace.
+fn sockets() -> Result<Vec<SeccompRule>, Error> {
+    let allowed = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+    let others =
+        allowed.iter().map(|&family| condition(0, SeccompCmpOp::Ne, family)).collect::<Result<_, _>>()?;
+    let netlink = vec![
+        condition(0, SeccompCmpOp::Eq, libc::AF_NETLINK)?,
+        condition(2, SeccompCmpOp::Ne, libc::NETLINK_ROUTE)?,
+    ];
+    Ok(vec![SeccompRule::new(others)?, SeccompRule::new(netlink)?])
+}
+
+/// Typing into a terminal on behalf of its user.
+fn terminal_injection() -> Result<Vec<SeccompRule>, Error> {
+    const TIOCLINUX: i32 = 0x541c;
+    const TIOCSTI: i32 = 0x5412;
+    [TIOCSTI, TIOCLINUX]
+        .iter()
+        .map(|&request| Ok(SeccompRule::new(vec![condition(1, SeccompCmpOp::Eq, request)?])?))
+        .collect()
+}
+
+/// Execution domains other than plain and 32-bit Linux, among them the one that turns address randomisation off.
+fn personalities() -> Result<Vec<SeccompRule>, Error> {
+    const ASK: i32 = -1;
+    const LINUX32: i32 = 8;
+    let others = [0, LINUX32, ASK]
+        .iter()
+        .map(|&value| condition(0, SeccompCmpOp::Ne, value))
+        .collect::<Result<_, _>>()?;
+    Ok(vec![SeccompRule::new(others)?])
+}
+
+fn namespaces(flags: &[i32]) -> Result<Vec<SeccompRule>, Error> {
+    flags.iter().map(|&flag| Ok(SeccompRule::new(vec![has_bits(0, flag, flag)?])?)).collect()
+}
+
+/// Device nodes. The kernel lets anyone make character device 0/0, which an overlay takes for a deletion.
+fn devices(mode_argument: u8) -> Result<Vec<SeccompRule>, Error> {
+    [libc::S_IFCHR, libc::S_IFBLK]
+        .iter()
+        .map(|&kind| {
+            let condition = has_bits(mode_argument, libc::S_IFMT.cast_signed(), kind.cast_signed())?;
+            Ok(SeccompRule::new(vec![condition])?)
+        })
+        .collect()
+}
+
+fn has_bits(argument: u8, mask: i32, value: i32) -> Result<SeccompCondition, Error> {
+    condition(argument, SeccompCmpOp::MaskedEq(u64::from(mask.cast_unsigned())), value)
+}
+
+/// The arguments concerned are C `int`s: the kernel ignores the upper half of the register, so the filter must, too.
+fn condition(argument: u8, operator: SeccompCmpOp, value: i32) -> Result<SeccompCondition, Error> {
+    let value = u64::from(value.cast_unsigned());
+    Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?)
+}
+
+/// `x86_64` kernels may have a second numbering of the same calls (x32), which the rules above would not see.
+fn second_numbering() -> BpfProgram {
+    const X32_BIT: u32 = 0x4000_0000;
+    let statement = |code: u32, jt, jf, k| sock_filter {
+        code: u16::try_from(code).expect("BPF codes have 16 bits"),
+        jt,
+        jf,
+        k,
+    };
+    vec![
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        statement(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 1, X32_BIT),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+}

@@ -1,0 +1,46 @@
+//! Process 1 of the sandbox: it builds the file system, locks itself in, and runs steps as it is told.
+
+mod confine;
+mod devices;
+mod filter;
+mod memory;
+mod network;
+mod proc;
+mod root;
+mod steps;
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::exit;
+
+use crate::error::Feature;
+use crate::launcher::{Sources, Stop};
+use crate::spec::Spec;
+use crate::wire::{self, Report};
+
+/// Runs process 1; the namespace and everything in it end when it does.
+pub(crate) fn run(control: &UnixStream, spec: &Spec, sources: Sources) -> ! {
+    let ready = set_up(spec, sources).and_then(|(proxy, notices)| {
+        wire::send(control, &Report::Ready { notices }, proxy.as_ref().map(AsFd::as_fd))
+            .map_err(Stop::with("control socket"))
+    });
+    if let Err(stop) = ready {
+        // The caller may be gone; there is nobody else to tell.
+        let _ = wire::send(control, &stop.report(), None);
+        exit(1);
+    }
+    exit(i32::from(steps::run(control, spec).is_err()))
+}
+
+type Listening = Option<std::net::TcpListener>;
+
+/// Everything that takes the namespace's privileges; the last act gives them up.
+fn set_up(spec: &Spec, sources: Sources) -> Result<(Listening, Vec<String>), Stop> {
+    rustix::process::setsid().map_err(Stop::lacking(Feature::Namespaces))?;
+    rustix::system::sethostname(spec.hostname.as_bytes())
+        .map_err(Stop::with(format!("host name {}", spec.hostname)))?;
+    let proxy = network::set_up(&spec.network)?;
+    root::enter(spec, sources)?;
+    let notices = confine::lock_in(spec)?;
+    Ok((proxy, notices))
+}

@@ -1,0 +1,127 @@
+//! Process 1's work: it starts steps, reaps whatever dies, and ends when the caller is gone.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process_group, pidfd_open, wait,
+};
+
+use super::{memory, network};
+use crate::event::Failure;
+use crate::spec::{Spec, Step};
+use crate::sys;
+use crate::wire::{self, Order, Report};
+
+/// How often memory is measured and orphans are reaped while nothing else happens.
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
+/// The step that runs.
+struct Running {
+    pid: Pid,
+    ended: OwnedFd,
+}
+
+/// Serves the caller's orders until it closes the socket.
+pub(super) fn run(control: &UnixStream, spec: &Spec) -> io::Result<()> {
+    let mut running: Option<Running> = None;
+    loop {
+        let ready = wait_for_news(control, running.as_ref())?;
+        if ready {
+            let Some(received) = wire::receive::<Order>(control)? else { return Ok(()) };
+            obey(control, received.message, &mut running)?;
+        }
+        if let Some(result) = reap(running.as_ref())? {
+            running = None;
+            wire::send(control, &Report::Ended(result), None)?;
+        }
+        if running.is_some() && memory::exceeded(spec.limits.memory) {
+            wire::send(control, &Report::Ended(Err(Failure::OutOfMemory)), None)?;
+            // Ends the namespace, and with it everything that used the memory.
+            return Ok(());
+        }
+    }
+}
+
+/// Waits for an order, the end of the step, or the next tick; tells whether there is an order.
+fn wait_for_news(control: &UnixStream, running: Option<&Running>) -> io::Result<bool> {
+    let socket = control.as_fd();
+    let mut fds = vec![PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+    fds.extend(running.map(|step| PollFd::new(&step.ended, PollFlags::IN)));
+    match poll(&mut fds, Some(&TICK)) {
+        Ok(_) => Ok(!fds[0].revents().is_empty()),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn obey(control: &UnixStream, order: Order, running: &mut Option<Running>) -> io::Result<()> {
+    match order {
+        Order::SetUp(_) => Err(io::ErrorKind::InvalidData.into()),
+        Order::Run(step) => match start(&step) {
+            Ok(started) => {
+                *running = Some(started);
+                Ok(())
+            }
+            Err(error) => {
+                let reason = format!("{}: {error}", step.argv.first().map_or("", String::as_str));
+                wire::send(control, &Report::Ended(Err(Failure::NotStarted(reason))), None)
+            }
+        },
+        Order::Connect(port) => {
+            let stream = network::connect(port);
+            let fd = stream.as_ref().map(AsFd::as_fd);
+            wire::send(control, &Report::Connected(fd.is_some()), fd)
+        }
+        Order::Terminate => {
+            if let Some(step) = running {
+                // It may have ended a moment ago, which `reap` will find.
+                let _ = kill_process_group(step.pid, Signal::TERM);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Starts a step as the leader of a session of its own.
+fn start(step: &Step) -> io::Result<Running> {
+    let (program, arguments) =
+        step.argv.split_first().ok_or_else(|| io::Error::other("the command is empty"))?;
+    if !std::fs::metadata(&step.cwd).is_ok_and(|found| found.is_dir()) {
+        return Err(io::Error::other(format!("no directory `{}`", step.cwd.display())));
+    }
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(&step.env).current_dir(&step.cwd).stdin(Stdio::null());
+    sys::isolate(&mut command);
+    let child = command.spawn()?;
+    let pid = Pid::from_child(&child);
+    Ok(Running { pid, ended: pidfd_open(pid, PidfdFlags::empty())? })
+}
+
+/// Collects everything that has died; returns how the step ended if it is among the dead.
+fn reap(running: Option<&Running>) -> io::Result<Option<Result<(), Failure>>> {
+    let mut result = None;
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) => {
+                if running.is_some_and(|step| step.pid == pid) {
+                    result = Some(judge(status));
+                }
+            }
+            Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(result),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn judge(status: WaitStatus) -> Result<(), Failure> {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(0), _) => Ok(()),
+        (Some(code), _) => Err(Failure::Exit(code)),
+        (None, signal) => Err(Failure::Signal(signal.unwrap_or_default())),
+    }
+}

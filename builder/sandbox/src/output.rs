@@ -1,0 +1,126 @@
+//! From bytes in pipes to lines of bounded length and bounded total size.
+
+use std::os::fd::OwnedFd;
+
+use crate::event::{Event, Stream};
+
+/// A longer line arrives in pieces.
+const LONGEST_LINE: usize = 16 << 10;
+
+/// One pipe of the running steps.
+pub(crate) struct Lines {
+    stream: Stream,
+    pipe: Option<OwnedFd>,
+    pending: Vec<u8>,
+}
+
+/// What is left of the total that may be passed on.
+pub(crate) struct Budget {
+    left: u64,
+    limit: u64,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: u64) -> Self {
+        Self { left: limit, limit }
+    }
+}
+
+impl Lines {
+    /// `pipe` must not block.
+    pub(crate) fn new(stream: Stream, pipe: OwnedFd) -> Self {
+        Self { stream, pipe: Some(pipe), pending: Vec::new() }
+    }
+
+    pub(crate) fn pipe(&self) -> Option<&OwnedFd> {
+        self.pipe.as_ref()
+    }
+
+    /// Passes on whatever the pipe holds now.
+    pub(crate) fn drain(&mut self, step: usize, budget: &mut Budget, events: &mut dyn FnMut(Event)) {
+        let mut buffer = [0; 8 << 10];
+        // A writer that never stops must not keep this loop: the caller comes back soon.
+        for _ in 0..512 {
+            let Some(pipe) = &self.pipe else { return };
+            match rustix::io::read(pipe, &mut buffer) {
+                Ok(0) => self.pipe = None,
+                Ok(count) => self.take(&buffer[..count], step, budget, events),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return,
+                Err(_) => self.pipe = None,
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], step: usize, budget: &mut Budget, events: &mut dyn FnMut(Event)) {
+        if budget.left == 0 {
+            return;
+        }
+        let kept = usize::try_from(budget.left).unwrap_or(usize::MAX).min(bytes.len());
+        budget.left -= kept as u64;
+        for &byte in &bytes[..kept] {
+            if byte == b'\n' {
+                self.end_line(step, events);
+            } else {
+                self.pending.push(byte);
+                if self.pending.len() >= LONGEST_LINE {
+                    self.end_line(step, events);
+                }
+            }
+        }
+        if budget.left == 0 {
+            let text = format!("the output exceeds {} bytes; the rest is dropped", budget.limit);
+            events(Event::Notice { text });
+        }
+    }
+
+    /// Passes on a last line that has no line feed.
+    pub(crate) fn finish(&mut self, step: usize, events: &mut dyn FnMut(Event)) {
+        if !self.pending.is_empty() {
+            self.end_line(step, events);
+        }
+    }
+
+    fn end_line(&mut self, step: usize, events: &mut dyn FnMut(Event)) {
+        let line = String::from_utf8_lossy(&self.pending).into_owned();
+        self.pending.clear();
+        events(Event::Output { step, stream: self.stream, line });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines_of(input: &[u8], limit: u64) -> Vec<Event> {
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
+        rustix::io::write(&writer, input).unwrap();
+        drop(writer);
+        let mut events = Vec::new();
+        let mut lines = Lines::new(Stream::Stdout, reader);
+        lines.drain(0, &mut Budget::new(limit), &mut |event| events.push(event));
+        lines.finish(0, &mut |event| events.push(event));
+        events
+    }
+
+    fn output(line: &str) -> Event {
+        Event::Output { step: 0, stream: Stream::Stdout, line: line.to_owned() }
+    }
+
+    #[test]
+    fn bytes_become_lines_and_the_last_needs_no_line_feed() {
+        assert_eq!(lines_of(b"a\n\nb\xff", 99), [output("a"), output(""), output("b\u{fffd}")]);
+    }
+
+    #[test]
+    fn a_long_line_comes_in_pieces() {
+        let events = lines_of(&vec![b'x'; LONGEST_LINE + 1], u64::MAX);
+        assert_eq!(events, [output(&"x".repeat(LONGEST_LINE)), output("x")]);
+    }
+
+    #[test]
+    fn output_beyond_the_budget_is_dropped_with_one_notice() {
+        let notice = Event::Notice { text: "the output exceeds 3 bytes; the rest is dropped".into() };
+        assert_eq!(lines_of(b"ab\ncdef\n", 3), [output("ab"), notice]);
+    }
+}

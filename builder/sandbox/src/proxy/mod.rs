@@ -1,0 +1,188 @@
+//! The only way out of a build's network namespace: an HTTP proxy that the caller serves on a socket inside.
+
+mod body;
+mod dial;
+pub(crate) mod policy;
+mod request;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use self::dial::{DialError, Dialled};
+use self::policy::{HostPort, ProxyPolicy};
+use self::request::{Body, Request};
+use crate::event::{Event, HostUse};
+use crate::forward::relay;
+
+/// Clients beyond these wait in the kernel's queue.
+const MOST_CONNECTIONS: usize = 128;
+
+/// How long a client may take to say what it wants.
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A proxy that runs.
+pub(crate) struct Proxy {
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+struct Shared {
+    policy: ProxyPolicy,
+    stop: AtomicBool,
+    open: AtomicUsize,
+    events: Mutex<Vec<Event>>,
+    hosts: Mutex<BTreeMap<HostPort, HostUse>>,
+}
+
+impl Proxy {
+    pub(crate) fn start(listener: TcpListener, policy: ProxyPolicy) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let shared = Arc::new(Shared {
+            policy,
+            stop: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            events: Mutex::default(),
+            hosts: Mutex::default(),
+        });
+        let for_server = Arc::clone(&shared);
+        let server = thread::spawn(move || serve(&listener, &for_server));
+        Ok(Self { shared, server })
+    }
+
+    /// What has happened since the last call.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.shared.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Stops accepting, and tells which hosts were used. Open connections end by themselves, as their clients have.
+    pub(crate) fn finish(self) -> Vec<HostUse> {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let _ = self.server.join();
+        for _ in 0..100 {
+            if self.shared.open.load(Ordering::Acquire) == 0 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let hosts = self.shared.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.values().cloned().collect()
+    }
+}
+
+fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
+    const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    while !shared.stop.load(Ordering::Relaxed) {
+        if shared.open.load(Ordering::Acquire) >= MOST_CONNECTIONS {
+            thread::sleep(Duration::from_millis(10));
+            continue;
+        }
+        let Ok((client, _)) = listener.accept() else {
+            let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&TICK));
+            continue;
+        };
+        let shared = Arc::clone(shared);
+        shared.open.fetch_add(1, Ordering::AcqRel);
+        thread::spawn(move || {
+            // A connection that fails concerns its client alone, and it has been told.
+            let _ = answer(&client, &shared);
+            shared.open.fetch_sub(1, Ordering::AcqRel);
+        });
+    }
+}
+
+fn answer(client: &TcpStream, shared: &Shared) -> io::Result<()> {
+    client.set_nonblocking(false)?;
+    client.set_read_timeout(Some(HEAD_PATIENCE))?;
+    client.set_write_timeout(Some(dial::LONGEST_SILENCE))?;
+    let mut reader = client;
+    let parsed = request::read_head(&mut reader).and_then(|head| request::parse(&head));
+    let request = match parsed {
+        Ok(request) => request,
+        Err(reason) => return refuse(client, "400 Bad Request", &reason),
+    };
+    client.set_read_timeout(Some(dial::LONGEST_SILENCE))?;
+    let target = request.target().clone();
+    let body = match &request {
+        Request::Connect(_) => None,
+        Request::Forward { body, .. } => Some(*body),
+    };
+    match dial::dial(&shared.policy, request) {
+        Ok(dialled) => {
+            let (sent, received) = exchange(client, &dialled, body);
+            shared.count(target, sent, received);
+            Ok(())
+        }
+        Err(DialError::Refused(reason)) => {
+            shared.refused(&target, &reason);
+            refuse(client, "403 Forbidden", &format!("`{target}` is refused: {reason}"))
+        }
+        Err(DialError::Failed(reason)) => refuse(client, "502 Bad Gateway", &reason),
+    }
+}
+
+/// Lets both sides talk; returns the bytes sent and received.
+fn exchange(client: &TcpStream, dialled: &Dialled, body: Option<Body>) -> (u64, u64) {
+    let stream = &dialled.stream;
+    let Some(body) = body else {
+        let mut answer = client;
+        let accepted = answer.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n");
+        return if accepted.is_ok() { relay(client, stream) } else { (0, 0) };
+    };
+    let mut origin = stream;
+    if origin.write_all(&dialled.head).is_err() {
+        return (0, 0);
+    }
+    let sent = dialled.head.len() as u64;
+    thread::scope(|scope| {
+        let upload = scope.spawn(|| {
+            let sent = body::pass(body, client, stream);
+            if sent.is_err() {
+                // What follows could be read as another request.
+                let _ = stream.shutdown(std::net::Shutdown::Both);
+            }
+            sent.unwrap_or(0)
+        });
+        let mut answer = client;
+        let received = io::copy(&mut origin, &mut answer).unwrap_or(0);
+        let _ = client.shutdown(std::net::Shutdown::Both);
+        (sent + upload.join().unwrap_or(0), received)
+    })
+}
+
+fn refuse(mut client: &TcpStream, status: &str, reason: &str) -> io::Result<()> {
+    let length = reason.len() + 1;
+    write!(
+        client,
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{reason}\n"
+    )?;
+    client.shutdown(std::net::Shutdown::Write)
+}
+
+impl Shared {
+    fn refused(&self, target: &HostPort, reason: &str) {
+        const MOST_EVENTS: usize = 1000;
+        let event = Event::Refused { target: target.to_string(), reason: reason.to_owned() };
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.len() < MOST_EVENTS {
+            events.push(event);
+        }
+    }
+
+    fn count(&self, target: HostPort, sent: u64, received: u64) {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let HostPort { host, port } = target.clone();
+        let none = HostUse { host, port, connections: 0, sent: 0, received: 0 };
+        let entry = hosts.entry(target).or_insert(none);
+        entry.connections += 1;
+        entry.sent += sent;
+        entry.received += received;
+    }
+}

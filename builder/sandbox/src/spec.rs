@@ -1,0 +1,200 @@
+//! What the caller asks for: the file system, the network, the limits and the steps.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::proxy::policy::ProxyPolicy;
+
+/// Where programs inside reach the proxy; the value of `http_proxy` and `https_proxy` for the steps.
+pub const PROXY_URL: &str = "http://127.0.0.1:3128";
+
+/// Everything about a sandbox that stays the same for all of its steps.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Spec {
+    /// The root file system.
+    pub root: Root,
+    /// What is mounted on top of it, in this order.
+    pub mounts: Vec<Mount>,
+    /// The host name that programs inside see.
+    pub hostname: String,
+    /// Who the programs inside are.
+    pub identity: Identity,
+    /// What they reach.
+    pub network: Network,
+    /// What they may use up.
+    pub limits: Limits,
+    /// The id that stands behind the sandbox outside when it is started as root; never 0.
+    pub build_uid: u32,
+}
+
+/// The root file system: an overlay of read-only directories whose changes go to a scratch directory.
+///
+/// Mount points that no lower directory has come from an empty layer below all others, so they never show up among
+/// the changes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Root {
+    /// The read-only directories, topmost first.
+    pub lower: Vec<PathBuf>,
+    /// A directory on disk for this sandbox alone. It is made if it is missing, and holds `upper` (the changes),
+    /// `work` (the kernel's) and `tmp` (what the steps see as `/tmp`).
+    pub scratch: PathBuf,
+}
+
+impl Root {
+    /// The directory that holds what the steps changed: new and changed files, and whiteouts.
+    #[must_use]
+    pub fn upper(&self) -> PathBuf {
+        self.scratch.join("upper")
+    }
+}
+
+/// One more mount inside.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Mount {
+    /// A directory or file outside.
+    pub source: PathBuf,
+    /// An absolute path inside.
+    pub target: PathBuf,
+    /// How the source appears there.
+    pub kind: MountKind,
+}
+
+/// How a [`Mount`]'s source appears inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountKind {
+    /// It cannot be changed.
+    ReadOnly,
+    /// Changes go to the source itself.
+    Writable,
+    /// Changes go to `upper` below this directory, which is made if it is missing, and the source stays as it is.
+    Overlay {
+        /// A directory on disk for this mount alone.
+        scratch: PathBuf,
+    },
+}
+
+impl Mount {
+    /// A view of `source` that cannot be changed.
+    pub fn read_only(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        Self::new(source, target, MountKind::ReadOnly)
+    }
+
+    /// `source` itself.
+    pub fn writable(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        Self::new(source, target, MountKind::Writable)
+    }
+
+    /// A view of `source` whose changes go to `scratch`.
+    pub fn overlay(
+        source: impl Into<PathBuf>,
+        target: impl Into<PathBuf>,
+        scratch: impl Into<PathBuf>,
+    ) -> Self {
+        let scratch = scratch.into();
+        Self::new(source, target, MountKind::Overlay { scratch })
+    }
+
+    fn new(source: impl Into<PathBuf>, target: impl Into<PathBuf>, kind: MountKind) -> Self {
+        Self { source: source.into(), target: target.into(), kind }
+    }
+
+    /// The directory on disk that grows when a step writes to this mount.
+    pub(crate) fn grows(&self) -> Option<&Path> {
+        match &self.kind {
+            MountKind::ReadOnly => None,
+            MountKind::Writable => Some(&self.source),
+            MountKind::Overlay { scratch } => Some(scratch),
+        }
+    }
+}
+
+/// The one user and group that exist inside.
+///
+/// Not 0: programs that see uid 0 try to change owners, which fails where only one id is mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The user id.
+    pub uid: u32,
+    /// The group id.
+    pub gid: u32,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self { uid: 1000, gid: 1000 }
+    }
+}
+
+/// What the steps reach over the network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Network {
+    /// Nothing but their own loopback.
+    None,
+    /// HTTP and HTTPS through a filtering proxy at [`PROXY_URL`], and nothing else.
+    Proxy(ProxyPolicy),
+    /// Nothing, but connections to an address outside are handed to a port inside.
+    Forward(Forward),
+    /// Everything that the machine reaches, its loopback included.
+    Host,
+}
+
+/// A port outside that leads to a port inside.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Forward {
+    /// Where the caller's machine listens; port 0 takes a free one, which [`crate::Event::Listening`] tells.
+    pub listen: SocketAddr,
+    /// Where the app listens inside.
+    pub port: u16,
+}
+
+/// What a sandbox may use up. [`Limits::default`] has the documented values.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Limits {
+    /// Wall-clock time of all steps together; `None` for an app that is served.
+    pub time: Option<Duration>,
+    /// Memory of all processes together, in bytes.
+    pub memory: u64,
+    /// Processes and threads at one time.
+    pub processes: u64,
+    /// Bytes that the scratch directories and writable mounts may grow by.
+    pub disk: u64,
+    /// The size of one file, in bytes.
+    pub file_size: u64,
+    /// Open files of one process.
+    pub open_files: u64,
+    /// Bytes of output that are passed on; the rest is dropped, with a notice.
+    pub log: u64,
+    /// How long a step has between `SIGTERM` and the end when it is cancelled.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const GIB: u64 = 1 << 30;
+        Self {
+            time: Some(Duration::from_mins(30)),
+            memory: 4 * GIB,
+            processes: 1024,
+            disk: 10 * GIB,
+            file_size: 10 * GIB,
+            open_files: 65_536,
+            log: 64 << 20,
+            grace: Duration::ZERO,
+        }
+    }
+}
+
+/// One command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The program, looked up in the `PATH` of `env` when it has no slash, and its arguments.
+    pub argv: Vec<String>,
+    /// The whole environment; nothing of the caller's is added.
+    pub env: BTreeMap<String, String>,
+    /// The working directory inside.
+    pub cwd: PathBuf,
+}

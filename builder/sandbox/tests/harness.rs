@@ -1,0 +1,186 @@
+//! Finds, runs and reports tests, and the vocabulary that they are written in.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::atomic::AtomicBool;
+
+use lapstrake_sandbox::{
+    Event, Identity, Limits, Network, Outcome, Root, SandboxError, Spec, Step, Stream, outside_identity,
+};
+use tempfile::TempDir;
+
+use crate::rootfs;
+
+/// A name that says what holds, and the test.
+pub(crate) type Test = (&'static str, fn(&Bench));
+
+/// An ordinary user's id, to whom nothing belongs.
+const ORDINARY: u32 = 54_321;
+pub(crate) const BUILD_UID: u32 = 65_533;
+
+/// Runs the tests whose names contain the first argument; as root, runs them once more as somebody else.
+pub(crate) fn run(tests: &[Test]) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        for (name, _) in tests {
+            println!("{name}: test");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let wanted = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let chosen = tests.iter().filter(|(name, _)| wanted.is_none_or(|part| name.contains(part)));
+    let ground = TempDir::new().unwrap();
+    // Others than root must get to what lies in here.
+    fs::set_permissions(ground.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let rootfs = ground.path().join("rootfs");
+    if let Err(reason) = rootfs::make(&rootfs) {
+        println!("skipped: no root file system to test in: {reason}");
+        return ExitCode::SUCCESS;
+    }
+    if let Some(reason) = unavailable(&rootfs) {
+        println!("skipped: {reason}");
+        return ExitCode::SUCCESS;
+    }
+    let mut failed = 0;
+    for (name, test) in chosen {
+        let bench = Bench::new(rootfs.clone());
+        let passed = catch_unwind(AssertUnwindSafe(|| test(&bench))).is_ok();
+        println!("{} {name} (uid {})", if passed { "ok    " } else { "FAILED" }, bench.uid());
+        failed += u32::from(!passed);
+    }
+    let others = if bench_is_root() { again_as_ordinary_user(&arguments) } else { true };
+    if failed == 0 && others { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn bench_is_root() -> bool {
+    outside_identity(1).0 == 1
+}
+
+/// The one reason that makes all tests impossible here.
+fn unavailable(rootfs: &Path) -> Option<String> {
+    let bench = Bench::new(rootfs.to_owned());
+    match bench.run(&[]).1 {
+        Err(error @ SandboxError::Unavailable { .. }) => Some(error.to_string()),
+        Err(error) => panic!("{error}"),
+        Ok(_) => None,
+    }
+}
+
+/// This program may lie where others cannot reach it, so they get a copy.
+fn again_as_ordinary_user(arguments: &[String]) -> bool {
+    let place = TempDir::new().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = place.path().join("sandbox-tests");
+    fs::copy("/proc/self/exe", &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    let status = Command::new(&copy)
+        .args(arguments)
+        .current_dir("/")
+        .env_remove("TMPDIR")
+        .uid(ORDINARY)
+        .gid(ORDINARY)
+        .status()
+        .unwrap();
+    status.success()
+}
+
+/// One test's place on disk.
+pub(crate) struct Bench {
+    pub rootfs: PathBuf,
+    directory: TempDir,
+}
+
+/// What a sandbox said.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub events: Vec<Event>,
+}
+
+impl Said {
+    pub(crate) fn lines(&self, wanted: Stream) -> Vec<String> {
+        let lines = self.events.iter().filter_map(|event| match event {
+            Event::Output { stream, line, .. } if *stream == wanted => Some(line.clone()),
+            _ => None,
+        });
+        lines.collect()
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        self.lines(Stream::Stdout).join("\n")
+    }
+}
+
+impl Bench {
+    fn new(rootfs: PathBuf) -> Self {
+        let directory = TempDir::new().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        Self { rootfs, directory }
+    }
+
+    /// Who stands behind the sandbox.
+    pub(crate) fn uid(&self) -> u32 {
+        std::os::unix::fs::MetadataExt::uid(&fs::metadata(self.directory.path()).unwrap())
+    }
+
+    /// A new directory in a place that nobody else reaches, owned by whoever stands behind the sandbox.
+    pub(crate) fn directory(&self, name: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::create_dir(&path).unwrap();
+        let (uid, gid) = outside_identity(BUILD_UID);
+        chown(&path, Some(uid), Some(gid)).unwrap();
+        path
+    }
+
+    pub(crate) fn upper(&self) -> PathBuf {
+        self.spec().root.upper()
+    }
+
+    pub(crate) fn spec(&self) -> Spec {
+        Spec {
+            root: Root { lower: vec![self.rootfs.clone()], scratch: self.directory.path().join("scratch") },
+            mounts: Vec::new(),
+            hostname: "build".to_owned(),
+            identity: Identity::default(),
+            network: Network::None,
+            limits: Limits::default(),
+            build_uid: BUILD_UID,
+        }
+    }
+
+    pub(crate) fn run(&self, steps: &[Step]) -> (Said, Result<Outcome, SandboxError>) {
+        run_spec(&self.spec(), steps)
+    }
+
+    /// Runs one line of shell that must succeed, and returns what it said.
+    pub(crate) fn shell(&self, line: &str) -> Said {
+        shell_in(&self.spec(), line)
+    }
+}
+
+pub(crate) fn run_spec(spec: &Spec, steps: &[Step]) -> (Said, Result<Outcome, SandboxError>) {
+    let mut said = Said::default();
+    let never = AtomicBool::new(false);
+    let outcome = lapstrake_sandbox::run(spec, steps, &never, &mut |event| said.events.push(event));
+    (said, outcome)
+}
+
+pub(crate) fn shell_in(spec: &Spec, line: &str) -> Said {
+    let (said, outcome) = run_spec(spec, &[sh(line)]);
+    assert_eq!(outcome.unwrap().result, Ok(()), "{said:?}");
+    said
+}
+
+/// A step that is one line of shell.
+pub(crate) fn sh(line: &str) -> Step {
+    let env = [("PATH", "/bin"), ("GREETING", "hello")];
+    Step {
+        argv: vec!["sh".to_owned(), "-c".to_owned(), line.to_owned()],
+        env: BTreeMap::from(env.map(|(name, value)| (name.to_owned(), value.to_owned()))),
+        cwd: "/".into(),
+    }
+}

@@ -1,0 +1,25 @@
+//! Runs real sandboxes, each test as an ordinary user and, where these tests are started as root, as root.
+//!
+//! A harness of its own: the sandbox executes this program again, which must then become the sandbox.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test program fails by panicking and reports on standard output"
+)]
+
+mod harness;
+mod isolation;
+mod limits;
+mod network;
+mod rootfs;
+mod steps;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lapstrake_sandbox::enter_if_asked();
+    let tests = [steps::TESTS, isolation::TESTS, limits::TESTS, network::TESTS].concat();
+    harness::run(&tests)
+}

@@ -8,15 +8,20 @@
 
 pub mod arch;
 mod canonical;
+pub mod closure;
 pub mod deb;
 pub mod definitions;
 pub mod entries;
+pub mod fetch;
 pub mod layer;
 pub mod lock;
 pub mod merge;
+pub mod mirrors;
+pub mod progress;
 pub mod pyc;
 pub mod recipe;
 mod sbom;
+pub mod store;
 pub mod system_files;
 pub mod tarball;
 pub mod wheel;

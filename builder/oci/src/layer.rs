@@ -5,13 +5,24 @@
 
 mod block;
 mod codec;
+mod decode;
 mod entry;
 mod header;
+mod list;
 mod pack;
+mod place;
+mod read;
+mod records;
+mod remove;
+mod unpack;
 
 pub use block::{Packed, SpoolError};
 pub use codec::Compression;
+pub use list::{Contents, Listed, Listing, list};
 pub use pack::{CompressError, PackError, PackOptions, PackedLayer, compress, pack};
+pub use read::{EntryKind, LayerEntry, LayerReader, ReadError, ReadLimits};
+pub use remove::remove_tree;
+pub use unpack::{Compose, UnpackError, UnpackOptions, Unpacked, unpack};
 
 /// The number of the digest contract: of the tar dialect together with the codecs, their versions and settings.
 ///

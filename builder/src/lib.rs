@@ -2,4 +2,5 @@
 
 #![forbid(unsafe_code)]
 
+pub mod command_line;
 pub mod source;

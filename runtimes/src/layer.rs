@@ -18,7 +18,8 @@ pub use prune::GlobError;
 use crate::merge::{self, Merge, MergeError};
 use crate::system_files::{self, Generate};
 use crate::tarball::{ArchiveError, npm};
-use crate::{deb, sbom, wheel};
+use crate::wheel::{self, Wheel};
+use crate::{deb, sbom};
 use prune::Filter;
 
 /// What kind of file an artifact is.
@@ -62,6 +63,9 @@ pub struct LayerRules {
     pub generate: Vec<Generate>,
     /// The minor version of Debian's Python, `3.13`, that wheels are installed for.
     pub python: Option<String>,
+    /// Names of wheels that are carried as files for `venv` and not installed. An installed one would satisfy a
+    /// requirement of an app at build time, and then be missing from the app's own layer.
+    pub carried_wheels: Vec<String>,
 }
 
 /// Why a layer cannot be assembled.
@@ -178,15 +182,23 @@ fn unpack(
         ArtifactKind::Wheel => {
             let wheel = wheel::open(path, scratch)?;
             check(info, path, &wheel.name, &wheel.version, "")?;
-            let no_python = || AssembleError::NoPython { wheel: wheel.filename.clone() };
-            let mut tree = wheel.install(rules.python.as_deref().ok_or_else(no_python)?)?;
-            if rules.generate.contains(&Generate::PythonWheels) {
-                let path = rule_path(&format!("usr/share/python-wheels/{}", wheel.filename))?;
-                tree.insert(path, Node::file(wheel.whole(), 0o644));
-            }
-            Ok(filter.apply(tree))
+            Ok(filter.apply(wheel_tree(info, &wheel, rules)?))
         }
     }
+}
+
+fn wheel_tree(info: &ArtifactInfo, wheel: &Wheel, rules: &LayerRules) -> Result<FileTree, AssembleError> {
+    let mut tree = if rules.carried_wheels.contains(&info.name) {
+        FileTree::new()
+    } else {
+        let no_python = || AssembleError::NoPython { wheel: wheel.filename.clone() };
+        wheel.install(rules.python.as_deref().ok_or_else(no_python)?)?
+    };
+    if rules.generate.contains(&Generate::PythonWheels) {
+        let path = rule_path(&format!("usr/share/python-wheels/{}", wheel.filename))?;
+        tree.insert(path, Node::file(wheel.whole(), 0o644));
+    }
+    Ok(tree)
 }
 
 fn check(

@@ -5,6 +5,7 @@
 //! the C library of the machine that writes it.
 
 mod busybox;
+mod pg_config;
 
 use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath};
 
@@ -18,6 +19,8 @@ pub enum Generate {
     Base,
     /// `sh`, and busybox in place of the usual tools.
     Shell,
+    /// `pg_config` as a shell script, in place of the perl script of `libpq-dev`.
+    PgConfig,
     /// The wheels of the layer as files in `/usr/share/python-wheels`, where Debian's `ensurepip` looks.
     PythonWheels,
 }
@@ -76,6 +79,7 @@ pub(crate) fn generate(groups: &[Generate], tree: &mut FileTree) -> Result<(), A
         match group {
             Generate::Base => base(tree)?,
             Generate::Shell => busybox::add(tree)?,
+            Generate::PgConfig => pg_config::add(tree)?,
             Generate::PythonWheels => {} // made where the wheel is at hand, see `layer`
         }
     }

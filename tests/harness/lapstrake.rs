@@ -1,0 +1,161 @@
+//! The binary under test.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::{tools, workspace};
+
+/// How the binary is started: as whom, where, and with which variables.
+#[derive(Clone)]
+pub(crate) struct Lapstrake {
+    program: PathBuf,
+    data: PathBuf,
+    directory: PathBuf,
+    user: Option<u32>,
+    umask: Option<u32>,
+    variables: BTreeMap<String, OsString>,
+}
+
+impl Lapstrake {
+    /// The binary with the data directory that all tests share.
+    pub(crate) fn new() -> Self {
+        Self {
+            program: env!("CARGO_BIN_EXE_lapstrake").into(),
+            data: workspace::data(),
+            directory: workspace::root(),
+            user: None,
+            umask: None,
+            variables: BTreeMap::new(),
+        }
+    }
+
+    /// The same with another data directory.
+    pub(crate) fn with_data(mut self, data: impl Into<PathBuf>) -> Self {
+        self.data = data.into();
+        self
+    }
+
+    /// The same with another working directory.
+    pub(crate) fn in_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = directory.into();
+        self
+    }
+
+    /// The same with one more environment variable.
+    pub(crate) fn with(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.variables.insert(name.into(), value.as_ref().into());
+        self
+    }
+
+    /// The same with another umask.
+    pub(crate) fn with_umask(mut self, umask: u32) -> Self {
+        self.umask = Some(umask);
+        self
+    }
+
+    /// The same as an unprivileged user, with a home and a data directory of its own below `scratch`.
+    /// The program is copied there too, for the repository may lie where that user cannot go. The runtime
+    /// layers that were made already come along.
+    pub(crate) fn as_user(mut self, user: u32, scratch: &Path) -> Self {
+        let home = scratch.join(format!("home-{user}"));
+        fs_err::create_dir_all(&home).unwrap();
+        let program = home.join("lapstrake");
+        fs_err::copy(&self.program, &program).unwrap();
+        let data = home.join("data");
+        tools::run("cp", [OsStr::new("-r"), self.data.as_os_str(), data.as_os_str()]);
+        tools::run("chown", [OsStr::new("-R"), OsStr::new(&format!("{user}:{user}")), home.as_os_str()]);
+        self.program = program;
+        self.data = data;
+        self.directory = home.clone();
+        self.user = Some(user);
+        self.with("HOME", home)
+    }
+
+    /// Where it keeps its data.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The command line, ready to start.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(user) = self.user {
+            let user = user.to_string();
+            let change = ["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups", "--"];
+            words.extend(change.map(OsString::from));
+        }
+        if let Some(umask) = self.umask {
+            let script = format!("umask {umask:04o} && exec \"$@\"");
+            words.extend(["sh", "-c", &script, "sh"].map(OsString::from));
+        }
+        words.push(self.program.clone().into());
+        words.extend(arguments.into_iter().map(|word| word.as_ref().to_owned()));
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .current_dir(&self.directory)
+            .env("LAPSTRAKE_DATA_DIR", &self.data)
+            .envs(&self.variables)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
+        Outcome::of(self.command(arguments))
+    }
+
+    /// Runs it to its end with `input` on standard input.
+    pub(crate) fn run_with_input<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        input: &Path,
+    ) -> Outcome {
+        let mut command = self.command(arguments);
+        command.stdin(fs_err::File::open(input).unwrap().into_parts().0);
+        Outcome::of(command)
+    }
+
+    /// Starts it and leaves it running; both outputs go to pipes.
+    pub(crate) fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+}
+
+/// What a run left: its exit code and both outputs.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The exit code; `None` when a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// Standard output.
+    pub(crate) stdout: String,
+    /// Standard error.
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    fn of(mut command: Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Ends the test, with everything that was printed, unless the exit code is `code`.
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The digest that a build or a push printed last.
+    pub(crate) fn digest(&self) -> String {
+        let last = self.stdout.lines().last().unwrap_or_default();
+        let digest = last.rsplit('@').next().unwrap_or_default();
+        assert!(digest.starts_with("sha256:") && digest.len() == 71, "no digest in {:?}", self.stdout);
+        digest.into()
+    }
+}

@@ -1,0 +1,14 @@
+//! What the tests share: the binary, a real registry, other people's tools, and the image as they see it.
+
+pub(crate) mod container;
+pub(crate) mod image;
+pub(crate) mod lapstrake;
+pub(crate) mod registry;
+pub(crate) mod schema;
+pub(crate) mod tools;
+pub(crate) mod workspace;
+
+pub(crate) use container::Container;
+pub(crate) use image::Image;
+pub(crate) use lapstrake::{Lapstrake, Outcome};
+pub(crate) use registry::Registry;

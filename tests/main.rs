@@ -2,8 +2,30 @@
 //! can show. `tests/run` installs what these tests need and runs them.
 
 #[cfg(test)]
+mod apps;
+#[cfg(test)]
+mod archives;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod harness_checks;
 #[cfg(test)]
+mod interrupted;
+#[cfg(test)]
+mod mounted;
+#[cfg(test)]
+mod platforms;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod reproducible;
+#[cfg(test)]
 mod rooms;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod served;
+#[cfg(test)]
+mod sources;
+#[cfg(test)]
+mod unprivileged;

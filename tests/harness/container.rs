@@ -52,7 +52,7 @@ impl Container {
     pub(crate) fn get(&mut self, port: u16, path: &str) -> String {
         let start = Instant::now();
         let url = format!("http://127.0.0.1:{port}{path}");
-        while start.elapsed() < Duration::from_secs(60) {
+        while start.elapsed() < Duration::from_mins(1) {
             if let Some(status) = self.runc.try_wait().unwrap() {
                 panic!("the app ended with {status}: {}", self.log());
             }
@@ -136,7 +136,8 @@ fn adapt(bundle: &Path) {
     if !namespaces.iter().any(|namespace| namespace["type"] == "network") {
         namespaces.push(json!({ "type": "network" }));
     }
-    if linux.get("uidMappings").is_some_and(|mappings| mappings.as_array().is_some_and(|all| !all.is_empty())) {
+    if linux.get("uidMappings").is_some_and(|mappings| mappings.as_array().is_some_and(|all| !all.is_empty()))
+    {
         // Without root there is one user to map, and runc wants it to be 0.
         config["process"]["user"] = json!({ "uid": 0, "gid": 0 });
     }

@@ -165,8 +165,7 @@ fn read_entry(mut entry: tar::Entry<'_, &[u8]>) -> Entry {
 
 /// The descriptor in `index.json` that `tag` names, or the only one.
 pub(crate) fn described(layout: &Path, tag: Option<&str>) -> Value {
-    let index: Value =
-        serde_json::from_slice(&fs_err::read(layout.join("index.json")).unwrap()).unwrap();
+    let index: Value = serde_json::from_slice(&fs_err::read(layout.join("index.json")).unwrap()).unwrap();
     let manifests = index["manifests"].as_array().unwrap();
     let name = "org.opencontainers.image.ref.name";
     let found: Vec<&Value> = manifests

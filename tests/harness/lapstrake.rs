@@ -5,6 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use lapstrake_fixtures::archive::copy_tree;
+
 use super::{tools, workspace};
 
 /// How the binary is started: as whom, where, and with which variables.
@@ -37,12 +39,6 @@ impl Lapstrake {
         self
     }
 
-    /// The same with another working directory.
-    pub(crate) fn in_directory(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.directory = directory.into();
-        self
-    }
-
     /// The same with one more environment variable.
     pub(crate) fn with(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.variables.insert(name.into(), value.as_ref().into());
@@ -58,7 +54,7 @@ impl Lapstrake {
     /// The same as an unprivileged user, with a home and a data directory of its own below `scratch`.
     /// The program is copied there too, for the repository may lie where that user cannot go. The runtime
     /// layers that were made already come along.
-    pub(crate) fn as_user(mut self, user: u32, scratch: &Path) -> Self {
+    pub(crate) fn for_user(mut self, user: u32, scratch: &Path) -> Self {
         let home = scratch.join(format!("home-{user}"));
         fs_err::create_dir_all(&home).unwrap();
         let program = home.join("lapstrake");
@@ -71,6 +67,17 @@ impl Lapstrake {
         self.directory = home.clone();
         self.user = Some(user);
         self.with("HOME", home)
+    }
+
+    /// The directory itself, or a copy that the user who runs the binary can read and owns.
+    pub(crate) fn reachable(&self, directory: &Path) -> PathBuf {
+        let Some(user) = self.user else { return directory.to_owned() };
+        let copy = self.directory.join(directory.file_name().unwrap());
+        if !copy.exists() {
+            copy_tree(directory, &copy).unwrap();
+            tools::run("chown", [OsStr::new("-R"), OsStr::new(&format!("{user}:{user}")), copy.as_os_str()]);
+        }
+        copy
     }
 
     /// Where it keeps its data.

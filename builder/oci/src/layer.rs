@@ -9,11 +9,13 @@ mod decode;
 mod entry;
 mod header;
 mod list;
+mod marks;
 mod pack;
 mod place;
 mod read;
 mod records;
 mod remove;
+mod scan;
 mod unpack;
 
 pub use block::{Packed, SpoolError};
@@ -22,6 +24,7 @@ pub use list::{Contents, Listed, Listing, list};
 pub use pack::{CompressError, PackError, PackOptions, PackedLayer, compress, pack};
 pub use read::{EntryKind, LayerEntry, LayerReader, ReadError, ReadLimits};
 pub use remove::remove_tree;
+pub use scan::{Dropped, ModePolicy, Scan, ScanError, ScanLimits, ScanOptions, scan, scan_upper};
 pub use unpack::{Compose, UnpackError, UnpackOptions, Unpacked, unpack};
 
 /// The number of the digest contract: of the tar dialect together with the codecs, their versions and settings.

@@ -196,10 +196,12 @@ impl Core {
         let realm = self.realm(registry, bearer).await?;
         let url = shown(&realm);
         let call = token_call(realm, bearer, found, scopes);
-        let answer = self.send_away(registry, &call, &[200]).await.map_err(|error| with_hints(error, found))?;
+        let answer =
+            self.send_away(registry, &call, &[200]).await.map_err(|error| with_hints(error, found))?;
         let fetched = Instant::now();
         let body = self.read_bounded(answer, TOKEN_LIMIT).await?;
-        let malformed = |problem: &str| RegistryError::Malformed { url: url.clone(), problem: problem.into() };
+        let malformed =
+            |problem: &str| RegistryError::Malformed { url: url.clone(), problem: problem.into() };
         let answer: TokenAnswer =
             serde_json::from_slice(&body).map_err(|_| malformed("the answer holds no token in JSON"))?;
         let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
@@ -287,7 +289,15 @@ fn with_hints(error: RegistryError, found: &Found) -> RegistryError {
         RegistryError::Answer { method, url, status, code, message, retry_after, .. }
             if matches!(status, 400 | 401 | 403) =>
         {
-            RegistryError::Answer { method, url, status, code, message, retry_after, hints: found.hints.clone() }
+            RegistryError::Answer {
+                method,
+                url,
+                status,
+                code,
+                message,
+                retry_after,
+                hints: found.hints.clone(),
+            }
         }
         error => error,
     }

@@ -202,10 +202,8 @@ impl Remote {
         sent: &(dyn Fn(u64) + Sync),
     ) -> Result<BlobOutcome, RegistryError> {
         let source = Self::pulling(&self.core, from)?;
-        let spool = tempfile::NamedTempFile::new_in(&self.core.scratch).map_err(|source| RegistryError::File {
-            action: "create a file in",
-            path: self.core.scratch.clone(),
-            source,
+        let spool = tempfile::NamedTempFile::new_in(&self.core.scratch).map_err(|source| {
+            RegistryError::File { action: "create a file in", path: self.core.scratch.clone(), source }
         })?;
         source.fetch_blob(descriptor, spool.path(), &|_| {}).await?;
         let payload = Payload::File(spool.path().to_owned(), descriptor.size());
@@ -285,7 +283,9 @@ impl Remote {
 /// Whether the registry has forgotten an upload, or holds something else for it: a new one may go well.
 fn is_lost_upload(error: &RegistryError) -> bool {
     match (error.status(), error.code()) {
-        (Some(400 | 404 | 416), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID" | "RANGE_INVALID")) => true,
+        (Some(400 | 404 | 416), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID" | "RANGE_INVALID")) => {
+            true
+        }
         (Some(404 | 416), None) => true,
         _ => false,
     }

@@ -313,8 +313,10 @@ impl Core {
     pub(super) fn location(&self, registry: &Registry, answer: &Answer) -> Result<Url, RegistryError> {
         let location = answer.header(LOCATION.as_str());
         let location = location.ok_or_else(|| malformed(&answer.url, "the `Location` header is missing"))?;
-        let mut url =
-            answer.url.join(location).map_err(|_| malformed(&answer.url, "the `Location` header is not a URL"))?;
+        let mut url = answer
+            .url
+            .join(location)
+            .map_err(|_| malformed(&answer.url, "the `Location` header is not a URL"))?;
         // Behind a proxy that ends TLS registries believe to be spoken to by plain http.
         let same_host = url.host_str() == registry.base.host_str();
         if registry.origin.is_tls() && url.scheme() == "http" && same_host {
@@ -451,7 +453,10 @@ impl Core {
     }
 
     /// The next piece of an answer's body.
-    pub(super) async fn chunk(&self, answer: &mut Answer) -> Result<Option<impl AsRef<[u8]> + use<>>, RegistryError> {
+    pub(super) async fn chunk(
+        &self,
+        answer: &mut Answer,
+    ) -> Result<Option<impl AsRef<[u8]> + use<>>, RegistryError> {
         let chunk = tokio::time::timeout(self.timeouts.silence, answer.response.chunk())
             .await
             .map_err(|_| stalled(&answer.method, &answer.url, self.timeouts.silence))?
@@ -463,7 +468,11 @@ impl Core {
     }
 
     /// Reads a whole body, up to a limit.
-    pub(super) async fn read_bounded(&self, mut answer: Answer, limit: u64) -> Result<Vec<u8>, RegistryError> {
+    pub(super) async fn read_bounded(
+        &self,
+        mut answer: Answer,
+        limit: u64,
+    ) -> Result<Vec<u8>, RegistryError> {
         let too_large = || RegistryError::TooLarge { url: shown(&answer.url), limit };
         if answer.response.content_length().is_some_and(|length| length > limit) {
             return Err(too_large());

@@ -256,7 +256,8 @@ impl Credentials {
         };
         let keys = lookup_keys(registry, repository);
         let by_key = |map: &BTreeMap<String, String>| {
-            keys.iter().find_map(|key| map.iter().find(|(k, _)| normal_key(k) == *key).map(|(_, v)| v.clone()))
+            keys.iter()
+                .find_map(|key| map.iter().find(|(k, _)| normal_key(k) == *key).map(|(_, v)| v.clone()))
         };
         if let Some(name) = by_key(&file.cred_helpers) {
             return self.ask_helper(&name, path, registry, hints).await;

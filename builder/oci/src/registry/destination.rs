@@ -5,11 +5,11 @@ use crate::document::Document;
 use crate::image::Blob;
 use crate::reference::Reference;
 
+use super::Client;
 use super::blob::BlobOutcome;
 use super::error::RegistryError;
 use super::remote::Remote;
 use super::report::TransferReport;
-use super::Client;
 
 /// Pushes to a repository, under the tag of a reference.
 pub struct RegistryDestination<'a> {
@@ -58,7 +58,8 @@ impl Destination for RegistryDestination<'_> {
     }
 
     fn put_top(&self, document: &Document, known: bool) -> Result<(), PushError> {
-        if let Some(expected) = self.remote.reference.digest().filter(|it| *it != document.digest().as_ref()) {
+        if let Some(expected) = self.remote.reference.digest().filter(|it| *it != document.digest().as_ref())
+        {
             let found = document.digest().to_string();
             return Err(PushError::OtherDigest { name: self.name(), expected: expected.to_owned(), found });
         }
@@ -68,8 +69,8 @@ impl Destination for RegistryDestination<'_> {
                 None => self.remote.put_manifest(document, None).await,
                 // The tag may point there already: asking is cheaper than writing, and immutable tags bear it.
                 Some(tag) => {
-                    let there = known
-                        && self.remote.manifest_digest(tag).await?.as_ref() == Some(document.digest());
+                    let there =
+                        known && self.remote.manifest_digest(tag).await?.as_ref() == Some(document.digest());
                     if there { Ok(()) } else { self.remote.put_manifest(document, Some(tag)).await }
                 }
             }

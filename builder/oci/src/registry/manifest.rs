@@ -81,7 +81,11 @@ impl Remote {
         let announced = announced.filter(|digest| digest.starts_with("sha256:"));
         for expected in by_digest.into_iter().chain(announced) {
             if expected != found.as_ref() {
-                return Err(RegistryError::DigestMismatch { url: shown(&url), expected, found: found.to_string() });
+                return Err(RegistryError::DigestMismatch {
+                    url: shown(&url),
+                    expected,
+                    found: found.to_string(),
+                });
             }
         }
         let media_type = strict::media_type(&bytes, content_type.as_deref())

@@ -127,9 +127,15 @@ mod tests {
         assert_eq!(base("127.0.0.1:5000", &[]), "http://127.0.0.1:5000/");
         assert_eq!(base("[::1]:5000", &[]), "http://[::1]:5000/");
         assert_eq!(base("registry.example:5000", &[]), "https://registry.example:5000/");
-        assert_eq!(base("registry.example:5000", &["registry.example:5000"]), "http://registry.example:5000/");
+        assert_eq!(
+            base("registry.example:5000", &["registry.example:5000"]),
+            "http://registry.example:5000/"
+        );
         assert_eq!(base("registry.example:5000", &["registry.example"]), "http://registry.example:5000/");
-        assert_eq!(base("registry.example:5000", &["registry.example:5001"]), "https://registry.example:5000/");
+        assert_eq!(
+            base("registry.example:5000", &["registry.example:5001"]),
+            "https://registry.example:5000/"
+        );
         assert_eq!(base("10.0.0.1", &[]), "https://10.0.0.1/");
         assert_eq!(base("localhost.example", &[]), "https://localhost.example/");
         assert_eq!(base("docker.io", &[]), "https://registry-1.docker.io/");
@@ -138,20 +144,39 @@ mod tests {
     #[test]
     fn private_addresses_are_known_in_every_spelling() {
         for address in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
-            "224.0.0.1", "255.255.255.255", "198.18.0.1", "::1", "::", "fe80::1", "fc00::1", "ff02::1",
-            "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "198.18.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fc00::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001:db8::1",
         ] {
             assert!(is_private(address.parse().unwrap()), "{address}");
         }
-        for address in ["1.1.1.1", "8.8.8.8", "100.128.0.1", "172.32.0.1", "2606:4700::1111", "64:ff9b::808:808"] {
+        for address in
+            ["1.1.1.1", "8.8.8.8", "100.128.0.1", "172.32.0.1", "2606:4700::1111", "64:ff9b::808:808"]
+        {
             assert!(!is_private(address.parse().unwrap()), "{address}");
         }
     }
 
     #[test]
     fn a_shown_url_has_no_user_password_or_query() {
-        let url = Url::parse("https://user:secret@registry.example/v2/a/blobs/uploads/1?token=secret#x").unwrap();
+        let url =
+            Url::parse("https://user:secret@registry.example/v2/a/blobs/uploads/1?token=secret#x").unwrap();
         assert_eq!(shown(&url), "https://registry.example/v2/a/blobs/uploads/1");
     }
 }

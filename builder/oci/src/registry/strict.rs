@@ -13,7 +13,8 @@ const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// The media type of a manifest, from the document and the header, which must agree.
 pub(super) fn media_type(bytes: &[u8], content_type: Option<&str>) -> Result<String, String> {
-    let Unique(document) = serde_json::from_slice(bytes).map_err(|error| format!("broken manifest: {error}"))?;
+    let Unique(document) =
+        serde_json::from_slice(bytes).map_err(|error| format!("broken manifest: {error}"))?;
     let (is_index, is_image) = (document.get("manifests").is_some(), document.get("layers").is_some());
     if is_index && is_image {
         return Err("the manifest has both `manifests` and `layers`".into());

@@ -94,7 +94,8 @@ impl Transport {
             builder.build().map_err(|error| setup(&format!("{error:?}")))
         };
         let exempt = [&proxies.http, &proxies.https].into_iter().flatten();
-        let exempt = exempt.filter_map(|proxy| Some(Url::parse(proxy).ok()?.host_str()?.to_owned())).collect();
+        let exempt =
+            exempt.filter_map(|proxy| Some(Url::parse(proxy).ok()?.host_str()?.to_owned())).collect();
         Ok(Self { home: build(None)?, away: build(Some(Arc::new(PublicOnly { exempt })))? })
     }
 }
@@ -118,7 +119,8 @@ fn proxies(proxies: &Proxies) -> Result<Vec<Proxy>, RegistryError> {
 
 fn tls(trust: &Trust) -> Result<rustls::ClientConfig, RegistryError> {
     let mut roots = RootCertStore::empty();
-    let system = trust.bundle.clone().or_else(|| BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()));
+    let system =
+        trust.bundle.clone().or_else(|| BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()));
     // Without any bundle only plain http and the authorities given by the user work, as they should.
     if let Some(path) = system {
         let pem = read(&path)?;

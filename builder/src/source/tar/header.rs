@@ -32,11 +32,10 @@ pub(super) struct Header {
     pub(super) mtime: Option<i64>,
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Format {
     V7,
     Ustar,
-    Star,
     Gnu,
 }
 
@@ -45,7 +44,7 @@ impl Header {
         if !checksum_matches(block) {
             return Err(Rule::Checksum);
         }
-        let name = name(block, &format(block)?)?;
+        let name = name(block, format(block)?)?;
         let number =
             |from: usize, to: usize, field| number::unsigned(&block[from..to]).ok_or(Rule::Number { field });
         let mode = number(100, 108, "mode")?;
@@ -79,30 +78,21 @@ fn checksum_matches(block: &[u8; BLOCK]) -> bool {
 }
 
 fn format(block: &[u8; BLOCK]) -> Result<Format, Rule> {
+    // Every reader ignores the version behind `ustar`, and writers have put several things there.
     match &block[257..265] {
-        b"ustar\x0000" if &block[508..512] == b"tar\0" => Ok(Format::Star),
-        b"ustar\x0000" => Ok(Format::Ustar),
+        [b'u', b's', b't', b'a', b'r', 0, _, _] => Ok(Format::Ustar),
         b"ustar  \0" => Ok(Format::Gnu),
         [0, 0, 0, 0, 0, 0, 0, 0] => Ok(Format::V7),
         _ => Err(Rule::Magic),
     }
 }
 
-fn name(block: &[u8; BLOCK], format: &Format) -> Result<Vec<u8>, Rule> {
+fn name(block: &[u8; BLOCK], format: Format) -> Result<Vec<u8>, Rule> {
     let name = text(&block[..100], "name")?;
     let prefix = match format {
-        Format::Ustar => text(&block[345..500], "prefix")?,
-        // The last 24 bytes are two times here, and a part of the prefix elsewhere.
-        Format::Star if block[345..476].contains(&0) => text_until_nul(&block[345..476]),
-        Format::Star => return Err(Rule::StarPrefix),
+        Format::Ustar => ustar_prefix(block)?,
         Format::Gnu => {
-            // Access and change time; the rest serves sparse files and archives in several volumes.
-            let times = [&block[345..357], &block[357..369]];
-            if times.iter().any(|time| number::unsigned(time).is_none())
-                || block[369..].iter().any(|b| *b != 0)
-            {
-                return Err(if block[156] == b'S' { Rule::Sparse } else { Rule::GnuFields });
-            }
+            check_gnu_fields(block)?;
             &[]
         }
         // Readers that ignore the magic take a name from here.
@@ -110,6 +100,27 @@ fn name(block: &[u8; BLOCK], format: &Format) -> Result<Vec<u8>, Rule> {
         Format::V7 => &[],
     };
     Ok(if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() })
+}
+
+/// The directory in front of the name. star ends it 24 bytes earlier and keeps two times there.
+fn ustar_prefix(block: &[u8; BLOCK]) -> Result<&[u8], Rule> {
+    let star_ends_it = block[475] == 0;
+    match (star_ends_it, &block[508..]) {
+        (true, _) => text(&block[345..476], "prefix"),
+        (false, b"tar\0") => Err(Rule::StarPrefix),
+        (false, _) => text(&block[345..500], "prefix"),
+    }
+}
+
+/// Behind the access and change time of GNU tar's headers stands only what sparse files and archives in several
+/// volumes need; other readers take the name's prefix from there.
+fn check_gnu_fields(block: &[u8; BLOCK]) -> Result<(), Rule> {
+    let times = [&block[345..357], &block[357..369]];
+    if times.iter().all(|time| number::unsigned(time).is_some()) && block[369..].iter().all(|byte| *byte == 0)
+    {
+        return Ok(());
+    }
+    Err(if block[156] == b'S' { Rule::Sparse } else { Rule::GnuFields })
 }
 
 fn text_until_nul(field: &[u8]) -> &[u8] {

@@ -79,12 +79,11 @@ impl Shipment {
         let mut places: BTreeMap<String, usize> = BTreeMap::new();
         for blob in blobs {
             let digest = blob.descriptor.digest().to_string();
-            match places.get(&digest) {
-                Some(&at) => kept[at].mount_from.extend(blob.mount_from),
-                None => {
-                    places.insert(digest, kept.len());
-                    kept.push(blob);
-                }
+            if let Some(&at) = places.get(&digest) {
+                kept[at].mount_from.extend(blob.mount_from);
+            } else {
+                places.insert(digest, kept.len());
+                kept.push(blob);
             }
         }
         Self { blobs: kept, manifests, top }

@@ -36,7 +36,7 @@ mod transport;
 pub use blob::BlobOutcome;
 pub use credentials::{CredentialError, Credentials, Locations, Login, Secret};
 pub use destination::RegistryDestination;
-pub use error::{AuthHint, Class, RegistryError};
+pub use error::{AuthHint, Class, ErrorAnswer, RegistryError};
 pub use report::TransferReport;
 pub use retry::RetryPolicy;
 pub use transport::{Proxies, Timeouts, Trust};

@@ -284,21 +284,11 @@ fn basic(login: &Login) -> Option<HeaderValue> {
     Some(header)
 }
 
-fn with_hints(error: RegistryError, found: &Found) -> RegistryError {
-    match error {
-        RegistryError::Answer { method, url, status, code, message, retry_after, .. }
-            if matches!(status, 400 | 401 | 403) =>
-        {
-            RegistryError::Answer {
-                method,
-                url,
-                status,
-                code,
-                message,
-                retry_after,
-                hints: found.hints.clone(),
-            }
-        }
-        error => error,
+fn with_hints(mut error: RegistryError, found: &Found) -> RegistryError {
+    if let RegistryError::Answer(answer) = &mut error
+        && matches!(answer.status, 400 | 401 | 403)
+    {
+        answer.hints.clone_from(&found.hints);
     }
+    error
 }

@@ -8,7 +8,7 @@ use reqwest::Method;
 use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
-use super::core::{Answer, Call, Payload, malformed};
+use super::core::{Answer, Call, Core, Payload, malformed};
 use super::error::{Class, RegistryError};
 use super::origin::shown;
 use super::remote::Remote;
@@ -129,7 +129,7 @@ impl Remote {
         match self.core.send(&self.registry, &self.access, &call, &[201, 202]).await {
             Ok(answer) if answer.status() == 201 => Ok(Mount::Done),
             // Registries answer 202 where they will not mount: an upload is open at Location, so the blob goes there.
-            Ok(answer) => self.core.location(&self.registry, &answer).map(Mount::Session),
+            Ok(answer) => Core::location(&self.registry, &answer).map(Mount::Session),
             // A mount is a shortcut; whatever is said against it is said again, in its own words, about the upload.
             Err(error) if error.class() == Class::Refused => Ok(Mount::Refused),
             Err(error) => Err(error),
@@ -175,7 +175,7 @@ impl Remote {
     async fn open_upload(&self) -> Result<Url, RegistryError> {
         let call = Call::new(Method::POST, self.url("blobs/uploads/")).with_body(Payload::Empty);
         let answer = self.core.send(&self.registry, &self.access, &call, &[202]).await?;
-        self.core.location(&self.registry, &answer)
+        Core::location(&self.registry, &answer)
     }
 
     async fn finish_upload(
@@ -282,12 +282,10 @@ impl Remote {
 
 /// Whether the registry has forgotten an upload, or holds something else for it: a new one may go well.
 fn is_lost_upload(error: &RegistryError) -> bool {
-    match (error.status(), error.code()) {
-        (Some(400 | 404 | 416), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID" | "RANGE_INVALID")) => {
-            true
-        }
-        (Some(404 | 416), None) => true,
-        _ => false,
+    const CODES: [&str; 3] = ["BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "RANGE_INVALID"];
+    match error.code() {
+        Some(code) => matches!(error.status(), Some(400 | 404 | 416)) && CODES.contains(&code),
+        None => matches!(error.status(), Some(404 | 416)),
     }
 }
 
@@ -305,7 +303,7 @@ pub(super) fn check_digest_header(answer: &Answer, expected: &Digest) -> Result<
                 found: found.chars().filter(char::is_ascii_graphic).take(200).collect(),
             })
         }
-        Some(found) if found.is_empty() => Err(malformed(&answer.url, "`Docker-Content-Digest` is empty")),
+        Some("") => Err(malformed(&answer.url, "`Docker-Content-Digest` is empty")),
         _ => Ok(()),
     }
 }

@@ -134,17 +134,17 @@ mod tests {
         choose(std::iter::once(header))
     }
 
-    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Option<Challenge> {
-        Some(Challenge::Bearer(Bearer {
+    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Challenge {
+        Challenge::Bearer(Bearer {
             realm: realm.into(),
             service: service.map(Into::into),
             scope: scope.map(Into::into),
-        }))
+        })
     }
 
     #[test]
     fn a_bearer_offer_is_read_whatever_its_spelling() {
-        let expected = bearer("https://a/t", Some("r"), Some("repository:x:pull,push"));
+        let expected = Some(bearer("https://a/t", Some("r"), Some("repository:x:pull,push")));
         for header in [
             r#"Bearer realm="https://a/t",service="r",scope="repository:x:pull,push""#,
             r#"bearer  realm="https://a/t" , service=r,scope="repository:x:pull,push""#,
@@ -180,6 +180,6 @@ mod tests {
         assert_eq!(choose_one(r#"Basic realm="x""#), Some(Challenge::Basic));
         assert_eq!(choose_one("Basic"), Some(Challenge::Basic));
         let headers = [r#"Basic realm="x""#, r#"Bearer realm="https://a/t""#];
-        assert_eq!(choose(headers.into_iter()), bearer("https://a/t", None, None));
+        assert_eq!(choose(headers.into_iter()), Some(bearer("https://a/t", None, None)));
     }
 }

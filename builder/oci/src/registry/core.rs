@@ -16,7 +16,7 @@ use url::{Host, Url};
 use super::auth::{Access, Auth};
 use super::body;
 use super::credentials::Credentials;
-use super::error::RegistryError;
+use super::error::{ErrorAnswer, RegistryError};
 use super::origin::{Origin, base_url, is_loopback, is_private, shown};
 use super::report::Counters;
 use super::retry::{Retry, RetryPolicy, retry_after};
@@ -304,13 +304,13 @@ impl Core {
             if !redirects {
                 return Ok(answer);
             }
-            url = self.location(registry, &answer)?;
+            url = Self::location(registry, &answer)?;
         }
         Err(malformed(&call.url, "it redirects in circles"))
     }
 
     /// The target of a `Location` header: resolved, and with TLS wherever the registry has it.
-    pub(super) fn location(&self, registry: &Registry, answer: &Answer) -> Result<Url, RegistryError> {
+    pub(super) fn location(registry: &Registry, answer: &Answer) -> Result<Url, RegistryError> {
         let location = answer.header(LOCATION.as_str());
         let location = location.ok_or_else(|| malformed(&answer.url, "the `Location` header is missing"))?;
         let mut url = answer
@@ -422,15 +422,15 @@ impl Core {
         call: &Call<'_>,
         url: &Url,
         sent: &AtomicU64,
-        send: impl Future<Output = reqwest::Result<Response>>,
+        answer: impl Future<Output = reqwest::Result<Response>>,
     ) -> Result<Response, RegistryError> {
         let size = call.body.size();
         let settling = Duration::from_secs(size / 50_000_000);
-        let mut send = std::pin::pin!(send);
+        let mut answer = std::pin::pin!(answer);
         let (mut moved, mut last) = (0, Instant::now());
         loop {
             tokio::select! {
-                result = &mut send => {
+                result = &mut answer => {
                     if let Some(report) = call.sent {
                         report(sent.load(Ordering::Relaxed));
                     }
@@ -499,16 +499,13 @@ impl Core {
         answer: Answer,
         allowed: &[u16],
     ) -> Result<Answer, RegistryError> {
-        let status = answer.status();
-        match self.checked(answer, allowed).await {
-            Err(RegistryError::Answer { method, url, code, message, retry_after, .. })
-                if matches!(status, 401 | 403) =>
-            {
-                let hints = self.hints(registry, access).await;
-                Err(RegistryError::Answer { method, url, status, code, message, retry_after, hints })
-            }
-            result => result,
+        let mut result = self.checked(answer, allowed).await;
+        if let Err(RegistryError::Answer(refusal)) = &mut result
+            && matches!(refusal.status, 401 | 403)
+        {
+            refusal.hints = self.hints(registry, access).await;
         }
+        result
     }
 
     /// Passes an answer on if its status is one of `allowed`, and reads the registry's reasons otherwise.
@@ -522,7 +519,16 @@ impl Core {
         // Part of a body, or none, is still an answer; its status is what counts.
         let body = self.read_some(answer).await;
         let (code, message) = body::error_of(&body, status);
-        Err(RegistryError::Answer { method, url, status, code, message, retry_after, hints: Vec::new() })
+        let hints = Vec::new();
+        Err(RegistryError::Answer(Box::new(ErrorAnswer {
+            method,
+            url,
+            status,
+            code,
+            message,
+            retry_after,
+            hints,
+        })))
     }
 
     async fn read_some(&self, mut answer: Answer) -> Vec<u8> {

@@ -69,27 +69,44 @@ impl fmt::Display for AuthHint {
     }
 }
 
+/// An error as a registry tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorAnswer {
+    /// The request's method.
+    pub method: String,
+    /// The request's URL.
+    pub url: String,
+    /// The status code.
+    pub status: u16,
+    /// The specification's error code, where the body had one.
+    pub code: Option<String>,
+    /// The registry's own words.
+    pub message: Option<String>,
+    /// How long the registry asked us to wait.
+    pub retry_after: Option<Duration>,
+    /// Where credentials were looked for, if it was about them.
+    pub hints: Vec<AuthHint>,
+}
+
+impl fmt::Display for ErrorAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.method, self.url, self.status)?;
+        if let Some(code) = &self.code {
+            write!(f, " {code}")?;
+        }
+        match &self.message {
+            Some(message) => write!(f, ": {message}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Why an exchange with a registry failed. No variant holds a secret: URLs are without user and query.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The registry answered with an error.
-    #[error("{method} {url}: {status}{}{}", Prefixed(" ", code.as_deref()), Prefixed(": ", message.as_deref()))]
-    Answer {
-        /// The request's method.
-        method: String,
-        /// The request's URL.
-        url: String,
-        /// The status code.
-        status: u16,
-        /// The specification's error code, where the body had one.
-        code: Option<String>,
-        /// The registry's own words.
-        message: Option<String>,
-        /// How long the registry asked us to wait.
-        retry_after: Option<Duration>,
-        /// Where credentials were looked for, if it was about them.
-        hints: Vec<AuthHint>,
-    },
+    #[error("{0}")]
+    Answer(Box<ErrorAnswer>),
     /// No answer arrived, or its body broke off.
     #[error("{method} {url}: {}", cause_of(source))]
     Connection {
@@ -204,10 +221,10 @@ impl RegistryError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Answer { status, retry_after, .. } if is_transient(*status, retry_after.is_some()) => {
+            Self::Answer(answer) if is_transient(answer.status, answer.retry_after.is_some()) => {
                 Class::Transient
             }
-            Self::Answer { .. } | Self::Credentials { .. } | Self::NoContent { .. } => Class::Refused,
+            Self::Answer(_) | Self::Credentials { .. } | Self::NoContent { .. } => Class::Refused,
             Self::Connection { source, .. } if refused_certificate(source) => Class::Refused,
             Self::Connection { .. } | Self::Stalled { .. } => Class::Transient,
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => Class::Mismatch,
@@ -223,21 +240,21 @@ impl RegistryError {
     #[must_use]
     pub fn hints(&self) -> &[AuthHint] {
         match self {
-            Self::Answer { hints, .. } => hints,
+            Self::Answer(answer) => &answer.hints,
             _ => &[],
         }
     }
 
     pub(super) fn status(&self) -> Option<u16> {
         match self {
-            Self::Answer { status, .. } => Some(*status),
+            Self::Answer(answer) => Some(answer.status),
             _ => None,
         }
     }
 
     pub(super) fn code(&self) -> Option<&str> {
         match self {
-            Self::Answer { code, .. } => code.as_deref(),
+            Self::Answer(answer) => answer.code.as_deref(),
             _ => None,
         }
     }
@@ -265,15 +282,4 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = String> {
         next = cause.source();
         Some(cause.to_string())
     })
-}
-
-struct Prefixed<'a>(&'static str, Option<&'a str>);
-
-impl fmt::Display for Prefixed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.1 {
-            Some(text) => write!(f, "{}{text}", self.0),
-            None => Ok(()),
-        }
-    }
 }

@@ -8,7 +8,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use super::error::{Class, RegistryError};
 
 /// No registry makes us wait longer than this between two tries.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// How failed requests are repeated.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ impl<'a> Retry<'a> {
             return None;
         }
         let asked = match error {
-            RegistryError::Answer { retry_after, .. } => retry_after.filter(|asked| !asked.is_zero()),
+            RegistryError::Answer(answer) => answer.retry_after.filter(|asked| !asked.is_zero()),
             _ => None,
         };
         // Waiting as told costs no try: a registry that limits its clients is at work, not broken.
@@ -104,6 +104,7 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::error::ErrorAnswer;
     use super::*;
 
     fn headers(retry_after: &str) -> HeaderMap {
@@ -128,7 +129,7 @@ mod tests {
     }
 
     fn answer(status: u16, retry_after: Option<u64>) -> RegistryError {
-        RegistryError::Answer {
+        RegistryError::Answer(Box::new(ErrorAnswer {
             method: "GET".into(),
             url: "https://registry.example/v2/".into(),
             status,
@@ -136,7 +137,7 @@ mod tests {
             message: None,
             retry_after: retry_after.map(Duration::from_secs),
             hints: Vec::new(),
-        }
+        }))
     }
 
     #[test]

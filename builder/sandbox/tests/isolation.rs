@@ -1,3 +1,141 @@
-//! x
-use crate::harness::Test;
-pub(crate) const TESTS: &[Test] = &[];
+//! What a step must not see, reach or change.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use lapstrake_sandbox::{Mount, SandboxError};
+
+use crate::harness::{BUILD_UID, Bench, PLANTED, Test, run_spec, sh, shell_in};
+use crate::inside::PROGRAM;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("nobody inside is root, and root is not behind them", not_root),
+    ("forbidden system calls are refused and others work", system_calls),
+    ("the caller's environment is nowhere to be found", planted_secret),
+    ("no descriptor of the caller's is open inside", descriptors),
+    ("process 1 shows nothing of its program", process_one),
+    ("the machine's files in /proc cannot be read or written", machine_files),
+    ("only harmless devices exist", devices),
+    ("a forged whiteout cannot be made", forged_whiteout),
+    ("emptying a standard stream empties nothing", streams),
+    ("a link in a layer does not lead a mount outside", link_in_layer),
+    ("no mount shows outside", no_mount_outside),
+    ("a build uid of 0 is refused", build_uid_zero),
+];
+
+fn not_root(bench: &Bench) {
+    let said = bench
+        .shell("id -u; id -g; cat /proc/self/uid_map; hostname; grep -c NoNewPrivs:.1 /proc/self/status");
+    let text = said.stdout();
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let (outside, _) = lapstrake_sandbox::outside_identity(BUILD_UID);
+    assert_eq!(words, ["1000", "1000", "1000", &outside.to_string(), "1", "build", "1"]);
+    assert_ne!(outside, 0);
+    let capabilities = bench.shell("grep ^Cap /proc/self/status").stdout();
+    assert!(capabilities.lines().all(|line| line.ends_with("\t0000000000000000")), "{capabilities}");
+}
+
+fn system_calls(bench: &Bench) {
+    let mut spec = bench.spec();
+    spec.mounts = vec![Bench::this_program()];
+    let text = shell_in(&spec, &format!("{PROGRAM} --try-calls")).stdout();
+    assert!(!text.contains("WRONG"), "{text}");
+    assert!(text.lines().count() > 45, "{text}");
+}
+
+fn planted_secret(bench: &Bench) {
+    let (name, value) = PLANTED;
+    assert_eq!(std::env::var_os(name).unwrap(), value);
+    // The pattern is written so that it does not find itself.
+    let (first, rest) = value.split_at(1);
+    let said = bench.shell(&format!(
+        "cd /proc; for file in [0-9]*/environ [0-9]*/cmdline [0-9]*/mountinfo; do
+           cat $file 2>/dev/null | grep -c '[{first}]{rest}' | grep -v '^0$'; done; ls -d [0-9]*"
+    ));
+    let processes: Vec<u32> = said.stdout().lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(processes[0], 1);
+    assert!(processes.iter().all(|&id| id < 200), "{processes:?}");
+}
+
+fn descriptors(bench: &Bench) {
+    let leaked = fs::File::open("/").unwrap();
+    rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).unwrap();
+    let said = bench.shell("ls /proc/self/fd; cat <&0");
+    // The fourth is the directory that `ls` reads.
+    assert_eq!(said.stdout(), "0\n1\n2\n3");
+}
+
+fn process_one(bench: &Bench) {
+    let said = bench.shell(
+        "for name in environ maps mem fd/0 exe root/etc cwd; do
+           { cat /proc/1/$name || ls /proc/1/$name/; } >/dev/null 2>&1 && echo $name; done; true",
+    );
+    assert_eq!(said.stdout(), "");
+}
+
+fn machine_files(bench: &Bench) {
+    let said = bench.shell(
+        "for file in sys/kernel/core_pattern sys/vm/panic_on_oom sys/kernel/hostname sysrq-trigger; do
+           (echo x >/proc/$file) 2>/dev/null && echo wrote $file; done
+         for file in kcore keys kallsyms kmsg timer_list; do
+           [ $(head -c 10 /proc/$file 2>/dev/null | tr -d '\\0' | wc -c 2>/dev/null || echo 0) = 0 ] || echo read $file; done
+         ls /sys 2>/dev/null; cat /proc/sys/kernel/ostype",
+    );
+    assert_eq!(said.stdout(), "Linux");
+}
+
+fn devices(bench: &Bench) {
+    let said =
+        bench.shell("ls /dev; echo x >/dev/null; head -c 3 /dev/zero | tr '\\0' z; echo x >/dev/shm/x");
+    let expected = [
+        "fd", "full", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom",
+        "zero",
+    ];
+    assert_eq!(said.stdout(), format!("{}\nzzz", expected.join("\n")));
+}
+
+fn forged_whiteout(bench: &Bench) {
+    let said = bench.shell("mknod /etc/shadow c 0 0 2>/dev/null || echo refused");
+    assert_eq!(said.stdout(), "refused");
+}
+
+fn streams(bench: &Bench) {
+    let said =
+        bench.shell("echo before; : >/proc/self/fd/1; echo after; ls -l /proc/self/fd/1 | grep -c pipe:");
+    assert_eq!(said.stdout(), "before\nafter\n1");
+}
+
+fn link_in_layer(bench: &Bench) {
+    let (layer, victim, app) = (bench.directory("layer"), bench.directory("victim"), bench.directory("app"));
+    symlink(&victim, layer.join("app")).unwrap();
+    symlink("../../../../../../../../etc", layer.join("up")).unwrap();
+    fs::write(app.join("motd"), "app\n").unwrap();
+    let mut spec = bench.spec();
+    spec.root.lower.insert(0, layer);
+    spec.mounts = vec![Mount::writable(&app, "/app")];
+    let (_, outcome) = run_spec(&spec, &[sh("true")]);
+    assert!(matches!(&outcome, Err(SandboxError::Setup { what, .. }) if what == "/app"), "{outcome:?}");
+    assert_eq!(fs::read_dir(&victim).unwrap().count(), 0);
+    spec.mounts = vec![Mount::writable(&app, "/up")];
+    assert_eq!(shell_in(&spec, "cat /etc/motd").stdout(), "app");
+}
+
+fn no_mount_outside(bench: &Bench) {
+    let before = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let app = bench.directory("app");
+    let mut spec = bench.spec();
+    spec.mounts = vec![Mount::writable(&app, "/app"), Mount::writable(&app, "/app2")];
+    shell_in(&spec, "true");
+    assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap(), before);
+}
+
+fn build_uid_zero(bench: &Bench) {
+    if bench.uid() != 0 {
+        return;
+    }
+    let mut spec = bench.spec();
+    spec.build_uid = 0;
+    let (_, outcome) = run_spec(&spec, &[sh("true")]);
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains("leaving root"), "{error}");
+}

@@ -1,3 +1,162 @@
-//! x
-use crate::harness::Test;
-pub(crate) const TESTS: &[Test] = &[];
+//! Everything ends, and nothing takes more than it may.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lapstrake_sandbox::{Event, Failure, Mount, Spec};
+
+use crate::harness::{Bench, Test, run_spec, sh, shell_in};
+use crate::inside::PROGRAM;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a step that takes too long is ended with all it started", time),
+    ("a daemon ends with the last step", daemon),
+    ("a cancelled run ends at once", cancel),
+    ("everything ends when the caller is killed", caller_killed),
+    ("memory of many processes together is limited", memory),
+    ("the number of processes is limited", processes),
+    ("what is written to disk is limited", disk),
+    ("one file's size is limited", file_size),
+    ("output beyond the limit is dropped and the step goes on", log),
+];
+
+fn failure(spec: &Spec, line: &str) -> Failure {
+    let (said, outcome) = run_spec(spec, &[sh(line)]);
+    outcome.unwrap().result.expect_err(&format!("{said:?}")).failure
+}
+
+/// A spec whose `/app/beat` grows as long as a heartbeat runs.
+fn beating(bench: &Bench) -> (Spec, std::path::PathBuf) {
+    let app = bench.directory("app");
+    let mut spec = bench.spec();
+    spec.mounts = vec![Mount::writable(&app, "/app"), Bench::this_program()];
+    (spec, app.join("beat"))
+}
+
+fn assert_still(beat: &Path) {
+    let size = || fs::metadata(beat).unwrap().len();
+    let before = size();
+    assert!(before > 0);
+    thread::sleep(Duration::from_millis(150));
+    assert_eq!(size(), before, "the heartbeat goes on");
+}
+
+const DAEMON: &str = "setsid sh -c 'trap \"\" TERM HUP; /run/tests --beat /app/beat' >/dev/null 2>&1 &";
+
+fn time(bench: &Bench) {
+    let (mut spec, beat) = beating(bench);
+    let limit = Duration::from_millis(500);
+    spec.limits.time = Some(limit);
+    let begun = Instant::now();
+    assert_eq!(
+        failure(&spec, &format!("{DAEMON} trap '' TERM; sleep 30; sleep 30")),
+        Failure::TimedOut(limit)
+    );
+    assert!(begun.elapsed() < limit + Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_still(&beat);
+}
+
+fn daemon(bench: &Bench) {
+    let (spec, beat) = beating(bench);
+    shell_in(&spec, &format!("{DAEMON} while ! [ -s /app/beat ]; do sleep 0.02; done"));
+    assert_still(&beat);
+}
+
+fn cancel(bench: &Bench) {
+    let (spec, beat) = beating(bench);
+    let cancel = AtomicBool::new(false);
+    let mut notified = None;
+    let outcome = lapstrake_sandbox::run(
+        &spec,
+        &[sh(&format!(
+            "{PROGRAM} --beat /app/beat & while ! [ -s /app/beat ]; do :; done; echo go; sleep 30"
+        ))],
+        &cancel,
+        &mut |event| {
+            if matches!(event, Event::Output { .. }) {
+                notified = Some(Instant::now());
+                cancel.store(true, Ordering::Relaxed);
+            }
+        },
+    );
+    assert_eq!(outcome.unwrap().result.unwrap_err().failure, Failure::Cancelled);
+    assert!(notified.unwrap().elapsed() < Duration::from_secs(1));
+    assert_still(&beat);
+}
+
+/// The caller of the sandbox that is killed: this program again, with a place to work in.
+pub(crate) fn become_victim_if_asked() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, word, rootfs, place] = arguments.as_slice()
+        && word == "--victim"
+    {
+        let bench = Bench::at(Path::new(rootfs), Path::new(place));
+        let (spec, _) = beating(&bench);
+        run_spec(&spec, &[sh(&format!("{DAEMON} sleep 30"))]).1.unwrap();
+    }
+}
+
+fn caller_killed(bench: &Bench) {
+    let place = bench.directory("victim");
+    let mut victim = Command::new("/proc/self/exe")
+        .arg("--victim")
+        .args([&bench.rootfs, &place])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let beat = place.join("app/beat");
+    let end = Instant::now() + Duration::from_secs(10);
+    while fs::metadata(&beat).map_or(0, |found| found.len()) == 0 && Instant::now() < end {
+        thread::sleep(Duration::from_millis(10));
+    }
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    thread::sleep(Duration::from_millis(500));
+    assert_still(&beat);
+}
+
+fn memory(bench: &Bench) {
+    let mut spec = bench.spec();
+    spec.limits.memory = 100 << 20;
+    let hog = "(x=$(head -c 30000000 /dev/zero | tr '\\0' x); sleep 20) &";
+    let begun = Instant::now();
+    assert_eq!(failure(&spec, &format!("{} sleep 20", hog.repeat(6))), Failure::OutOfMemory);
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+fn processes(bench: &Bench) {
+    let mut spec = bench.spec();
+    spec.limits.processes = 20;
+    let (said, outcome) = run_spec(&spec, &[sh("for i in $(seq 60); do sleep 3 & done")]);
+    assert!(outcome.unwrap().result.is_err(), "{said:?}");
+}
+
+fn disk(bench: &Bench) {
+    let mut spec = bench.spec();
+    spec.limits.disk = 8 << 20;
+    assert_eq!(failure(&spec, "head -c 20000000 /dev/zero >/tmp/big; sleep 20"), Failure::DiskFull);
+    let mut spec = bench.spec();
+    spec.limits.disk = 64 << 20;
+    shell_in(&spec, "head -c 20000000 /dev/zero >/small; sleep 0.7");
+}
+
+fn file_size(bench: &Bench) {
+    let mut spec = bench.spec();
+    spec.limits.file_size = 1 << 20;
+    assert_ne!(failure(&spec, "head -c 2000000 /dev/zero >/big"), Failure::DiskFull);
+}
+
+fn log(bench: &Bench) {
+    let mut spec = bench.spec();
+    spec.limits.log = 100_000;
+    let said = shell_in(&spec, "seq 1 100000; echo x >/done");
+    let notices = said.events.iter().filter(|event| matches!(event, Event::Notice { .. })).count();
+    assert_eq!(notices, 1);
+    let bytes: usize = said.stdout().len();
+    assert!((90_000..=100_000).contains(&bytes), "{bytes}");
+    assert!(bench.upper().join("done").exists());
+}

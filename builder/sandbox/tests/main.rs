@@ -10,6 +10,7 @@
 )]
 
 mod harness;
+mod inside;
 mod isolation;
 mod limits;
 mod network;
@@ -20,6 +21,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     lapstrake_sandbox::enter_if_asked();
+    inside::enter_if_asked();
+    limits::become_victim_if_asked();
     let tests = [steps::TESTS, isolation::TESTS, limits::TESTS, network::TESTS].concat();
     harness::run(&tests)
 }

@@ -10,14 +10,16 @@ use lapstrake_sandbox::outside_identity;
 
 use crate::harness::BUILD_UID;
 
-const PROGRAMS: [&str; 22] = [
+const PROGRAMS: [&str; 23] = [
     "sh", "cat", "ls", "rm", "mkdir", "mknod", "sleep", "env", "grep", "id", "head", "dd", "touch", "setsid",
-    "stat", "unshare", "chmod", "hostname", "seq", "true", "tr", "bash",
+    "stat", "unshare", "chmod", "hostname", "seq", "true", "tr", "bash", "wc",
 ];
 
 /// Copies the programs into `root`, or says why that is impossible here.
 pub(crate) fn make(root: &Path) -> Result<(), String> {
-    let mut files = BTreeSet::new();
+    let this_program = fs::read_link("/proc/self/exe").map_err(|error| error.to_string())?;
+    let mut files: BTreeSet<_> =
+        libraries(&this_program)?.into_iter().map(|path| (path.clone(), path)).collect();
     for program in PROGRAMS {
         let found = ["/usr/bin", "/bin"].iter().map(|directory| Path::new(directory).join(program));
         let Some(path) = found.into_iter().find(|path| path.exists()) else {

@@ -1,0 +1,155 @@
+//! What this program does when a sandbox runs it: tries system calls, serves a port, writes a heartbeat.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+/// The directory inside at which this program is mounted.
+pub(crate) const PROGRAM: &str = "/run/tests";
+
+/// Does what the arguments ask for, if they ask for anything of this kind.
+pub(crate) fn enter_if_asked() {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[1..] {
+        ["--try-calls"] => try_calls(),
+        ["--serve", port] => serve(port.parse().unwrap()),
+        ["--beat", file] => beat(Path::new(file)),
+        _ => return,
+    }
+    std::process::exit(0);
+}
+
+fn serve(port: u16) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    println!("listening");
+    for stream in listener.incoming() {
+        let mut stream = stream.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        stream.write_all(text.to_uppercase().as_bytes()).unwrap();
+    }
+}
+
+/// Grows a file until somebody ends this process.
+fn beat(file: &Path) {
+    loop {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+        file.write_all(b".").unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A system call to try: its name, number, arguments, and what must come of it.
+type Call = (&'static str, i64, [usize; 5], Expected);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Works,
+    /// The filter's answer.
+    Refused,
+    /// The filter's answer to what is to look like an old kernel.
+    Absent,
+}
+
+const NULL: usize = 0;
+
+fn number(value: i32) -> usize {
+    value.cast_unsigned() as usize
+}
+
+fn calls() -> Vec<Call> {
+    use Expected::{Absent, Refused, Works};
+    let socket =
+        |family: i32, kind: i32, protocol: i32| [number(family), number(kind), number(protocol), 0, 0];
+    let (stream, raw) = (libc::SOCK_STREAM, libc::SOCK_RAW);
+    let path = c"/tmp".as_ptr() as usize;
+    let made = c"/tmp/made".as_ptr() as usize;
+    let cwd = number(libc::AT_FDCWD);
+    vec![
+        ("socket unix", libc::SYS_socket, socket(libc::AF_UNIX, stream, 0), Works),
+        ("socket inet", libc::SYS_socket, socket(libc::AF_INET, stream, 0), Works),
+        ("socket inet6", libc::SYS_socket, socket(libc::AF_INET6, stream, 0), Works),
+        ("socket route", libc::SYS_socket, socket(libc::AF_NETLINK, raw, libc::NETLINK_ROUTE), Works),
+        (
+            "socket netfilter",
+            libc::SYS_socket,
+            socket(libc::AF_NETLINK, raw, libc::NETLINK_NETFILTER),
+            Refused,
+        ),
+        ("socket audit", libc::SYS_socket, socket(libc::AF_NETLINK, raw, libc::NETLINK_AUDIT), Refused),
+        ("socket vsock", libc::SYS_socket, socket(libc::AF_VSOCK, stream, 0), Refused),
+        ("socket packet", libc::SYS_socket, socket(libc::AF_PACKET, raw, 0), Refused),
+        ("socket alg", libc::SYS_socket, socket(libc::AF_ALG, libc::SOCK_SEQPACKET, 0), Refused),
+        ("socket raw", libc::SYS_socket, socket(libc::AF_INET, raw, 1), Refused),
+        ("add_key", libc::SYS_add_key, [path, path, path, 1, number(-3)], Refused),
+        ("keyctl", libc::SYS_keyctl, [0, number(-3), 0, 0, 0], Refused),
+        ("request_key", libc::SYS_request_key, [path, path, path, 0, 0], Refused),
+        ("io_uring_setup", libc::SYS_io_uring_setup, [1, NULL, 0, 0, 0], Absent),
+        ("io_uring_enter", libc::SYS_io_uring_enter, [0; 5], Absent),
+        ("clone3", libc::SYS_clone3, [NULL, 0, 0, 0, 0], Absent),
+        (
+            "clone newuser",
+            libc::SYS_clone,
+            [number(libc::CLONE_NEWUSER | libc::SIGCHLD), 0, 0, 0, 0],
+            Refused,
+        ),
+        ("unshare newuser", libc::SYS_unshare, [number(libc::CLONE_NEWUSER), 0, 0, 0, 0], Refused),
+        ("unshare newtime", libc::SYS_unshare, [0x80, 0, 0, 0, 0], Refused),
+        ("unshare files", libc::SYS_unshare, [number(libc::CLONE_FILES), 0, 0, 0, 0], Works),
+        ("setns", libc::SYS_setns, [0; 5], Refused),
+        ("userfaultfd", libc::SYS_userfaultfd, [1, 0, 0, 0, 0], Refused),
+        ("bpf", libc::SYS_bpf, [0; 5], Refused),
+        ("perf_event_open", libc::SYS_perf_event_open, [0; 5], Refused),
+        ("ptrace", libc::SYS_ptrace, [0; 5], Refused),
+        ("process_vm_readv", libc::SYS_process_vm_readv, [1, 0, 0, 0, 0], Refused),
+        ("pidfd_getfd", libc::SYS_pidfd_getfd, [0; 5], Refused),
+        ("mount", libc::SYS_mount, [path, path, path, 0, NULL], Refused),
+        ("umount2", libc::SYS_umount2, [path, 2, 0, 0, 0], Refused),
+        ("fsopen", libc::SYS_fsopen, [path, 0, 0, 0, 0], Refused),
+        ("open_tree", libc::SYS_open_tree, [cwd, path, 1, 0, 0], Refused),
+        ("move_mount", libc::SYS_move_mount, [0; 5], Refused),
+        ("mount_setattr", libc::SYS_mount_setattr, [0; 5], Refused),
+        ("pivot_root", libc::SYS_pivot_root, [path, path, 0, 0, 0], Refused),
+        ("chroot", libc::SYS_chroot, [path, 0, 0, 0, 0], Refused),
+        ("open_by_handle_at", libc::SYS_open_by_handle_at, [0; 5], Refused),
+        ("kexec_load", libc::SYS_kexec_load, [0; 5], Refused),
+        ("init_module", libc::SYS_init_module, [0; 5], Refused),
+        ("reboot", libc::SYS_reboot, [0; 5], Refused),
+        ("syslog", libc::SYS_syslog, [2, NULL, 0, 0, 0], Refused),
+        ("sethostname", libc::SYS_sethostname, [path, 4, 0, 0, 0], Refused),
+        ("clock_settime", libc::SYS_clock_settime, [0; 5], Refused),
+        ("personality ask", libc::SYS_personality, [0xffff_ffff, 0, 0, 0, 0], Works),
+        ("personality no randomisation", libc::SYS_personality, [0x004_0000, 0, 0, 0, 0], Refused),
+        ("ioctl TIOCSTI", libc::SYS_ioctl, [0, 0x5412, path, 0, 0], Refused),
+        ("ioctl TIOCSTI, upper half set", libc::SYS_ioctl, [0, 0x1_0000_5412, path, 0, 0], Refused),
+        ("ioctl TIOCLINUX", libc::SYS_ioctl, [0, 0x541c, path, 0, 0], Refused),
+        ("mknod whiteout", libc::SYS_mknodat, [cwd, made, 0o020_644, 0, 0], Refused),
+        ("mknod block", libc::SYS_mknodat, [cwd, made, 0o060_644, 0x801, 0], Refused),
+        ("mknod fifo", libc::SYS_mknodat, [cwd, made, 0o010_644, 0, 0], Works),
+        ("chmod setuid", libc::SYS_fchmodat, [cwd, made, 0o4755, 0, 0], Works),
+        ("setuid root", libc::SYS_setresuid, [0, 0, 0, 0, 0], Expected::Refused),
+    ]
+}
+
+#[expect(unsafe_code, reason = "the calls under test have no safe wrappers")]
+fn try_calls() {
+    for (name, number, [a, b, c, d, e], expected) in calls() {
+        // SAFETY: pointers are null or live C strings; none of the calls that could change this process's memory
+        // succeeds with these arguments.
+        let result = unsafe { libc::syscall(number, a, b, c, d, e) };
+        let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or_default();
+        let found = match (result, errno) {
+            (0.., _) => Expected::Works,
+            (_, libc::EPERM | libc::EINVAL) if errno == libc::EPERM || name == "setuid root" => {
+                Expected::Refused
+            }
+            (_, libc::ENOSYS) => Expected::Absent,
+            _ => {
+                println!("WRONG {name}: errno {errno}");
+                continue;
+            }
+        };
+        println!("{} {name}", if found == expected { "as expected:" } else { "WRONG" });
+    }
+}

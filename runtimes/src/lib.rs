@@ -24,4 +24,5 @@ mod sbom;
 pub mod store;
 pub mod system_files;
 pub mod tarball;
+pub mod update;
 pub mod wheel;

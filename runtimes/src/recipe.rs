@@ -179,7 +179,7 @@ pub enum Origin {
 }
 
 /// What one layer is made of.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerRecipe {
     /// The word by which an image's list of layers names it: `os`, `python`, `cc`.
@@ -217,7 +217,7 @@ pub struct LayerRecipe {
 }
 
 /// A package of a language's own registry.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PackageRecipe {
     /// Its name; `{npm_arch}` stands for `x64` or `arm64`.
@@ -249,6 +249,16 @@ pub enum Install {
     Npm,
     /// corepack, which fetches yarn and pnpm.
     Corepack,
+    /// Nothing is installed: the packages are read for what their makers chose. No dependencies.
+    Reference,
+}
+
+impl Install {
+    /// Whether the packages are read and not installed.
+    #[must_use]
+    pub fn is_reference(self) -> bool {
+        self == Self::Reference
+    }
 }
 
 impl Recipes {

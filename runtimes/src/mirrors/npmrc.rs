@@ -87,7 +87,13 @@ impl Npmrc {
 
     pub(super) fn ca_files(&self, machine: Machine<'_>) -> Vec<PathBuf> {
         let own = self.value("cafile").map(|path| ca::below(machine, path)).filter(|path| path.exists());
-        own.into_iter().chain(ca::named(machine, &["NODE_EXTRA_CA_CERTS"])).collect()
+        let mut files: Vec<PathBuf> = own.into_iter().collect();
+        for file in ca::named(machine, &["NODE_EXTRA_CA_CERTS"]) {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        files
     }
 }
 

@@ -58,7 +58,13 @@ impl PipConf {
 
     pub(super) fn ca_files(&self, machine: Machine<'_>) -> Vec<PathBuf> {
         let own = self.value("cert").map(|path| ca::below(machine, path)).filter(|path| path.exists());
-        own.into_iter().chain(ca::named(machine, &["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])).collect()
+        let mut files: Vec<PathBuf> = own.into_iter().collect();
+        for file in ca::named(machine, &["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]) {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        files
     }
 }
 

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::{Registry, image::digest_of, schema, tools};
+use crate::apps::pull;
+use crate::harness::{Container, Image, Registry, container, image::digest_of, schema, tools, workspace};
 
 #[test]
 fn the_registry_answers_counts_requests_and_is_gone_afterwards() {
@@ -14,6 +15,42 @@ fn the_registry_answers_counts_requests_and_is_gone_afterwards() {
     drop(registry);
     let refused = tools::tool("curl").args(["--silent", "--noproxy", "*", &url]).output().unwrap();
     assert!(!refused.status.success());
+}
+
+#[test]
+fn an_image_without_any_part_of_ours_goes_the_whole_way() {
+    let scratch = workspace::scratch();
+    let registry = Registry::start();
+    let path = |name: &str| scratch.path().join(name).display().to_string();
+    let (layout, image) = (path("layout"), format!("{}:app", path("layout")));
+    tools::run("umoci", ["init", "--layout", &layout]);
+    tools::run("umoci", ["new", "--image", &image]);
+    let busybox = tools::tool("busybox").get_program().to_owned();
+    fs_err::create_dir_all(scratch.path().join("root/bin")).unwrap();
+    fs_err::copy(busybox, scratch.path().join("root/bin/busybox")).unwrap();
+    fs_err::write(scratch.path().join("root/index.html"), "a page\n").unwrap();
+    let layer = path("layer.tar");
+    tools::run("tar", ["--create", "--file", &layer, "--directory", &path("root"), "bin", "index.html"]);
+    tools::run("umoci", ["raw", "add-layer", "--image", &image, &layer]);
+    let mut config = vec!["config", "--image", &image, "--config.user", "1000:1000"];
+    for word in ["/bin/busybox", "httpd", "-f", "-p", "8080"] {
+        config.extend(["--config.cmd", word]);
+    }
+    tools::run("umoci", config);
+    let reference = registry.reference("busybox/page:1");
+    let to = format!("docker://{reference}");
+    let from = format!("oci:{image}");
+    tools::run("skopeo", ["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", &from, &to]);
+    assert_eq!(registry.repositories(), ["busybox/page"]);
+
+    let pulled = scratch.path().join("pulled");
+    pull(&reference, &pulled);
+    schema::check_layout(&pulled, Some("app"));
+    Image::open(&pulled, Some("app")).check();
+    let bundle = scratch.path().join("bundle");
+    container::unpack(&pulled, "app", &bundle);
+    let mut container = Container::start(&bundle);
+    assert_eq!(container.get(8080, "/index.html"), "a page\n");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use lapstrake_fixtures::apps::App;
+use lapstrake_fixtures::proxy::{self, Proxy};
 
 use crate::harness::{Image, Lapstrake, tools, workspace};
 
@@ -76,6 +77,29 @@ fn a_private_certificate_authority_and_proxy_settings_reach_no_layer() {
             assert!(!image.env().contains_key(variable), "{name}: {variable}");
         }
     }
+}
+
+#[test]
+fn a_proxy_with_a_password_is_used_and_named_nowhere() {
+    let scratch = workspace::scratch();
+    let layout = scratch.path().join("layout");
+    let output = format!("oci:{}", layout.display());
+    let source = App::named("monorepo").directory();
+    let proxy = Proxy::start().unwrap();
+    // The runtime layers are there already; what goes through the proxy is for the build commands.
+    let arguments = ["build", source.to_str().unwrap(), "--source-dir", "services/api", "--output", &output];
+    let without = Lapstrake::new().run(arguments).expect(0).digest();
+    let mut lapstrake = Lapstrake::new().with("NO_PROXY", "127.0.0.1,localhost");
+    for variable in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
+        lapstrake = lapstrake.with(variable, proxy.url());
+    }
+    fs_err::remove_dir_all(&layout).unwrap();
+    let outcome = lapstrake.run(arguments).expect(0);
+    assert!(!proxy.asked().is_empty(), "nothing went through the proxy");
+    assert!(!outcome.stderr.contains(proxy::PASSWORD), "{}", outcome.stderr);
+    assert_eq!(outcome.digest(), without);
+    let words = [proxy::USER, proxy::PASSWORD];
+    assert_eq!(betrayals(&Image::open(&layout, None), &words), Vec::<String>::new());
 }
 
 #[test]

@@ -28,8 +28,8 @@ pub(crate) struct Entry {
     pub(crate) kind: tar::EntryType,
     /// Permissions.
     pub(crate) mode: u32,
-    /// Time of change.
-    pub(crate) mtime: u64,
+    /// Time of change, unless it lies before 1970.
+    pub(crate) mtime: Option<u64>,
     /// Content of a file.
     pub(crate) bytes: Vec<u8>,
 }
@@ -158,7 +158,7 @@ fn read_entry(mut entry: tar::Entry<'_, &[u8]>) -> Entry {
         path: path.trim_start_matches("./").trim_end_matches('/').to_owned(),
         kind: entry.header().entry_type(),
         mode: entry.header().mode().unwrap(),
-        mtime: entry.header().mtime().unwrap(),
+        mtime: entry.header().mtime().ok(),
         bytes,
     }
 }

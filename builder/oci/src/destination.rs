@@ -8,13 +8,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
-use oci_spec::image::Digest;
+use oci_spec::distribution::Reference;
+use oci_spec::image::{Descriptor, Digest};
 use serde::Serialize;
 
 use crate::document::Document;
 use crate::image::{Blob, BlobSource, Image, ImageIndex};
+use crate::layout::{Layout, LayoutError, Reached};
 pub use crate::registry::BlobOutcome;
 use crate::registry::{RegistryError, TransferReport};
+
+mod layout;
+
+pub use layout::LayoutDestination;
 
 /// Where an image goes. All methods are idempotent: success means that the content is there.
 pub trait Destination: Sync {
@@ -48,6 +54,9 @@ pub enum PushError {
     /// The registry or the way to it.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The layout that is written to.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// The destination names a digest, and the image has another.
     #[error("`{name}` names digest `{expected}`, but the image has `{found}`")]
     OtherDigest {
@@ -87,6 +96,29 @@ impl Shipment {
             }
         }
         Self { blobs: kept, manifests, top }
+    }
+
+    /// Everything that a descriptor in a layout leads to: an image, an index, or indexes of indexes and artifacts.
+    pub fn from_layout(layout: &Layout, descriptor: &Descriptor) -> Result<Self, LayoutError> {
+        let (mut blobs, mut manifests) = (Vec::new(), Vec::new());
+        let top = layout.read_document(descriptor)?;
+        for reached in layout.walk(descriptor)? {
+            match reached {
+                Reached::Blob(blob) => blobs.push(blob),
+                Reached::Document(document) if document.digest() == top.digest() => {}
+                Reached::Document(document) => manifests.push(document),
+            }
+        }
+        Ok(Self::new(blobs, manifests, top))
+    }
+
+    /// Says of all blobs that they may be mounted from a repository.
+    #[must_use]
+    pub fn mounting_from(mut self, from: &Reference) -> Self {
+        for blob in &mut self.blobs {
+            blob.mount_from.push(from.clone());
+        }
+        self
     }
 }
 

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use oci_spec::image::{Descriptor, Digest};
 
+use crate::destination::{LayoutDestination, Progress, PushError, PushReport, Shipment, push};
 use crate::document::Document;
 use crate::image::Blob;
+use crate::layout::Layout;
 use crate::reference::Reference;
 
 mod auth;
@@ -150,7 +152,35 @@ impl Client {
         reference: &Reference,
         descriptor: &Descriptor,
     ) -> Result<Document, RegistryError> {
-        self.manifest(&reference.clone_with_digest(descriptor.digest().to_string()))
+        let remote = Remote::pulling(&self.core, reference)?;
+        self.runtime.block_on(remote.manifest_of(descriptor))
+    }
+
+    /// Everything that a manifest or index leads to, as a shipment whose blobs are still in the reference's repository.
+    /// Pushed to a layout it is a pull, pushed to another registry a copy.
+    pub fn shipment(&self, reference: &Reference, top: Document) -> Result<Shipment, RegistryError> {
+        let remote = Remote::pulling(&self.core, reference)?;
+        self.runtime.block_on(remote.shipment(top))
+    }
+
+    /// Fetches a manifest or index and everything it leads to into a layout, under a tag if there is one. What the
+    /// layout has is not fetched again.
+    pub fn pull(
+        &self,
+        reference: &Reference,
+        top: Document,
+        layout: &Layout,
+        tag: Option<&str>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<PushReport, PushError> {
+        let shipment = self.shipment(reference, top)?;
+        push(shipment, &LayoutDestination { layout, tag, client: Some(self) }, progress)
+    }
+
+    /// How many blobs are transferred at once.
+    #[must_use]
+    pub fn parallel(&self) -> usize {
+        self.parallel
     }
 
     /// Whether the reference's repository has a blob.
@@ -166,8 +196,19 @@ impl Client {
         descriptor: &Descriptor,
         path: &Path,
     ) -> Result<(), RegistryError> {
+        self.fetch_blob_watched(reference, descriptor, path, &|_| {})
+    }
+
+    /// The same; `received` is told how many bytes have come, from zero again when it is begun anew.
+    pub fn fetch_blob_watched(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        path: &Path,
+        received: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), RegistryError> {
         let remote = Remote::pulling(&self.core, reference)?;
-        self.runtime.block_on(remote.fetch_blob(descriptor, path, &|_| {}))
+        self.runtime.block_on(remote.fetch_blob(descriptor, path, received))
     }
 
     /// Fetches a small blob, such as a config, into memory.
@@ -180,7 +221,7 @@ impl Client {
         self.runtime.block_on(remote.blob_document(descriptor))
     }
 
-    /// All tags of the reference's repository.
+    /// All tags of the reference's repository, sorted.
     pub fn tags(&self, reference: &Reference) -> Result<Vec<String>, RegistryError> {
         let remote = Remote::pulling(&self.core, reference)?;
         self.runtime.block_on(remote.tags())

@@ -34,7 +34,7 @@ pub enum BlobOutcome {
         /// The repository.
         from: String,
     },
-    /// It was sent.
+    /// It was sent; into a layout, stored.
     Uploaded {
         /// Its size.
         bytes: u64,

@@ -122,7 +122,7 @@ impl Remote {
         matches!(self.manifest_digest(name).await, Ok(Some(found)) if found == *document.digest())
     }
 
-    /// All tags of the repository.
+    /// All tags of the repository, sorted.
     pub(super) async fn tags(&self) -> Result<Vec<String>, RegistryError> {
         let mut url = self.url("tags/list");
         let mut tags = Vec::new();
@@ -136,6 +136,8 @@ impl Remote {
                 serde_json::from_slice(&body).map_err(|_| malformed(&base, "this is not a list of tags"))?;
             tags.extend(page.tags.unwrap_or_default());
             let Some(next) = next else {
+                // The specification wants them sorted, and not every registry does so.
+                tags.sort_unstable();
                 return Ok(tags);
             };
             url = base.join(&next).map_err(|_| malformed(&base, "the `Link` header is not a URL"))?;

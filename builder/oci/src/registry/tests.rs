@@ -14,7 +14,9 @@ use crate::image::{BlobSource, Image, ImageIndex};
 use crate::reference::parse;
 
 mod faults;
+mod pulling;
 mod reading;
+mod real;
 mod security;
 
 /// Options with waits that a test can bear.

@@ -5,8 +5,11 @@ import sys
 
 work = os.path.dirname(os.path.abspath(__file__))
 if os.environ.get("PYTHONHASHSEED") != "0":
-    # -I ignores the environment, so that the second start goes without it.
-    arguments = [sys.executable, "-s", "-S", "-B", os.path.join(work, "compile.py")]
+    # -I ignores the environment, so that the second start goes without it. What marshal writes depends on which
+    # strings the process shares, and so on how its own modules were loaded: always from their sources, whether or
+    # not they have been compiled already.
+    fresh = ["-X", "pycache_prefix=" + os.path.join(work, "none")]
+    arguments = [sys.executable, "-s", "-S", "-B", *fresh, os.path.join(work, "compile.py")]
     os.execve(sys.executable, arguments, {"PYTHONHASHSEED": "0"})
 
 tag = sys.implementation.cache_tag

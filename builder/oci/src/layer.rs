@@ -5,9 +5,9 @@
 
 mod block;
 mod codec;
-mod decode;
+pub(crate) mod decode;
 mod entry;
-mod header;
+pub(crate) mod header;
 mod list;
 mod marks;
 mod pack;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::image::Digest;
 
-pub(crate) use blobs::verify_file;
+pub(crate) use blobs::{TEMPORARY, verify_file};
 pub use index::REF_NAME;
 pub use walk::{Reached, children};
 

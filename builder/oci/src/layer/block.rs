@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 
 use super::codec::Compression;
 use crate::document::{Hasher, HashingWriter};
+use crate::layout::TEMPORARY;
 
 /// The length of a block; the last one is shorter. It is part of the digest contract.
 const BLOCK: usize = 1 << 20;
@@ -136,7 +137,7 @@ pub(super) fn spool<T, E: From<SpoolError>>(
     scratch: &Path,
     produce: impl FnOnce(&mut BlockWriter) -> Result<Result<T, E>, Stopped>,
 ) -> Result<(Packed, T), E> {
-    let blob = NamedTempFile::with_prefix_in("layer-", scratch)
+    let blob = NamedTempFile::with_prefix_in(TEMPORARY, scratch)
         .map_err(|source| SpoolError::Write { scratch: scratch.to_owned(), source })?;
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.get()).map(|_| start_worker(scope, compression)).collect();

@@ -9,7 +9,7 @@ const MAX_ID: u32 = 0o777_7777;
 
 /// What an entry is, as ustar's type flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flag {
+pub(crate) enum Flag {
     File = b'0' as isize,
     Hardlink = b'1' as isize,
     Symlink = b'2' as isize,
@@ -18,20 +18,20 @@ pub(super) enum Flag {
 
 /// Everything that a header says.
 #[derive(Debug)]
-pub(super) struct Header<'a> {
-    pub(super) flag: Flag,
+pub(crate) struct Header<'a> {
+    pub(crate) flag: Flag,
     /// With a trailing slash for a directory.
-    pub(super) path: &'a [u8],
-    pub(super) link: &'a [u8],
-    pub(super) mode: u32,
-    pub(super) owner: Owner,
-    pub(super) size: u64,
-    pub(super) mtime: i64,
+    pub(crate) path: &'a [u8],
+    pub(crate) link: &'a [u8],
+    pub(crate) mode: u32,
+    pub(crate) owner: Owner,
+    pub(crate) size: u64,
+    pub(crate) mtime: i64,
 }
 
 impl Header<'_> {
     /// The header as it stands in the archive, after its PAX header if it needs one.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let (prefix, name) = split(self.path).unwrap_or((b"", clip(self.path)));
         let header = Fields {
             flag: self.flag as u8,
@@ -92,6 +92,26 @@ impl Header<'_> {
     }
 }
 
+/// Puts a size into a header that was encoded before the size was known, in GNU's base 256 if octal digits do not
+/// hold it: another header in front of this one would not fit in any more.
+pub(crate) fn patch_size(block: &mut [u8; 512], size: u64) {
+    if size > MAX_SIZE {
+        block[124..136].copy_from_slice(&[0x80; 12]);
+        block[125..128].fill(0);
+        block[128..136].copy_from_slice(&size.to_be_bytes());
+    } else {
+        block[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+    }
+    seal(block);
+}
+
+/// Writes the checksum of a header into it.
+fn seal(block: &mut [u8; 512]) {
+    block[148..156].fill(b' ');
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+}
+
 /// `LENGTH KEY=VALUE\n`, where the length counts its own digits.
 fn record(key: &str, value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
@@ -150,15 +170,13 @@ impl Fields<'_> {
         put(116, format!("{:07o}", self.gid).as_bytes());
         put(124, format!("{:011o}", self.size).as_bytes());
         put(136, format!("{:011o}", self.mtime).as_bytes());
-        put(148, b"        ");
         put(156, &[self.flag]);
         put(157, self.link);
         put(257, b"ustar\x0000");
         put(329, b"0000000");
         put(337, b"0000000");
         put(345, self.prefix);
-        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        seal(&mut block);
         block
     }
 }
@@ -222,6 +240,16 @@ mod tests {
         large.mtime = -1;
         let text = large.encode();
         assert!(text.windows(12).any(|window| window == b"12 mtime=-1\n"));
+    }
+
+    #[test]
+    fn a_size_that_is_known_later_is_read_back() {
+        for size in [0, 5, MAX_SIZE, MAX_SIZE + 1, 1 << 50] {
+            let mut block: [u8; 512] = header(b"a").encode().try_into().unwrap();
+            patch_size(&mut block, size);
+            let mut archive = tar::Archive::new(&block[..]);
+            assert_eq!(archive.entries().unwrap().next().unwrap().unwrap().size(), size);
+        }
     }
 
     #[test]

@@ -168,6 +168,11 @@ impl LayerReader {
         }
     }
 
+    /// How many bytes of the tar stream lie before what is read next.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// Reads to the end of the stream and returns the digest and the length of all of it: the layer's `diff_id`.
     pub fn finish(mut self) -> Result<(Digest, u64), ReadError> {
         let mut total = self.position;

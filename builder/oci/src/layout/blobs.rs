@@ -14,7 +14,7 @@ use crate::image::{Blob, BlobSource, Image, ImageIndex};
 use crate::layer::PackedLayer;
 
 /// What the names of unfinished files begin with.
-pub(super) const TEMPORARY: &str = ".lapstrake-";
+pub(crate) const TEMPORARY: &str = ".lapstrake-";
 
 impl Layout {
     /// Where a blob is, or would be.

@@ -17,6 +17,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("the sandbox is made of Linux namespaces");
 
+mod cgroup;
 mod disk;
 mod error;
 mod event;

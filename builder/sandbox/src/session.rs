@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::cgroup::Groups;
 use crate::disk;
 use crate::error::SandboxError;
 use crate::event::{Event, Failure, HostUse, Outcome, StepFailure, Stream};
@@ -26,6 +27,9 @@ use crate::wire::{self, Order, Report};
 
 /// How long a cancellation or a time-out may go unnoticed.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// How often the control groups are asked whether a process was killed for lack of memory.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long the kernel may take to end everything inside before the launcher is killed as well.
 const LAST_WAIT: Duration = Duration::from_secs(5);
@@ -58,6 +62,9 @@ pub fn serve(
     run(spec, std::slice::from_ref(app), cancel, events)
 }
 
+/// A report, and the descriptor that came along.
+type Received = (Report, Option<OwnedFd>);
+
 /// A sandbox that lives.
 struct Session<'spec> {
     spec: &'spec Spec,
@@ -67,8 +74,10 @@ struct Session<'spec> {
     budget: Budget,
     step: usize,
     started: Instant,
+    looked: Instant,
     stop: Arc<AtomicBool>,
     disk_full: Arc<AtomicBool>,
+    groups: Option<Groups>,
     proxy: Option<Proxy>,
     forwarder: Option<Forwarder>,
 }
@@ -100,6 +109,8 @@ impl<'spec> Session<'spec> {
             .spawn()
             .map_err(SandboxError::io("execute this program again"))?;
         let stop = Arc::new(AtomicBool::new(false));
+        // Where there are none, process 1 measures and the kernel's limits for each process hold; `probe` says why.
+        let groups = Groups::make(&spec.limits).ok().and_then(|groups| groups.add(launcher.id()).ok());
         let session = Self {
             spec,
             control,
@@ -108,8 +119,10 @@ impl<'spec> Session<'spec> {
             budget: Budget::new(spec.limits.log),
             step: 0,
             started: Instant::now(),
+            looked: Instant::now(),
             disk_full: disk::watch(spec, Arc::clone(&stop)),
             stop,
+            groups,
             proxy: None,
             forwarder: None,
         };
@@ -199,18 +212,34 @@ impl<'spec> Session<'spec> {
         events: &mut dyn FnMut(Event),
     ) -> Result<Result<(), Failure>, SandboxError> {
         self.order(&Order::Run(step.clone()))?;
-        let failure = loop {
-            match self.next_report(cancel, events)? {
-                Some((Report::Ended(result), _)) => return Ok(result),
-                Some((Report::Connected(_), stream)) => self.connected(stream),
-                Some(_) => return Err(self.lost(events)),
-                None => break self.exceeded(cancel).unwrap_or(Failure::Cancelled),
+        loop {
+            match self.next_report(cancel, events) {
+                Ok(Ok((Report::Ended(result), _))) => {
+                    return Ok(result.map_err(|failure| self.explain(failure)));
+                }
+                Ok(Ok((Report::Connected(_), stream))) => self.connected(stream),
+                Ok(Ok(_)) => return Err(self.lost(events)),
+                Ok(Err(Failure::Cancelled)) => {
+                    self.wait_politely(events)?;
+                    return Ok(Err(Failure::Cancelled));
+                }
+                Ok(Err(failure)) => return Ok(Err(failure)),
+                // Process 1 itself may be the one that the kernel chose.
+                Err(SandboxError::Lost { .. }) if self.out_of_memory() => {
+                    return Ok(Err(Failure::OutOfMemory));
+                }
+                Err(error) => return Err(error),
             }
-        };
-        if failure == Failure::Cancelled {
-            self.wait_politely(events)?;
         }
-        Ok(Err(failure))
+    }
+
+    /// A step whose process the kernel killed to free memory fails in many ways; this is the one cause.
+    fn explain(&self, failure: Failure) -> Failure {
+        if self.out_of_memory() { Failure::OutOfMemory } else { failure }
+    }
+
+    fn out_of_memory(&self) -> bool {
+        self.groups.as_ref().is_some_and(Groups::out_of_memory)
     }
 
     /// Asks the step to end and gives it time to.
@@ -230,38 +259,41 @@ impl<'spec> Session<'spec> {
         Ok(())
     }
 
-    /// Waits for a report; `None` when a limit is exceeded first.
+    /// Waits for a report, or for a limit to be exceeded.
     fn next_report(
         &mut self,
         cancel: &AtomicBool,
         events: &mut dyn FnMut(Event),
-    ) -> Result<Option<(Report, Option<OwnedFd>)>, SandboxError> {
+    ) -> Result<Result<Received, Failure>, SandboxError> {
         loop {
             if let Some(report) = self.poll_once(events)? {
-                return Ok(Some(report));
+                return Ok(Ok(report));
             }
-            if self.exceeded(cancel).is_some() {
-                return Ok(None);
+            if let Some(failure) = self.exceeded(cancel) {
+                return Ok(Err(failure));
             }
         }
     }
 
-    fn exceeded(&self, cancel: &AtomicBool) -> Option<Failure> {
+    fn exceeded(&mut self, cancel: &AtomicBool) -> Option<Failure> {
+        let look = self.looked.elapsed() >= LOOK_EVERY;
+        if look {
+            self.looked = Instant::now();
+        }
         let late = self.spec.limits.time.filter(|&limit| self.started.elapsed() >= limit);
         if cancel.load(Ordering::Relaxed) {
             Some(Failure::Cancelled)
         } else if self.disk_full.load(Ordering::Relaxed) {
             Some(Failure::DiskFull)
+        } else if look && self.out_of_memory() {
+            Some(Failure::OutOfMemory)
         } else {
             late.map(Failure::TimedOut)
         }
     }
 
     /// Waits for anything to happen, for one tick, and deals with all but a report.
-    fn poll_once(
-        &mut self,
-        events: &mut dyn FnMut(Event),
-    ) -> Result<Option<(Report, Option<OwnedFd>)>, SandboxError> {
+    fn poll_once(&mut self, events: &mut dyn FnMut(Event)) -> Result<Option<Received>, SandboxError> {
         let told = {
             let mut fds = vec![PollFd::new(&self.control, PollFlags::IN)];
             fds.extend(

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use lapstrake_sandbox::{Mount, SandboxError};
+use lapstrake_sandbox::{Feature, Mount, SandboxError};
 
 use crate::harness::{BUILD_UID, Bench, PLANTED, Test, run_spec, sh, shell_in};
 use crate::inside::PROGRAM;
@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("emptying a standard stream empties nothing", streams),
     ("a link in a layer does not lead a mount outside", link_in_layer),
     ("no mount shows outside", no_mount_outside),
+    ("a probe finds what these tests use", probe),
     ("a build uid of 0 is refused", build_uid_zero),
 ];
 
@@ -127,6 +128,15 @@ fn no_mount_outside(bench: &Bench) {
     spec.mounts = vec![Mount::writable(&app, "/app"), Mount::writable(&app, "/app2")];
     shell_in(&spec, "true");
     assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap(), before);
+}
+
+fn probe(bench: &Bench) {
+    let found = lapstrake_sandbox::probe(&bench.directory("probe"), BUILD_UID);
+    let missing = found.iter().filter(|(feature, result)| {
+        result.is_err() && !matches!(feature, Feature::Cgroup | Feature::Landlock)
+    });
+    assert_eq!(missing.count(), 0, "{found:?}");
+    println!("       {:?}", found.last().unwrap());
 }
 
 fn build_uid_zero(bench: &Bench) {

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a cancelled run ends at once", cancel),
     ("everything ends when the caller is killed", caller_killed),
     ("memory of many processes together is limited", memory),
+    ("memory of one process is limited", greedy),
     ("the number of processes is limited", processes),
     ("what is written to disk is limited", disk),
     ("one file's size is limited", file_size),
@@ -126,6 +127,16 @@ fn memory(bench: &Bench) {
     let begun = Instant::now();
     assert_eq!(failure(&spec, &format!("{} sleep 20", hog.repeat(6))), Failure::OutOfMemory);
     assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+/// One process that takes too much at once; with control groups, the kernel ends it.
+fn greedy(bench: &Bench) {
+    let mut spec = bench.spec();
+    spec.limits.memory = 60 << 20;
+    assert_eq!(
+        failure(&spec, "x=$(head -c 100000000 /dev/zero | tr '\\0' x); sleep 20"),
+        Failure::OutOfMemory
+    );
 }
 
 fn processes(bench: &Bench) {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lapstrake_sandbox::{
-    Event, Failure, Forward, HostPort, Network, ProxyMode, ProxyPolicy, Upstream, run, serve,
+    Event, Failure, Forward, HostPort, Network, ProxyMode, ProxyPolicy, Stream, Upstream, run, serve,
 };
 
 use crate::harness::{Bench, Test, sh, shell_in};
@@ -186,7 +186,7 @@ fn grace(bench: &Bench) {
     let mut lines = Vec::new();
     let begun = Instant::now();
     let outcome = serve(&spec, &app, &cancel, &mut |event| {
-        if let Event::Output { line, .. } = event {
+        if let Event::Output { line, stream: Stream::Stdout, .. } = event {
             cancel.store(true, Ordering::Relaxed);
             lines.push(line);
         }

@@ -36,8 +36,9 @@ fn limit(limits: &Limits) -> rustix::io::Result<()> {
     set(Resource::Nproc, limits.processes)?;
     set(Resource::Nofile, limits.open_files)?;
     set(Resource::Fsize, limits.file_size)?;
-    // Address space would be the wrong measure: runtimes reserve far more of it than they ever use.
-    set(Resource::Data, limits.memory)
+    // A hard stop for one process that allocates faster than anyone measures. The exact limit is another's work, and
+    // address space would be the wrong measure: runtimes reserve far more of it than they ever use.
+    set(Resource::Data, limits.memory.saturating_mul(2))
 }
 
 fn drop_capabilities() -> rustix::io::Result<()> {

@@ -2,5 +2,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod app_file;
 pub mod command_line;
 pub mod source;

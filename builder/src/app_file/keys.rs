@@ -1,0 +1,62 @@
+//! The keys that a file may have, and what is probably meant by others.
+
+use super::Located;
+use super::diagnostic::Report;
+use super::mistakes::{Mistake, mistake};
+use super::node::Node;
+
+/// A map of the file and the keys that it may have.
+pub(super) struct Path {
+    pub(super) name: &'static str,
+    pub(super) keys: &'static [&'static str],
+}
+
+pub(super) const TOP: Path = Path { name: "", keys: &["version", "runtime", "build", "run"] };
+pub(super) const BUILD: Path = Path { name: "build", keys: &["commands", "env"] };
+pub(super) const COMMANDS: Path =
+    Path { name: "build.commands", keys: &["pre-build", "build", "post-build"] };
+pub(super) const RUN: Path =
+    Path { name: "run", keys: &["runtime-version", "pre-run", "command", "network", "env", "secrets"] };
+pub(super) const NETWORK: Path = Path { name: "run.network", keys: &["port", "env"] };
+pub(super) const BUILD_VARIABLE: Path = Path { name: "build.env", keys: &["name", "value"] };
+pub(super) const RUN_VARIABLE: Path = Path { name: "run.env", keys: &["name", "value"] };
+pub(super) const SECRET: Path = Path { name: "run.secrets", keys: &["name", "value-from"] };
+
+/// Reports the keys that do not belong here.
+pub(super) fn check(path: &Path, entries: &[(Located<String>, Node)], report: &mut Report) {
+    for (key, _) in entries.iter().filter(|(key, _)| !path.keys.contains(&key.value.as_str())) {
+        let name = &key.value;
+        match mistake(path, name) {
+            Mistake::Misspelt(known) => {
+                report.error(key.at, format!("unknown key `{name}`")).hint(format!("write `{known}`"));
+            }
+            Mistake::Misplaced(place) => {
+                let hint = format!("it belongs to `{place}`: check the indentation");
+                report.error(key.at, format!("`{name}` does not belong here")).hint(hint);
+            }
+            Mistake::ValueFrom => {
+                let hint = format!("move the item to `run.secrets`; `{}` holds plain values", path.name);
+                report.error(key.at, format!("`{name}` does not belong to a variable")).hint(hint);
+            }
+            Mistake::PlainSecret => {
+                let hint =
+                    "write `value-from` with a reference to the secret; its value is never part of the file";
+                report.error(key.at, "a secret is given by value").hint(hint).withheld();
+            }
+            Mistake::Operational => {
+                let message =
+                    format!("`{name}` is ignored: it is an operational setting, not part of an image");
+                report.warning(key.at, message);
+            }
+            Mistake::Unknown => {
+                let hint = format!("known keys here are {}", listed(path.keys));
+                report.warning(key.at, format!("unknown key `{name}` is ignored")).hint(hint);
+            }
+        }
+    }
+}
+
+/// Lists keys for a message.
+pub(super) fn listed(keys: &[&str]) -> String {
+    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,197 @@
+//! From the tree to the app file.
+
+use lapstrake_catalog::VersionRequest;
+
+use super::diagnostic::{Diagnostic, Report, Span};
+use super::node::{Node, Section, Value};
+use super::variables::{self, is_plain_name};
+use super::{AppFile, Build, Located, Network, Run, commands, keys, yaml};
+
+/// Reads an app file and reports all of its problems. There is no app file if one of them is an error.
+#[must_use]
+pub fn parse(file_name: &str, text: &str) -> (Option<AppFile>, Vec<Diagnostic>) {
+    let mut report = Report::new(file_name);
+    let app_file = yaml::load(text, &mut report).and_then(|node| read(&node, &mut report));
+    let app_file = app_file.filter(|_| !report.has_errors());
+    let mut diagnostics = report.diagnostics;
+    diagnostics.sort_by_key(|diagnostic| diagnostic.at.start);
+    (app_file, diagnostics)
+}
+
+fn read(node: &Node, report: &mut Report) -> Option<AppFile> {
+    let Value::Map(entries) = &node.value else {
+        report.error(node.at, format!("the file must be a map, not {}", node.kind()));
+        return None;
+    };
+    let has = |name: &str| entries.iter().any(|(key, _)| key.value == name);
+    if has("services") && !has("runtime") {
+        report
+            .error(node.at, "this looks like a compose file")
+            .hint("an app file has `version`, `runtime`, `build` and `run`");
+        return None;
+    }
+    let top = node.section(&keys::TOP, report)?;
+    let version = version(&top, report);
+    let runtime = runtime(&top, report);
+    let build = build(&top, report);
+    let run = run(&top, report);
+    let build_env = build.as_ref().map_or(0, |build| build.env.len());
+    let run_env = run.as_ref().map_or(0, |run| run.env.len() + run.secrets.len());
+    variables::check_number(build_env + run_env, top.at, report);
+    Some(AppFile { version: version?, runtime: runtime?, build: build?, run: run? })
+}
+
+/// Reports a key that is not there.
+fn missing(path: &str, at: Span, hint: &str, report: &mut Report) {
+    report.error(Span { end: at.start, ..at }, format!("`{path}` is missing")).hint(hint);
+}
+
+fn version(top: &Section<'_>, report: &mut Report) -> Option<Located<String>> {
+    let Some(version) = top.text("version", report) else {
+        if top.get("version").is_none() {
+            missing("version", top.at, "add `version: 1.0`", report);
+        }
+        return None;
+    };
+    let minor = version.value.strip_prefix("1.");
+    let is_one = minor.is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit()));
+    if version.value == "1" || (is_one && version.value != "1.0") {
+        let message = format!("version `{}` is read as `1.0`, the only one there is", version.value);
+        report.warning(version.at, message);
+    } else if !is_one {
+        let message = format!("version `{}` of the file's format is not known", version.value);
+        report
+            .error(version.at, message)
+            .hint("write `version: 1.0`; a version of the app does not belong here");
+    }
+    Some(version)
+}
+
+fn runtime(top: &Section<'_>, report: &mut Report) -> Option<Located<String>> {
+    let hint = "add `runtime: python3` or `runtime: nodejs22`, for example";
+    let Some(mut runtime) = top.text("runtime", report) else {
+        if top.get("runtime").is_none() {
+            missing("runtime", top.at, hint, report);
+        }
+        return None;
+    };
+    if runtime.value.is_empty() {
+        report.error(runtime.at, "`runtime` is empty").hint(hint);
+        return None;
+    }
+    let lower = runtime.value.to_lowercase();
+    if lower != runtime.value {
+        let message = format!("runtime `{}` is read as `{lower}`", runtime.value);
+        report.warning(runtime.at, message).hint("names of runtimes are in lower case");
+        runtime.value = lower;
+    }
+    Some(runtime)
+}
+
+const NOTHING_TO_BUILD: &str = "add `build.commands.build`; `build: []` says that there is nothing to build";
+
+fn build(top: &Section<'_>, report: &mut Report) -> Option<Build> {
+    let path = "build.commands.build";
+    let Some(node) = top.get("build") else {
+        missing(path, top.at, NOTHING_TO_BUILD, report);
+        return None;
+    };
+    let section = node.section(&keys::BUILD, report)?;
+    let env = variables::variables(section.get("env"), &keys::BUILD_VARIABLE, report);
+    variables::check_build(&env, report);
+    let Some(node) = section.get("commands") else {
+        missing(path, section.at, NOTHING_TO_BUILD, report);
+        return None;
+    };
+    if let Value::List(_) = node.value {
+        let hint = "write the list under `build.commands.build`";
+        report.warning(node.at, "`build.commands` is a list; it is read as the phase `build`").hint(hint);
+        return Some(Build { build: commands::list(Some(node), path, report), env, ..Build::default() });
+    }
+    let phases = node.section(&keys::COMMANDS, report)?;
+    match phases.get("build").map(|node| (&node.value, node.at)) {
+        None => missing(path, phases.at, NOTHING_TO_BUILD, report),
+        Some((Value::List(items), at)) if items.is_empty() => {
+            report.warning(at, "`build.commands.build` is empty: there is nothing to build");
+        }
+        Some(_) => {}
+    }
+    let mut list = |key: &str| commands::list(phases.get(key), &format!("build.commands.{key}"), report);
+    let (pre_build, build, post_build) = (list("pre-build"), list("build"), list("post-build"));
+    Some(Build { pre_build, build, post_build, env })
+}
+
+fn run(top: &Section<'_>, report: &mut Report) -> Option<Run> {
+    let path = "run.command";
+    let hint = "add the command that starts the app: `command: python3 app.py`";
+    let Some(node) = top.get("run") else {
+        missing(path, top.at, hint, report);
+        return None;
+    };
+    let section = node.section(&keys::RUN, report)?;
+    let runtime_version = runtime_version(&section, report);
+    let pre_run = commands::list(section.get("pre-run"), "run.pre-run", report);
+    let network = network(&section, report);
+    let env = variables::variables(section.get("env"), &keys::RUN_VARIABLE, report);
+    let secrets = variables::secrets(section.get("secrets"), report);
+    let command = match section.get("command") {
+        Some(node) => commands::start(node, report),
+        None => {
+            missing(path, section.at, hint, report);
+            None
+        }
+    };
+    // The other rules are checked even where the command is at fault: all problems in one pass.
+    let nothing = Located { value: String::new(), at: section.at };
+    let is_whole = command.is_some();
+    let run = Run { runtime_version, pre_run, command: command.unwrap_or(nothing), network, env, secrets };
+    variables::check_run(&run, report);
+    is_whole.then_some(run)
+}
+
+fn runtime_version(run: &Section<'_>, report: &mut Report) -> Option<Located<VersionRequest>> {
+    let text = run.text("runtime-version", report)?;
+    match text.value.parse::<VersionRequest>() {
+        Ok(value) => Some(Located { value, at: text.at }),
+        Err(error) => {
+            let problem = report.error(text.at, error.to_string());
+            if let Some(hint) = error.hint() {
+                problem.hint(hint);
+            }
+            None
+        }
+    }
+}
+
+fn network(run: &Section<'_>, report: &mut Report) -> Network {
+    let section = run.get("network").and_then(|node| node.section(&keys::NETWORK, report));
+    let Some(section) = section else { return Network::default() };
+    let port = section.text("port", report).and_then(|text| port(&text, report));
+    Network { port: port.unwrap_or(super::DEFAULT_PORT), env: port_variable(&section, report) }
+}
+
+fn port(text: &Located<String>, report: &mut Report) -> Option<u16> {
+    let is_number = text.value.bytes().all(|b| b.is_ascii_digit()) && !text.value.starts_with('0');
+    let port = text.value.parse::<u16>().ok().filter(|_| is_number);
+    if port.is_none() {
+        let message = format!("port `{}` is not a number from 1 to 65535", text.value);
+        report.error(text.at, message).hint(format!("without `port` it is {}", super::DEFAULT_PORT));
+    }
+    port
+}
+
+fn port_variable(network: &Section<'_>, report: &mut Report) -> Option<Located<String>> {
+    let node = network.get("env")?;
+    if let Value::List(_) | Value::Map(_) = node.value {
+        let hint = "variables of the app belong to `run.env`";
+        report.error(node.at, "`run.network.env` must be the name of one variable").hint(hint);
+        return None;
+    }
+    let env = node.text("env", report)?;
+    if !is_plain_name(&env.value) || env.value.starts_with("AWSAPPRUNNER") {
+        let message = format!("`{}` cannot be the name of a variable that holds the port", env.value);
+        report.error(env.at, message).hint("write a name such as `APP_PORT`");
+        return None;
+    }
+    Some(env)
+}

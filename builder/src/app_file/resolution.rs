@@ -1,0 +1,24 @@
+//! What the catalog answers to an app file, as a problem of that file.
+
+use lapstrake_catalog::ResolveError;
+
+use super::diagnostic::{Diagnostic, Span};
+use super::{AppFile, Located};
+
+/// Turns the catalog's refusal of what the file asks for into a problem at the place that asks for it.
+#[must_use]
+pub fn refusal(file_name: &str, app_file: &AppFile, error: &ResolveError) -> Diagnostic {
+    let at = match (&app_file.run.runtime_version, error) {
+        (_, ResolveError::UnknownRuntime { .. }) | (None, _) => app_file.runtime.at,
+        (Some(Located { at, .. }), _) => *at,
+    };
+    at_place(file_name, at, error)
+}
+
+fn at_place(file_name: &str, at: Span, error: &ResolveError) -> Diagnostic {
+    let diagnostic = Diagnostic::error(file_name, at, error.to_string());
+    match error.hint() {
+        Some(hint) => diagnostic.with_hint(hint),
+        None => diagnostic,
+    }
+}

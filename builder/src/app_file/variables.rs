@@ -1,0 +1,283 @@
+//! Variables and secrets.
+
+use std::collections::BTreeMap;
+
+use super::diagnostic::{Position, Report, Span};
+use super::keys::{self, Path};
+use super::node::{Node, Value};
+use super::{Located, Network, Run, Secret, Variable};
+
+/// The longest value of a variable, in characters.
+const MAX_VALUE: usize = 51_200;
+/// The longest name or reference of a secret, in characters.
+const MAX_SECRET: usize = 2_048;
+/// From this many on the managed service's console and command line take no more.
+const MANY: usize = 50;
+/// Names that the managed service keeps for itself.
+const RESERVED: &str = "AWSAPPRUNNER";
+
+/// Reads a list of variables.
+pub(super) fn variables(node: Option<&Node>, path: &Path, report: &mut Report) -> Vec<Variable> {
+    let variables = items(node, path, report).into_iter().filter_map(|item| variable(item, path, report));
+    last_wins(variables.collect(), |variable| &variable.name, path, report)
+}
+
+/// Reads the list of secrets.
+pub(super) fn secrets(node: Option<&Node>, report: &mut Report) -> Vec<Secret> {
+    let path = &keys::SECRET;
+    let secrets = items(node, path, report).into_iter().filter_map(|item| secret(item, report));
+    last_wins(secrets.collect(), |secret| &secret.name, path, report)
+}
+
+fn items<'n>(node: Option<&'n Node>, path: &Path, report: &mut Report) -> Vec<&'n Node> {
+    let second = path.keys[1];
+    let form = format!("write each as an item: `- name: NAME` and, below it, `  {second}: …`");
+    match node.map(|node| (&node.value, node.at)) {
+        None => Vec::new(),
+        Some((Value::List(items), _)) => {
+            let mut maps = Vec::new();
+            for item in items {
+                match &item.value {
+                    Value::Map(entries) if entries.iter().any(|(key, _)| is_known(&key.value)) => {
+                        maps.push(item)
+                    }
+                    Value::Empty => {
+                        report.warning(item.at, format!("an empty item of `{}` is skipped", path.name));
+                    }
+                    _ => {
+                        let message = format!("an item of `{}` needs `name` and `{second}`", path.name);
+                        report.error(item.at, message).hint(form.clone()).withheld();
+                    }
+                }
+            }
+            maps
+        }
+        Some((_, at)) => {
+            let message = format!("`{}` must be a list of `name` and `{second}`", path.name);
+            report.error(at, message).hint(form).withheld();
+            Vec::new()
+        }
+    }
+}
+
+/// Tells an item with a slip in it from one that is a `NAME: value` of its own.
+fn is_known(key: &str) -> bool {
+    matches!(
+        key.to_ascii_lowercase().as_str(),
+        "name" | "value" | "value-from" | "value_from" | "valuefrom" | "key"
+    )
+}
+
+fn variable(item: &Node, path: &Path, report: &mut Report) -> Option<Variable> {
+    let section = item.section(path, report)?;
+    let name = section.text("name", report);
+    let has_reference = has_key(item, "valuefrom");
+    let value = match section.text("value", report) {
+        None if !has_reference && !has_key(item, "value") => {
+            report.error(section.at, "a variable needs `value`").hint("an empty one is written `value: ''`");
+            None
+        }
+        value => value,
+    };
+    if name.is_none() && !has_key(item, "name") {
+        report.error(section.at, "a variable needs `name`").withheld();
+    }
+    let (name, value) = (name?, value?);
+    let is_good = check_name(&name, report) & check_value(&value, report);
+    is_good.then_some(Variable { name, value })
+}
+
+fn secret(item: &Node, report: &mut Report) -> Option<Secret> {
+    let section = item.section(&keys::SECRET, report)?;
+    let name = section.text("name", report);
+    let value_from = section.text("value-from", report);
+    if name.is_none() && !has_key(item, "name") {
+        report.error(section.at, "a secret needs `name`").withheld();
+    }
+    if value_from.is_none() && !has_key(item, "valuefrom") && !has_key(item, "value") {
+        report.error(section.at, "a secret needs `value-from`");
+    }
+    let (name, value_from) = (name?, value_from?);
+    let mut is_good = check_name(&name, report);
+    for (key, text) in [("name", &name), ("value-from", &value_from)] {
+        let length = text.value.chars().count();
+        if length > MAX_SECRET || (length == 0 && key == "value-from") {
+            let message =
+                format!("`{key}` of a secret has {length} characters; it may have 1 to {MAX_SECRET}");
+            report.error(text.at, message).withheld();
+            is_good = false;
+        }
+    }
+    if is_good && !is_reference(&value_from.value) {
+        let message = "`value-from` is neither an ARN of a secret or parameter nor the name of a parameter";
+        report.warning(value_from.at, message).hint("it is recorded as it is").withheld();
+    }
+    is_good.then_some(Secret { name, value_from })
+}
+
+/// Tells whether an item has a key, however it is written.
+fn has_key(item: &Node, plain: &str) -> bool {
+    let Value::Map(entries) = &item.value else { return false };
+    entries.iter().any(|(key, _)| key.value.replace(['-', '_'], "").eq_ignore_ascii_case(plain))
+}
+
+fn is_reference(text: &str) -> bool {
+    let is_name = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-/".contains(&b));
+    let mut parts = text.splitn(6, ':');
+    let is_arn =
+        parts.next() == Some("arn") && parts.next().is_some_and(|partition| partition.starts_with("aws"));
+    let (service, resource) = (parts.next(), parts.nth(2).unwrap_or_default());
+    let is_secret = service == Some("secretsmanager") && resource.starts_with("secret:");
+    let is_parameter = service == Some("ssm") && resource.starts_with("parameter/");
+    is_name || (is_arn && (is_secret || is_parameter))
+}
+
+/// Tells whether a text is a name that every shell takes.
+pub(super) fn is_plain_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn check_name(name: &Located<String>, report: &mut Report) -> bool {
+    let text = &name.value;
+    if text.is_empty() || text.contains(['=', '\0', '\n']) {
+        report.error(name.at, "a variable's name must not be empty or hold `=`, a zero byte or a line end");
+        return false;
+    }
+    if text.chars().count() > MAX_VALUE {
+        report.error(name.at, format!("a variable's name has more than {MAX_VALUE} characters"));
+        return false;
+    }
+    if text.starts_with(RESERVED) {
+        report.error(name.at, format!("`{text}` is reserved: names must not begin with `{RESERVED}`"));
+        return false;
+    }
+    if !is_plain_name(text) {
+        let hint = "letters, digits and `_` work everywhere, with no digit first";
+        report.warning(name.at, format!("shells cannot read a variable named `{text}`")).hint(hint);
+    }
+    true
+}
+
+fn check_value(value: &Located<String>, report: &mut Report) -> bool {
+    let text = &value.value;
+    let length = text.chars().count();
+    if text.contains('\0') || length > MAX_VALUE {
+        let message = format!("a value must not hold a zero byte or more than {MAX_VALUE} characters");
+        report.error(value.at, message).withheld();
+        return false;
+    }
+    if text.contains("${") || text.contains("{{resolve:") {
+        report.warning(value.at, "nothing expands this value: it is taken literally");
+    }
+    true
+}
+
+/// Keeps the last of those that share a name, as the managed service's API does.
+fn last_wins<T>(
+    all: Vec<T>,
+    name: impl Fn(&T) -> &Located<String>,
+    path: &Path,
+    report: &mut Report,
+) -> Vec<T> {
+    let mut last = BTreeMap::new();
+    for item in &all {
+        let Located { value, at } = name(item);
+        if let Some(first) = last.insert(value.clone(), *at) {
+            let first: Span = first;
+            let message = format!(
+                "`{value}` is twice in `{}`, first at {}; the last one counts",
+                path.name, first.start
+            );
+            report.warning(*at, message);
+        }
+    }
+    all.into_iter().filter(|item| last.get(&name(item).value) == Some(&name(item).at)).collect()
+}
+
+/// Warns about variables of the build that look as if they were meant for the app.
+pub(super) fn check_build(variables: &[Variable], report: &mut Report) {
+    for variable in variables.iter().filter(|variable| variable.name.value == "PORT") {
+        let hint = "set `run.network.port` to change the port of the app";
+        report.warning(variable.name.at, "`PORT` in `build.env` reaches build commands only").hint(hint);
+    }
+}
+
+/// Checks that the names of one app do not contradict each other.
+pub(super) fn check_run(run: &Run, report: &mut Report) {
+    let port = run.network.port.to_string();
+    for variable in &run.env {
+        check_port(variable, &run.network, &port, report);
+        if looks_like_credentials(variable) {
+            let message =
+                format!("the value of `{}` looks like a credential in plain text", variable.name.value);
+            let hint = "name it in `run.secrets`, and keep its value out of the file";
+            report.warning(variable.name.at, message).hint(hint).withheld();
+        }
+    }
+    let seen: BTreeMap<&str, Position> =
+        run.env.iter().map(|variable| (variable.name.value.as_str(), variable.name.at.start)).collect();
+    for Secret { name, .. } in &run.secrets {
+        let holds_port = run.network.env.as_ref().is_some_and(|env| env.value == name.value);
+        if name.value == "PORT" || holds_port {
+            let message = format!("`{}` holds the port and cannot be a secret", name.value);
+            report.error(name.at, message).hint("set `run.network.port`");
+        }
+        if let Some(first) = seen.get(name.value.as_str()) {
+            report.error(
+                name.at,
+                format!("`{}` is in `run.env`, at {first}, and in `run.secrets`", name.value),
+            );
+        }
+    }
+}
+
+fn check_port(variable: &Variable, network: &Network, port: &str, report: &mut Report) {
+    let (name, value) = (&variable.name.value, &variable.value.value);
+    let is_second = network.env.as_ref().is_some_and(|env| env.value == *name);
+    if name != "PORT" && !is_second {
+        return;
+    }
+    if value == port {
+        report.warning(variable.name.at, format!("`{name}` is redundant: it always holds the port, {port}"));
+        return;
+    }
+    let message = format!("`{name}` holds the port, which is {port}, and cannot be {value}");
+    let hint = format!("set `run.network.port` instead, and remove `{name}` from `run.env`");
+    report.error(variable.value.at, message).hint(hint);
+}
+
+fn looks_like_credentials(variable: &Variable) -> bool {
+    const NAMES: [&str; 8] =
+        ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY"];
+    let name = variable.name.value.to_ascii_uppercase();
+    let value = variable.value.value.as_str();
+    // A number, a path, a switch or a reference under such a name is a setting.
+    let is_setting = value.len() < 6
+        || value.parse::<f64>().is_ok()
+        || value.starts_with(['/', '.', '$', '{'])
+        || value.starts_with("arn:")
+        || value.contains("://");
+    let by_name = NAMES.iter().any(|part| name.contains(part)) && !is_setting;
+    let has_password = value.split_once("://").is_some_and(|(_, rest)| {
+        let authority = rest.split('/').next().unwrap_or_default();
+        authority
+            .rsplit_once('@')
+            .is_some_and(|(user, _)| user.split_once(':').is_some_and(|(_, word)| !word.is_empty()))
+    });
+    let is_key = value.contains("PRIVATE KEY-----") || is_access_key(value);
+    by_name || has_password || is_key
+}
+
+fn is_access_key(value: &str) -> bool {
+    let id = value.strip_prefix("AKIA").or_else(|| value.strip_prefix("ASIA"));
+    id.is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
+}
+
+/// Notes a number of variables that the managed service's own tools would refuse.
+pub(super) fn check_number(number: usize, at: Span, report: &mut Report) {
+    if number > MANY {
+        let message = format!("{number} variables and secrets; the managed service's tools take {MANY}");
+        report.note(at, message);
+    }
+}

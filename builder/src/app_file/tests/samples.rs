@@ -63,7 +63,7 @@ fn every_key_is_read() {
     let build = &app_file.build;
     assert_eq!(texts(&build.pre_build), ["npm --version", "node --version"]);
     assert_eq!(texts(&build.build), ["npm ci", "npm run build\nnpm prune --omit=dev\n"]);
-    assert_eq!((lines(&build.pre_build), lines(&build.build)), (vec![8, 10], vec![12, 13]));
+    assert_eq!((lines(&build.pre_build), lines(&build.build)), (vec![8, 10], vec![12, 14]));
     assert_eq!(texts(&build.post_build), ["npm test"]);
     let pairs = |variables: &[Variable]| {
         let pair = |variable: &Variable| (variable.name.value.clone(), variable.value.value.clone());

@@ -14,6 +14,7 @@ pub mod definitions;
 pub mod entries;
 pub mod fetch;
 pub mod layer;
+pub mod local;
 pub mod lock;
 pub mod merge;
 pub mod mirrors;

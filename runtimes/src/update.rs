@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 pub use apt::AptError;
+pub(crate) use number::number;
 pub use number::{NumberError, Numbered};
-pub use plan::{LayerPlan, PlanError, plans};
+pub use plan::{LayerPlan, PlanError, plans, recipe_digest};
 
 use crate::arch::Arch;
 use crate::closure::{ClosureError, ControlError, Universe};
@@ -141,7 +142,7 @@ pub fn update(
             changed.push(name);
         }
     }
-    let numbered = number::number(definitions, &updated, tools.now)?;
+    let numbered = number(definitions, &updated, tools.now)?;
     updated.entries = numbered.entries;
     Ok(Update { definitions: updated, changed, entries: numbered.new })
 }

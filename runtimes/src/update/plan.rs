@@ -95,11 +95,16 @@ impl LayerPlan<'_> {
     /// The digest of all that the recipes say of the layer.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let layer =
-            LayerRecipe { role: String::new(), name: self.layer.name().to_owned(), ..self.layer.clone() };
-        let os = (&self.os.name, &self.os.suites, &self.os.exclude, &self.os.prune);
-        sha256_of(&canonical_json(&(layer, os)))
+        recipe_digest(self.os, self.layer)
     }
+}
+
+/// The digest of all that the recipes say of a layer, but for the role it plays.
+#[must_use]
+pub fn recipe_digest(os: &OsRecipe, layer: &LayerRecipe) -> Digest {
+    let layer = LayerRecipe { role: String::new(), name: layer.name().to_owned(), ..layer.clone() };
+    let os = (&os.name, &os.suites, &os.exclude, &os.prune);
+    sha256_of(&canonical_json(&(layer, os)))
 }
 
 impl LayerRecipe {

@@ -1,7 +1,6 @@
 //! How much a sandbox has written: its scratch directories and writable mounts are measured while it runs.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,25 +8,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::spec::Spec;
+use crate::spec::{Mount, Spec};
 
-/// Directories that grow, and what they held at the start.
-struct Watched {
-    paths: Vec<PathBuf>,
-    before: u64,
-}
+/// What an empty file or a directory costs, so that a flood of them counts as well.
+const LEAST: u64 = 1024;
 
 /// Starts watching; the flag that it returns is set when the limit is exceeded, and `stop` ends it.
 pub(crate) fn watch(spec: &Spec, stop: Arc<AtomicBool>) -> Arc<AtomicBool> {
     let exceeded = Arc::new(AtomicBool::new(false));
-    let mut paths = vec![spec.root.scratch.clone()];
-    paths.extend(spec.mounts.iter().filter_map(|mount| mount.grows().map(Path::to_owned)));
+    let mut paths = vec![spec.root.upper(), spec.root.scratch.join("tmp")];
+    paths.extend(spec.mounts.iter().filter_map(Mount::grows));
     let (limit, flag) = (spec.limits.disk, Arc::clone(&exceeded));
     thread::spawn(move || {
-        let watched = Watched { before: used(&paths).unwrap_or(0), paths };
+        let before = Use::of(&paths);
         while !stop.load(Ordering::Relaxed) {
             let started = Instant::now();
-            if used(&watched.paths).is_none_or(|now| now.saturating_sub(watched.before) > limit) {
+            if Use::of(&paths).since(&before) > limit {
                 flag.store(true, Ordering::Relaxed);
                 return;
             }
@@ -42,27 +38,56 @@ pub(crate) fn watch(spec: &Spec, stop: Arc<AtomicBool>) -> Arc<AtomicBool> {
     exceeded
 }
 
-/// Bytes on disk below the paths; `None` when a tree is so deep that it cannot be measured.
-fn used(paths: &[PathBuf]) -> Option<u64> {
-    let mut total = 0;
-    let mut open = paths.to_vec();
-    while let Some(path) = open.pop() {
-        let entries = match fs::read_dir(&path) {
+/// A measurement.
+#[derive(Debug)]
+struct Use {
+    /// Bytes of all files that could be found.
+    found: u64,
+    /// Whether something could not be looked into: a directory without permissions, or one that lies too deep.
+    hidden: bool,
+    /// Bytes in use on the whole file system of the first path.
+    whole: u64,
+}
+
+impl Use {
+    fn of(paths: &[PathBuf]) -> Self {
+        let mut measured = Self { found: 0, hidden: false, whole: whole(&paths[0]) };
+        let mut open = paths.to_vec();
+        while let Some(path) = open.pop() {
+            measured.add(&path, &mut open);
+        }
+        measured
+    }
+
+    fn add(&mut self, directory: &Path, open: &mut Vec<PathBuf>) {
+        let entries = match fs::read_dir(directory) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => return None,
-            // Removed since it was listed, closed to us, or a single file.
-            Err(_) => continue,
+            Err(error) => {
+                // A mount's source may be a file, and a directory may be gone since it was listed.
+                let harmless = [std::io::ErrorKind::NotADirectory, std::io::ErrorKind::NotFound];
+                self.hidden |= !harmless.contains(&error.kind());
+                return;
+            }
         };
         for entry in entries.flatten() {
             // Does not follow links, whatever the steps turn directories into meanwhile.
             let Ok(found) = entry.metadata() else { continue };
-            total += found.blocks() * 512;
+            self.found += (found.blocks() * 512).max(LEAST);
             if found.is_dir() {
                 open.push(entry.path());
             }
         }
     }
-    Some(total)
+
+    /// How much was added. Where a step hides files, the growth of the whole file system is held against it.
+    fn since(&self, before: &Self) -> u64 {
+        let found = self.found.saturating_sub(before.found);
+        if self.hidden { found.max(self.whole.saturating_sub(before.whole)) } else { found }
+    }
+}
+
+fn whole(path: &Path) -> u64 {
+    rustix::fs::statvfs(path).map_or(0, |found| (found.f_blocks - found.f_bfree) * found.f_frsize)
 }
 
 #[cfg(test)]
@@ -72,12 +97,20 @@ mod tests {
     #[test]
     fn what_lies_in_subdirectories_counts_and_holes_do_not() {
         let directory = tempfile::tempdir().unwrap();
+        let paths = [directory.path().to_owned()];
         let below = directory.path().join("a/b");
         fs::create_dir_all(&below).unwrap();
-        let before = used(&[directory.path().to_owned()]).unwrap();
+        let before = Use::of(&paths);
         fs::write(below.join("full"), vec![1; 1 << 20]).unwrap();
         fs::File::create(below.join("sparse")).unwrap().set_len(1 << 30).unwrap();
-        let grown = used(&[directory.path().to_owned()]).unwrap() - before;
+        let grown = Use::of(&paths).since(&before);
         assert!((1 << 20..2 << 20).contains(&grown), "{grown}");
+    }
+
+    #[test]
+    fn where_something_is_hidden_the_whole_file_system_counts() {
+        let before = Use { found: 10, hidden: false, whole: 1000 };
+        let after = |hidden| Use { found: 11, hidden, whole: 3000 };
+        assert_eq!((after(false).since(&before), after(true).since(&before)), (1, 2000));
     }
 }

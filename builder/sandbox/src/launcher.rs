@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::exit;
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode};
 use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
 use rustix::process::{
     DumpableBehavior, Signal, WaitOptions, set_dumpable_behavior, set_parent_process_death_signal, waitpid,
@@ -76,6 +76,8 @@ fn launch() -> i32 {
     let taken = sys::close_from(3, Closing::Now).and_then(|()| sys::take_stdin());
     let Ok(control) = taken else { return 125 };
     let control = UnixStream::from(control);
+    // The modes of what steps make do not depend on who called.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     let spec = match wire::receive::<Order>(&control) {
         Ok(Some(received)) => match received.message {
             Order::SetUp(spec) => *spec,
@@ -142,7 +144,7 @@ fn give_streams(spec: &Spec) -> rustix::io::Result<()> {
 
 fn make_namespaces(spec: &Spec) -> Result<(), Stop> {
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-    sys::unshare(UnshareFlags::NEWUSER).map_err(Stop::lacking(Feature::UserNamespace))?;
+    sys::unshare(UnshareFlags::NEWUSER).map_err(explained(Feature::UserNamespace))?;
     let map =
         |file: &str, text: String| std::fs::write(file, text).map_err(Stop::lacking(Feature::UserNamespace));
     map("/proc/self/setgroups", "deny".to_owned())?;
@@ -156,7 +158,28 @@ fn make_namespaces(spec: &Spec) -> Result<(), Stop> {
     if !matches!(spec.network, Network::Host) {
         flags |= UnshareFlags::NEWNET;
     }
-    sys::unshare(flags).map_err(Stop::lacking(Feature::Namespaces))
+    sys::unshare(flags).map_err(explained(Feature::Namespaces))
+}
+
+/// Settings by which distributions forbid user namespaces, and the value that does.
+const FORBIDDING: [(&str, &str); 3] = [
+    ("kernel/unprivileged_userns_clone", "0"),
+    ("kernel/apparmor_restrict_unprivileged_userns", "1"),
+    ("user/max_user_namespaces", "0"),
+];
+
+/// The kernel's error, and the setting of this machine that is behind it if one is.
+fn explained(feature: Feature) -> impl Fn(std::io::Error) -> Stop {
+    move |error| {
+        let setting = FORBIDDING.iter().find(|(name, forbids)| {
+            std::fs::read_to_string(format!("/proc/sys/{name}")).is_ok_and(|value| value.trim() == *forbids)
+        });
+        let reason = match setting {
+            Some((name, value)) => format!("{error} (`{} = {value}`)", name.replace('/', ".")),
+            None => error.to_string(),
+        };
+        Stop::lacking(feature)(reason)
+    }
 }
 
 fn open_sources(spec: &Spec) -> Result<Sources, Stop> {

@@ -1,6 +1,8 @@
 //! Who stands behind the sandbox outside: never root.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::{Gid, Uid};
@@ -19,13 +21,14 @@ pub fn outside_identity(build_uid: u32) -> (u32, u32) {
     }
 }
 
-/// Makes a directory for the outside identity, if there is none.
-pub(crate) fn make_directory(path: &Path, build_uid: u32) -> io::Result<()> {
-    match std::fs::create_dir_all(path) {
+/// Makes a directory for the outside identity, if there is none, and sets its mode whatever the caller's umask is.
+pub(crate) fn make_directory(path: &Path, mode: u32, build_uid: u32) -> io::Result<()> {
+    match fs::create_dir_all(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
     }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     if rustix::process::geteuid().is_root() {
         rustix::fs::chownat(
             rustix::fs::CWD,

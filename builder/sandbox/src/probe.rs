@@ -26,7 +26,7 @@ pub fn probe(scratch: &Path, build_uid: u32) -> Vec<(Feature, Result<(), String>
         build_uid,
     };
     let mut notices = Vec::new();
-    let outcome = owner::make_directory(&spec.root.lower[0], build_uid)
+    let outcome = owner::make_directory(&spec.root.lower[0], 0o755, build_uid)
         .map_err(SandboxError::io("make the lower directory"))
         .and_then(|()| {
             session::run(&spec, &[], &AtomicBool::new(false), &mut |event| {

@@ -1,9 +1,12 @@
 //! The caller's side: starts the sandbox, tells it what to run, and passes on what it says.
 
+use std::fs::Permissions;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,8 +89,12 @@ impl Drop for Session<'_> {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         // After an orderly end this finds a process that is gone; otherwise nothing may outlive the session.
-        let _ = self.launcher.kill();
-        let _ = self.launcher.wait();
+        let _ = self.control.shutdown(std::net::Shutdown::Both);
+        let _ = self.wait_for_launcher();
+        for scratch in scratches(self.spec) {
+            // It is cleared before the next start at the latest.
+            let _ = clear_work(&scratch.join("work"));
+        }
     }
 }
 
@@ -103,6 +110,8 @@ impl<'spec> Session<'spec> {
             .arg(HIDDEN_MODE)
             .env_clear()
             .current_dir("/")
+            // Ctrl-C is for the caller, which then ends this in order.
+            .process_group(0)
             .stdin(OwnedFd::from(theirs))
             .stdout(their_stdout)
             .stderr(their_stderr)
@@ -380,26 +389,45 @@ impl<'spec> Session<'spec> {
     }
 }
 
-/// Makes the scratch directories, owned by the identity that will write to them.
-fn prepare_directories(spec: &Spec) -> Result<(), SandboxError> {
-    let overlays = spec.mounts.iter().filter_map(|mount| match &mount.kind {
+/// The scratch directories of all overlays.
+fn scratches(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
+    let mounts = spec.mounts.iter().filter_map(|mount| match &mount.kind {
         MountKind::Overlay { scratch } => Some(scratch),
         MountKind::ReadOnly | MountKind::Writable => None,
     });
-    for scratch in overlays.chain([&spec.root.scratch]) {
-        for directory in [scratch.clone(), scratch.join("upper"), scratch.join("work")] {
-            let action = format!("make the directory `{}`", directory.display());
-            make_directory(&directory, spec.build_uid).map_err(SandboxError::io(action))?;
-        }
+    mounts.chain([&spec.root.scratch])
+}
+
+/// Makes the scratch directories, owned by the identity that will write to them.
+fn prepare_directories(spec: &Spec) -> Result<(), SandboxError> {
+    let make = |directory: &Path, mode| {
+        let action = format!("make the directory `{}`", directory.display());
+        make_directory(directory, mode, spec.build_uid).map_err(SandboxError::io(action))
+    };
+    for scratch in scratches(spec) {
+        make(scratch, 0o700)?;
+        // It lends its mode to the root directory inside.
+        make(&scratch.join("upper"), 0o755)?;
+        let work = scratch.join("work");
+        let action = format!("clear the directory `{}`", work.display());
+        clear_work(&work).map_err(SandboxError::io(action))?;
+        make(&work, 0o700)?;
     }
-    let temporary = spec.root.scratch.join("tmp");
-    let action = format!("make the directory `{}`", temporary.display());
-    make_directory(&temporary, spec.build_uid)
-        .and_then(|()| {
-            use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(0o1777))
-        })
-        .map_err(SandboxError::io(action))
+    make(&spec.root.scratch.join("tmp"), 0o1777)
+}
+
+/// Removes what the kernel left in an overlay's work directory: it refuses to begin again on the marks in there, and
+/// an ordinary user cannot remove them with the rest of the scratch directory. Steps never reach this directory.
+fn clear_work(work: &Path) -> io::Result<()> {
+    let unless_missing = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    // Nobody may list the kernel's directories, not even their owner.
+    for directory in ["work", "work/incompat", "work/incompat/volatile"] {
+        unless_missing(std::fs::set_permissions(work.join(directory), Permissions::from_mode(0o700)))?;
+    }
+    unless_missing(std::fs::remove_dir_all(work))
 }
 
 /// A pipe whose reading end does not block. Steps get a pipe and never a file: they could empty a file.

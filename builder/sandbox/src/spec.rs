@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -103,11 +103,11 @@ impl Mount {
     }
 
     /// The directory on disk that grows when a step writes to this mount.
-    pub(crate) fn grows(&self) -> Option<&Path> {
+    pub(crate) fn grows(&self) -> Option<PathBuf> {
         match &self.kind {
             MountKind::ReadOnly => None,
-            MountKind::Writable => Some(&self.source),
-            MountKind::Overlay { scratch } => Some(scratch),
+            MountKind::Writable => Some(self.source.clone()),
+            MountKind::Overlay { scratch } => Some(scratch.join("upper")),
         }
     }
 }

@@ -98,6 +98,8 @@ fn overlay(name: &str, lower: &[OwnedFd], scratch: &OwnedFd) -> Result<OwnedFd, 
         fsconfig_set_string(filesystem.as_fd(), "upperdir", format!("{changes}/upper"))?;
         fsconfig_set_string(filesystem.as_fd(), "workdir", format!("{changes}/work"))?;
         fsconfig_set_flag(filesystem.as_fd(), "userxattr")?;
+        // The changes need not outlive a power cut, and the end of the sandbox must not wait for the disk.
+        fsconfig_set_flag(filesystem.as_fd(), "volatile")?;
         mounted(&filesystem)
     };
     create().map_err(|errno| refused()(errno.into()))

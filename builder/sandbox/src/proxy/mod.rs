@@ -7,9 +7,10 @@ mod request;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ struct Shared {
     open: AtomicUsize,
     events: Mutex<Vec<Event>>,
     hosts: Mutex<BTreeMap<HostPort, HostUse>>,
+    /// The far ends of the connections that are open.
+    origins: Mutex<BTreeMap<RawFd, TcpStream>>,
 }
 
 impl Proxy {
@@ -50,6 +53,7 @@ impl Proxy {
             open: AtomicUsize::new(0),
             events: Mutex::default(),
             hosts: Mutex::default(),
+            origins: Mutex::default(),
         });
         let for_server = Arc::clone(&shared);
         let server = thread::spawn(move || serve(&listener, &for_server));
@@ -61,10 +65,14 @@ impl Proxy {
         std::mem::take(&mut *self.shared.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Stops accepting, and tells which hosts were used. Open connections end by themselves, as their clients have.
+    /// Stops accepting, ends what is open, and tells which hosts were used.
     pub(crate) fn finish(self) -> Vec<HostUse> {
         self.shared.stop.store(true, Ordering::Relaxed);
         let _ = self.server.join();
+        for origin in self.shared.origins().values() {
+            // Its client is gone already; a connection that is gone, too, is what was wanted.
+            let _ = origin.shutdown(Shutdown::Both);
+        }
         for _ in 0..100 {
             if self.shared.open.load(Ordering::Acquire) == 0 {
                 break;
@@ -115,7 +123,9 @@ fn answer(client: &TcpStream, shared: &Shared) -> io::Result<()> {
     };
     match dial::dial(&shared.policy, request) {
         Ok(dialled) => {
+            shared.origins().insert(dialled.stream.as_raw_fd(), dialled.stream.try_clone()?);
             let (sent, received) = exchange(client, &dialled, body);
+            shared.origins().remove(&dialled.stream.as_raw_fd());
             shared.count(target, sent, received);
             Ok(())
         }
@@ -145,13 +155,13 @@ fn exchange(client: &TcpStream, dialled: &Dialled, body: Option<Body>) -> (u64, 
             let sent = body::pass(body, client, stream);
             if sent.is_err() {
                 // What follows could be read as another request.
-                let _ = stream.shutdown(std::net::Shutdown::Both);
+                let _ = stream.shutdown(Shutdown::Both);
             }
             sent.unwrap_or(0)
         });
         let mut answer = client;
         let received = io::copy(&mut origin, &mut answer).unwrap_or(0);
-        let _ = client.shutdown(std::net::Shutdown::Both);
+        let _ = client.shutdown(Shutdown::Both);
         (sent + upload.join().unwrap_or(0), received)
     })
 }
@@ -163,10 +173,14 @@ fn refuse(mut client: &TcpStream, status: &str, reason: &str) -> io::Result<()> 
         "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
          Connection: close\r\n\r\n{reason}\n"
     )?;
-    client.shutdown(std::net::Shutdown::Write)
+    client.shutdown(Shutdown::Write)
 }
 
 impl Shared {
+    fn origins(&self) -> MutexGuard<'_, BTreeMap<RawFd, TcpStream>> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn refused(&self, target: &HostPort, reason: &str) {
         const MOST_EVENTS: usize = 1000;
         let event = Event::Refused { target: target.to_string(), reason: reason.to_owned() };

@@ -68,6 +68,8 @@ pub struct Options {
     pub credentials: Credentials,
     /// Registries (`host` or `host:port`) that are spoken to by plain http. Loopback always is.
     pub insecure: Vec<String>,
+    /// Registries on loopback (`host` or `host:port`) that are spoken to with TLS nevertheless.
+    pub secure: Vec<String>,
     /// Hosts of token services that are trusted with credentials although they are private or without TLS.
     pub realm_allow: Vec<String>,
     /// Certificate authorities.
@@ -93,6 +95,7 @@ impl Default for Options {
         Self {
             credentials: Credentials::none(),
             insecure: Vec::new(),
+            secure: Vec::new(),
             realm_allow: Vec::new(),
             trust: Trust::default(),
             proxies: Proxies::default(),

@@ -280,12 +280,15 @@ impl Remote {
     }
 }
 
-/// Whether the registry has forgotten an upload, or holds something else for it: a new one may go well.
+/// Whether the registry has forgotten an upload, or holds something else for it: a new one may go well. What it says
+/// about the repository or about us is not about the upload.
 fn is_lost_upload(error: &RegistryError) -> bool {
-    const CODES: [&str; 3] = ["BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "RANGE_INVALID"];
-    match error.code() {
-        Some(code) => matches!(error.status(), Some(400 | 404 | 416)) && CODES.contains(&code),
-        None => matches!(error.status(), Some(404 | 416)),
+    const UPLOAD: [&str; 3] = ["BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "RANGE_INVALID"];
+    const OTHERWISE: [&str; 4] = ["NAME_UNKNOWN", "NAME_INVALID", "DENIED", "UNAUTHORIZED"];
+    match (error.status(), error.code()) {
+        (Some(400), code) => code.is_some_and(|code| UPLOAD.contains(&code)),
+        (Some(404 | 416), code) => !code.is_some_and(|code| OTHERWISE.contains(&code)),
+        _ => false,
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) struct Core {
     pub(super) transport: Transport,
     pub(super) credentials: Credentials,
     pub(super) insecure: Vec<String>,
+    pub(super) secure: Vec<String>,
     pub(super) realm_allow: Vec<String>,
     pub(super) retry: RetryPolicy,
     pub(super) timeouts: Timeouts,
@@ -136,6 +137,7 @@ impl Core {
             transport,
             credentials: options.credentials,
             insecure: options.insecure,
+            secure: options.secure,
             realm_allow: options.realm_allow,
             retry: options.retry,
             timeouts: options.timeouts,
@@ -154,7 +156,7 @@ impl Core {
             return Ok(Arc::clone(registry));
         }
         let bad = || RegistryError::Setup { problem: format!("`{name}` is not the name of a registry") };
-        let base = base_url(name, &self.insecure).map_err(|_| bad())?;
+        let base = base_url(name, &self.insecure, &self.secure).map_err(|_| bad())?;
         let registry = Arc::new(Registry {
             name: name.to_owned(),
             origin: Origin::of(&base).ok_or_else(bad)?,

@@ -18,7 +18,7 @@ pub enum Class {
     Transient,
     /// Content does not have the digest or size it was announced with.
     Mismatch,
-    /// An answer breaks the specification or a safety rule.
+    /// An answer breaks the specification or a safety rule, or what was given to us is no certificate, proxy or name.
     Malformed,
     /// A fault on this side: a local file, or a bug.
     Ours,
@@ -231,8 +231,9 @@ impl RegistryError {
             Self::TooLarge { .. }
             | Self::Malformed { .. }
             | Self::Forbidden { .. }
+            | Self::Setup { .. }
             | Self::UnsupportedDigest { .. } => Class::Malformed,
-            Self::File { .. } | Self::Setup { .. } => Class::Ours,
+            Self::File { .. } => Class::Ours,
         }
     }
 

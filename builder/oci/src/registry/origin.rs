@@ -34,14 +34,20 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The base URL of a registry (`host` or `host:port`): TLS, but for loopback and for those in `insecure`.
-pub(super) fn base_url(registry: &str, insecure: &[String]) -> Result<Url, url::ParseError> {
+/// The base URL of a registry (`host` or `host:port`): TLS, but for loopback and for those in `insecure`; what is in
+/// `secure` has TLS even on loopback.
+pub(super) fn base_url(
+    registry: &str,
+    insecure: &[String],
+    secure: &[String],
+) -> Result<Url, url::ParseError> {
     let host = match registry {
         "docker.io" | "index.docker.io" => "registry-1.docker.io",
         other => other,
     };
     let mut url = Url::parse(&format!("https://{host}/"))?;
-    if is_loopback(&url) || insecure.iter().any(|name| matches_host(name, &url, registry)) {
+    let listed = |list: &[String]| list.iter().any(|name| matches_host(name, &url, registry));
+    if !listed(secure) && (is_loopback(&url) || listed(insecure)) {
         url = Url::parse(&format!("http://{host}/"))?;
     }
     Ok(url)
@@ -118,12 +124,13 @@ mod tests {
 
     fn base(registry: &str, insecure: &[&str]) -> String {
         let insecure: Vec<String> = insecure.iter().map(ToString::to_string).collect();
-        base_url(registry, &insecure).unwrap().to_string()
+        base_url(registry, &insecure, &["localhost:5443".to_owned()]).unwrap().to_string()
     }
 
     #[test]
     fn http_is_for_loopback_and_for_what_the_user_lists() {
         assert_eq!(base("localhost:5000", &[]), "http://localhost:5000/");
+        assert_eq!(base("localhost:5443", &[]), "https://localhost:5443/");
         assert_eq!(base("127.0.0.1:5000", &[]), "http://127.0.0.1:5000/");
         assert_eq!(base("[::1]:5000", &[]), "http://[::1]:5000/");
         assert_eq!(base("registry.example:5000", &[]), "https://registry.example:5000/");

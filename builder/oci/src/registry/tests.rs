@@ -18,6 +18,7 @@ mod pulling;
 mod reading;
 mod real;
 mod security;
+mod tls;
 
 /// Options with waits that a test can bear.
 fn options() -> Options {

@@ -1,6 +1,7 @@
 //! TLS, proxies and name resolution: what stands between a request and the wire.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::error::RegistryError;
 use super::origin::is_private;
 
 /// Proxies, by their URLs. The values come from the environment, which only the binary reads.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Proxies {
     /// For `http` URLs.
     pub http: Option<String>,
@@ -25,6 +26,17 @@ pub struct Proxies {
     pub https: Option<String>,
     /// Hosts that are reached without a proxy, as in `NO_PROXY`.
     pub no_proxy: Option<String>,
+}
+
+/// Shows which proxies there are, not where: their URLs may hold a password.
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxies")
+            .field("http", &self.http.is_some())
+            .field("https", &self.https.is_some())
+            .field("no_proxy", &self.no_proxy)
+            .finish()
+    }
 }
 
 /// Which certificate authorities are trusted.

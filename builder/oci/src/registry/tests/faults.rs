@@ -85,6 +85,61 @@ fn a_lost_upload_is_begun_anew_without_waiting() {
 }
 
 #[test]
+fn an_upload_that_is_always_lost_is_given_up_at_once() {
+    for status in [404, 416] {
+        let started = Instant::now();
+        let (server, result) = push_under(Fault::status("PUT", "/blobs/uploads/", status).always());
+        assert_eq!(result.unwrap_err().class(), Class::Refused);
+        assert!(requests(&server, "PUT", "/blobs/uploads/").len() <= 10);
+        assert!(started.elapsed() < Duration::from_secs(2));
+    }
+}
+
+/// A handful of faults, chosen by a seed.
+fn random_faults(server: &Server, seed: u64) {
+    let places = [
+        ("HEAD", "/blobs/"),
+        ("POST", "/blobs/uploads/"),
+        ("PUT", "/blobs/uploads/"),
+        ("PUT", "/manifests/"),
+    ];
+    let mut state = seed;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    for _ in 0..6 {
+        let (method, path) = places[next(places.len())];
+        let fault = match next(4) {
+            0 => Fault::status(method, path, 503),
+            1 => Fault::status(method, path, 429),
+            2 => Fault::on(method, path, Act::ResetAfter(next(400_000) as u64)),
+            _ => Fault::on(method, path, Act::ApplyThenReset),
+        };
+        server.fault(fault.after(next(4)));
+    }
+}
+
+#[test]
+fn pushes_survive_faults_at_random_with_less_than_twice_the_requests() {
+    let (mut made, mut needed) = (0, 0);
+    for seed in 0..60 {
+        let image = image(vec![layer("a", 400_000), layer("b", 300_000), layer("c", 10)]);
+        let push_once = |server: &Server| {
+            push_to(&client(), &image, &reference(server, "app:1"))
+                .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            assert_stored(server, "app", "1", &image);
+            server.log().len()
+        };
+        needed += push_once(&Server::start());
+        let server = Server::start();
+        random_faults(&server, seed);
+        made += push_once(&server);
+    }
+    assert!(made <= 2 * needed, "{made} requests instead of {needed}");
+}
+
+#[test]
 fn a_401_in_the_middle_renews_the_token_once_and_sends_the_body_again() {
     let server = Server::with(Settings { auth: Auth::Token, ..Settings::default() });
     let challenge = format!("Bearer realm=\"http://{}/token\",service=\"test\"", server.host());

@@ -1,11 +1,13 @@
 //! What is refused, with which words and which exit code; and that nothing is pushed or left behind.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use lapstrake_fixtures::apps::App;
 use lapstrake_fixtures::archive::{copy_tree, hostile};
 use serde_json::Value;
 
+use crate::harness::image::digest_of;
 use crate::harness::{Lapstrake, Outcome, Registry, workspace};
 
 /// An attempt to build something bad, to three destinations, with a report.
@@ -172,6 +174,48 @@ fn a_hostile_archive_is_refused_and_its_entry_is_named() {
         assert!(outcome.stderr.contains(archive.entry), "{}: {}", archive.name, outcome.stderr);
         attempt.left_nothing(&outcome);
     }
+}
+
+/// What stray entries of the corpus aim at, with what is known of it.
+fn surroundings(scratch: &Path) -> Vec<String> {
+    let walk = walkdir::WalkDir::new(scratch).sort_by_file_name().into_iter().map(Result::unwrap);
+    let mut seen: Vec<String> = walk
+        .filter(|entry| !entry.path().ends_with("source.tar"))
+        .map(|entry| {
+            let data = entry.metadata().unwrap();
+            let bytes = if data.is_file() { fs_err::read(entry.path()).unwrap() } else { Vec::new() };
+            format!("{} {:o} {} {}", entry.path().display(), data.mode(), data.nlink(), digest_of(&bytes))
+        })
+        .collect();
+    let passwd = fs_err::metadata("/etc/passwd").unwrap();
+    seen.push(format!("/etc/passwd {} {}", passwd.nlink(), passwd.mtime()));
+    let strays = fs_err::read_dir("/tmp").unwrap().map(|entry| entry.unwrap().path().display().to_string());
+    seen.extend(strays.filter(|path| path.starts_with("/tmp/evil-")));
+    seen
+}
+
+#[test]
+fn every_hostile_archive_of_the_corpus_is_refused_and_touches_nothing() {
+    let Some(corpus) = workspace::corpus("hostile-archives") else { return };
+    let manifest = fs_err::read_to_string(corpus.join("MANIFEST.tsv")).unwrap();
+    let mut refused = 0;
+    for line in manifest.lines() {
+        let mut columns = line.split('\t');
+        let (Some(file), Some("R")) = (columns.next(), columns.next()) else { continue };
+        let scratch = workspace::scratch();
+        fs_err::write(scratch.path().join("canary"), "alive").unwrap();
+        fs_err::create_dir_all(scratch.path().join("outside")).unwrap();
+        fs_err::write(scratch.path().join("outside/canary"), "alive").unwrap();
+        let before = surroundings(scratch.path());
+        let source = scratch.path().join("source.tar");
+        fs_err::copy(corpus.join(file), &source).unwrap();
+        let outcome = Lapstrake::new().run(["build", source.to_str().unwrap()]);
+        assert_eq!(surroundings(scratch.path()), before, "{line}");
+        assert_eq!(outcome.code, Some(5), "{line}\n{}", outcome.stderr);
+        assert_eq!(outcome.stdout, "", "{line}");
+        refused += 1;
+    }
+    assert!(refused >= 40, "only {refused} archives of the corpus are to be refused");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::document::Document;
 use crate::image::{Blob, BlobSource, Image, ImageIndex};
 use crate::layout::{Layout, LayoutError, Reached};
 pub use crate::registry::BlobOutcome;
-use crate::registry::{RegistryError, TransferReport};
+use crate::registry::{Class, RegistryError, TransferReport};
 
 mod layout;
 
@@ -67,6 +67,20 @@ pub enum PushError {
         /// The image's.
         found: String,
     },
+}
+
+impl PushError {
+    /// Whose fault the error is.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Registry(error) => error.class(),
+            Self::Layout(LayoutError::Corrupt { .. }) => Class::Mismatch,
+            Self::Layout(LayoutError::Io { .. }) => Class::Ours,
+            Self::Layout(_) => Class::Malformed,
+            Self::OtherDigest { .. } => Class::Refused,
+        }
+    }
 }
 
 /// All parts of what is pushed, in the order in which they are.

@@ -21,6 +21,8 @@ use crate::reference::same_registry;
 const ASK_FROM: u64 = 128 * 1024;
 /// How many repositories are asked to mount a blob from. Each that refuses costs a request.
 const MOUNT_TRIES: usize = 2;
+/// How many times the usual silence an upload bears in the end.
+const MOST_PATIENCE: u32 = 8;
 /// How often an upload that the registry has lost is begun anew without waiting.
 const LOST_UPLOADS: u32 = 3;
 
@@ -145,15 +147,21 @@ impl Remote {
         sent: &(dyn Fn(u64) + Sync),
     ) -> Result<BlobOutcome, RegistryError> {
         let mut retry = Retry::new(&self.core.retry);
-        let mut lost = 0;
+        let (mut lost, mut patience) = (0, 1);
         loop {
             let target = match session.take() {
                 Some(url) => url,
                 None => self.open_upload().await?,
             };
-            let Err(error) = self.finish_upload(descriptor, &payload, target, sent).await else {
+            let mut call = Call::new(Method::PUT, target).with_body(payload.clone()).watched(sent);
+            call.patience = patience;
+            let Err(error) = self.finish_upload(descriptor, call).await else {
                 break;
             };
+            // On a slow link what the system has buffered drains in silence: that is not the registry's.
+            if matches!(error, RegistryError::Stalled { .. }) {
+                patience = (patience * 2).min(MOST_PATIENCE);
+            }
             let upload_lost = is_lost_upload(&error);
             if error.class() != Class::Transient && !upload_lost {
                 return Err(error);
@@ -178,16 +186,9 @@ impl Remote {
         Core::location(&self.registry, &answer)
     }
 
-    async fn finish_upload(
-        &self,
-        descriptor: &Descriptor,
-        payload: &Payload,
-        mut target: Url,
-        sent: &(dyn Fn(u64) + Sync),
-    ) -> Result<(), RegistryError> {
+    async fn finish_upload(&self, descriptor: &Descriptor, mut call: Call<'_>) -> Result<(), RegistryError> {
         // What stands in the query already (a state, a signature) is the registry's and stays as it is.
-        target.query_pairs_mut().append_pair("digest", descriptor.digest().as_ref());
-        let mut call = Call::new(Method::PUT, target).with_body(payload.clone()).watched(sent);
+        call.url.query_pairs_mut().append_pair("digest", descriptor.digest().as_ref());
         call.content_type = Some("application/octet-stream".into());
         let answer = self.core.once(&self.registry, &self.access, &call, &[200, 201, 204]).await?;
         check_digest_header(&answer, descriptor.digest())

@@ -12,8 +12,8 @@ use tokio_util::io::ReaderStream;
 use super::core::Payload;
 use super::error::RegistryError;
 
-/// Large enough that a piece costs little, small enough that four uploads need no memory to speak of.
-const PIECE: usize = 256 * 1024;
+/// Large enough that a piece costs little, small enough that a slow link still moves one before it counts as silent.
+const PIECE: usize = 64 * 1024;
 
 /// Opens a payload for one sending. `sent` grows as the HTTP library takes the bytes.
 pub(super) async fn stream(payload: &Payload, sent: Arc<AtomicU64>) -> Result<reqwest::Body, RegistryError> {

@@ -86,6 +86,8 @@ pub(super) struct Call<'a> {
     pub(super) content_type: Option<String>,
     pub(super) headers: HeaderMap,
     pub(super) body: Payload,
+    /// How much longer than usual silence is borne.
+    pub(super) patience: u32,
     /// Called with the number of body bytes sent so far.
     pub(super) sent: Option<&'a (dyn Fn(u64) + Sync)>,
 }
@@ -99,6 +101,7 @@ impl<'a> Call<'a> {
             content_type: None,
             headers: HeaderMap::new(),
             body: Payload::None,
+            patience: 1,
             sent: None,
         }
     }
@@ -447,7 +450,8 @@ impl Core {
                     report(now);
                 }
             }
-            let patience = self.timeouts.silence + if moved >= size { settling } else { Duration::ZERO };
+            let settling = if moved >= size { settling } else { Duration::ZERO };
+            let patience = self.timeouts.silence * call.patience + settling;
             if last.elapsed() > patience {
                 return Err(stalled(&call.method, url, patience));
             }

@@ -45,8 +45,12 @@ impl Destination for RegistryDestination<'_> {
 
     fn holds(&self, document: &Document) -> Result<bool, PushError> {
         let digest = document.digest().to_string();
-        let found = self.client.runtime.block_on(self.remote.manifest_digest(&digest))?;
-        Ok(found.as_ref() == Some(document.digest()))
+        match self.client.runtime.block_on(self.remote.manifest_digest(&digest)) {
+            Ok(found) => Ok(found.as_ref() == Some(document.digest())),
+            // Some registries let nobody look into a repository that the first push has yet to make.
+            Err(error) if matches!(error.status(), Some(400 | 403 | 405)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn put_blob(&self, blob: &Blob, sent: &(dyn Fn(u64) + Sync)) -> Result<BlobOutcome, PushError> {

@@ -202,6 +202,23 @@ fn silence_is_given_up_and_tried_again() {
 }
 
 #[test]
+fn an_upload_over_a_slow_link_is_given_more_time_with_each_try() {
+    let server = Server::start();
+    // Longer than the usual patience each time, shorter than the doubled one of the third try.
+    server.fault(Fault::on("PUT", "/blobs/uploads/", Act::Stall(Duration::from_millis(700))).always());
+    let timeouts = Timeouts { silence: Duration::from_millis(300), ..Timeouts::default() };
+    let client = Client::new(Options { timeouts, parallel: 1, ..options() }).unwrap();
+    push_to(&client, &image(vec![layer("a", 1_500_000)]), &reference(&server, "app:1")).unwrap();
+}
+
+#[test]
+fn a_repository_that_may_not_be_looked_into_can_still_be_pushed_to() {
+    let (server, result) = push_under(Fault::status("HEAD", "/manifests/", 403));
+    result.unwrap();
+    assert_eq!(server.tags("app"), ["1"]);
+}
+
+#[test]
 fn a_registry_that_is_not_there_is_transient_and_given_up_soon() {
     let gone = Server::start();
     let target = reference(&gone, "app:1");

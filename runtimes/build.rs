@@ -12,7 +12,8 @@ fn main() -> io::Result<()> {
         for path in files(Path::new(folder), extension)? {
             println!("cargo::rerun-if-changed={}", path.display());
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let _ = writeln!(code, "    ({stem:?}, include_str!({:?})),", path.canonicalize()?);
+            let full = path.canonicalize()?.to_string_lossy().into_owned();
+            let _ = writeln!(code, "    ({stem:?}, include_str!({full:?})),");
         }
         code.push_str("];\n");
     }

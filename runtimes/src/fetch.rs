@@ -53,7 +53,7 @@ pub enum FetchError {
         /// Package and version.
         artifact: String,
         /// The address, without credentials.
-        url: Url,
+        url: Box<Url>,
         /// The answer.
         status: u16,
     },
@@ -63,7 +63,7 @@ pub enum FetchError {
         /// Package and version.
         artifact: String,
         /// The address, without credentials.
-        url: Url,
+        url: Box<Url>,
         /// The digest that is locked.
         expected: String,
         /// The digest of what came.
@@ -75,7 +75,7 @@ pub enum FetchError {
         /// Package and version.
         artifact: String,
         /// The address, without credentials.
-        url: Url,
+        url: Box<Url>,
         /// The answer.
         status: u16,
     },
@@ -85,7 +85,7 @@ pub enum FetchError {
         /// Package and version.
         artifact: String,
         /// The address, without credentials.
-        url: Url,
+        url: Box<Url>,
         /// What happened last.
         reason: String,
     },
@@ -93,7 +93,7 @@ pub enum FetchError {
     #[error("{url} does not answer as a package index should: {reason}")]
     Index {
         /// The address, without credentials.
-        url: Url,
+        url: Box<Url>,
         /// What is wrong.
         reason: String,
     },
@@ -253,7 +253,7 @@ impl Fetcher {
         let files = self.wheel_documents(&project).await?;
         let Some(file) = files.into_iter().find(|file| file.filename == wheel.filename) else {
             let url = join(&endpoint.url, &format!("{project}/"))?;
-            return Err(FetchError::Gone { artifact: what.label(), url, status: 404 });
+            return Err(FetchError::Gone { artifact: what.label(), url: Box::new(shown(&url)), status: 404 });
         };
         self.transfer(endpoint, &file.url, what, progress).await
     }
@@ -279,7 +279,7 @@ impl Fetcher {
     }
 
     fn explain(&self, error: TransferError, artifact: String, url: &Url) -> FetchError {
-        let url = shown(url);
+        let url = Box::new(shown(url));
         match error {
             TransferError::Status(status @ (404 | 410)) => FetchError::Gone { artifact, url, status },
             TransferError::Status(status) => FetchError::Refused { artifact, url, status },
@@ -303,7 +303,7 @@ impl Fetcher {
         let url = join(&endpoint.url, &name.replace('/', "%2f"))?;
         let accept = "application/vnd.npm.install-v1+json, application/json;q=0.8";
         let (body, _) = self.document(endpoint, &url, accept, name).await?;
-        index::npm(&body).map_err(|reason| FetchError::Index { url: shown(&url), reason })
+        index::npm(&body).map_err(|reason| FetchError::Index { url: Box::new(shown(&url)), reason })
     }
 
     /// The wheels of a project, from the index and the further indexes.
@@ -316,7 +316,7 @@ impl Fetcher {
         let url = join(&endpoint.url, &format!("{project}/"))?;
         let accept = "application/vnd.pypi.simple.v1+json, text/html;q=0.2";
         let (body, base) = self.document(endpoint, &url, accept, project).await?;
-        index::wheels(&body, &base).map_err(|reason| FetchError::Index { url: shown(&url), reason })
+        index::wheels(&body, &base).map_err(|reason| FetchError::Index { url: Box::new(shown(&url)), reason })
     }
 
     /// A document of an index, and the address it came from in the end.
@@ -364,7 +364,8 @@ pub enum Unlocked {
 }
 
 fn join(base: &Url, path: &str) -> Result<Url, FetchError> {
-    base.join(path).map_err(|cause| FetchError::Index { url: base.clone(), reason: cause.to_string() })
+    base.join(path)
+        .map_err(|cause| FetchError::Index { url: Box::new(shown(base)), reason: cause.to_string() })
 }
 
 /// An address for a message: no credentials, no query.

@@ -142,7 +142,7 @@ impl Mirrors {
         let conf = apt_conf::AptConf::read(machine)?;
         let netrc = Netrc::apt(machine)?;
         let sources = apt_sources::read(machine)?;
-        let chosen = |flag: &Option<String>, variable: &str, security: bool| {
+        let chosen = |flag: Option<&String>, variable: &str, security: bool| {
             let origin_and_texts = match given(flag, variable, machine.env) {
                 Some((origin, text)) => (origin, vec![text]),
                 None => ("apt's sources".to_owned(), sources.sites(security)),
@@ -154,8 +154,8 @@ impl Mirrors {
                 endpoint.with_netrc(&netrc)
             }))
         };
-        let main = chosen(&flags.debian, VARIABLES[0], false)?;
-        let security = chosen(&flags.debian_security, VARIABLES[1], true)?;
+        let main = chosen(flags.debian.as_ref(), VARIABLES[0], false)?;
+        let security = chosen(flags.debian_security.as_ref(), VARIABLES[1], true)?;
         self.debian = main;
         self.security = security;
         Ok(())
@@ -168,7 +168,7 @@ impl Mirrors {
         netrc: &Netrc,
     ) -> Result<(), MirrorsError> {
         let npmrc = npmrc::Npmrc::read(machine)?;
-        let found = given(&flags.npm, VARIABLES[2], machine.env)
+        let found = given(flags.npm.as_ref(), VARIABLES[2], machine.env)
             .or_else(|| npmrc.value("registry").map(|url| ("npm's configuration".to_owned(), url)))
             .or_else(|| npmrc::default_registry(machine).map(|url| ("npm".to_owned(), url)));
         if let Some((origin, text)) = found {
@@ -198,7 +198,7 @@ impl Mirrors {
         netrc: &Netrc,
     ) -> Result<(), MirrorsError> {
         let conf = pip_conf::PipConf::read(machine)?;
-        let found = given(&flags.python, VARIABLES[3], machine.env)
+        let found = given(flags.python.as_ref(), VARIABLES[3], machine.env)
             .or_else(|| conf.value("index-url").map(|url| ("pip's configuration".to_owned(), url)))
             .or_else(|| pip_conf::default_index(machine).map(|url| ("pip".to_owned(), url)));
         let extra =
@@ -220,14 +220,14 @@ impl Mirrors {
     }
 
     /// Takes the registry that npm uses when nobody configures another.
-    pub(crate) fn default_npm(&mut self, url: Url, machine: Machine<'_>) -> Result<(), MirrorsError> {
+    pub(crate) fn default_npm(&mut self, url: &Url, machine: Machine<'_>) -> Result<(), MirrorsError> {
         let npmrc = npmrc::Npmrc::read(machine)?;
         self.npm = Some(self.npm_endpoint("npm's package", url.as_str(), &npmrc, machine)?);
         Ok(())
     }
 
     /// Takes the index that pip uses when nobody configures another.
-    pub(crate) fn default_python(&mut self, url: Url, machine: Machine<'_>) -> Result<(), MirrorsError> {
+    pub(crate) fn default_python(&mut self, url: &Url, machine: Machine<'_>) -> Result<(), MirrorsError> {
         let conf = pip_conf::PipConf::read(machine)?;
         let mut endpoint = endpoint::of("pip's package", url.as_str())?;
         endpoint.proxy = conf.proxy(&self.proxy);
@@ -238,8 +238,8 @@ impl Mirrors {
 }
 
 /// What a flag or a variable of our own says, and which of them.
-fn given(flag: &Option<String>, variable: &str, env: &BTreeMap<String, String>) -> Option<(String, String)> {
-    let flag = flag.as_ref().map(|text| ("the command line".to_owned(), text.clone()));
+fn given(flag: Option<&String>, variable: &str, env: &BTreeMap<String, String>) -> Option<(String, String)> {
+    let flag = flag.map(|text| ("the command line".to_owned(), text.clone()));
     flag.or_else(|| env.get(variable).map(|text| (format!("`{variable}`"), text.clone())))
         .filter(|(_, text)| !text.is_empty())
 }

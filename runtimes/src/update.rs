@@ -9,6 +9,7 @@ mod plan;
 mod select;
 mod signature;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -157,8 +158,8 @@ pub(crate) fn relock(
     for plan in plans.iter().filter(|plan| !plan.layer.packages.is_empty()) {
         for arch in &plan.arches {
             let key = (plan.os.name.clone(), *arch);
-            if !indexes.contains_key(&key) {
-                indexes.insert(key, apt::read(plan.os, *arch, tools)?);
+            if let Entry::Vacant(place) = indexes.entry(key) {
+                place.insert(apt::read(plan.os, *arch, tools)?);
             }
         }
     }

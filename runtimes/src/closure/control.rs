@@ -111,10 +111,13 @@ fn package(suite: &str, fields: &BTreeMap<&str, String>) -> Result<PackageInfo, 
 }
 
 fn priority(word: &str) -> u8 {
-    ["required", "important", "standard", "optional"]
-        .iter()
-        .position(|known| *known == word)
-        .map_or(4, |at| at as u8)
+    match word {
+        "required" => 0,
+        "important" => 1,
+        "standard" => 2,
+        "optional" => 3,
+        _ => 4,
+    }
 }
 
 fn dependencies(text: &str) -> impl Iterator<Item = Dependency> + '_ {

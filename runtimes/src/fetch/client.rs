@@ -11,7 +11,7 @@ use crate::mirrors::{Endpoint, Mirrors, Proxy};
 const CONNECT: Duration = Duration::from_secs(20);
 
 /// How long nothing may arrive.
-const READ: Duration = Duration::from_secs(60);
+const READ: Duration = Duration::from_mins(1);
 
 /// The clients, each with what makes it different.
 #[derive(Debug)]

@@ -86,7 +86,7 @@ pub(super) fn wheels(body: &[u8], base: &Url) -> Result<Vec<WheelFile>, String> 
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     let mut files =
         if first == Some(&b'{') { json(body, base)? } else { html(&String::from_utf8_lossy(body), base) };
-    files.retain(|file| file.filename.ends_with(".whl"));
+    files.retain(|file| file.version().is_some());
     Ok(files)
 }
 

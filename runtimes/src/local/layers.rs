@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use lapstrake_catalog::LayerRecord;
 use lapstrake_oci::layer::{
@@ -135,24 +135,32 @@ impl<'a> Workshop<'a> {
         }
         self.fetch(&missing)?;
         let compiler = self.compiler(&missing)?;
-        // In waves: everything whose lower layers are there is made side by side.
-        while !missing.is_empty() {
-            let is_ready = |job: &Job<'_>| self.below(job.layer).iter().all(|role| made.contains_key(role));
-            let (mut ready, later): (Vec<_>, Vec<_>) = missing.into_iter().partition(is_ready);
-            let rest = ready.split_off(ready.len().min(self.context.threads.get()));
-            missing = rest.into_iter().chain(later).collect();
-            let results: Vec<_> = std::thread::scope(|scope| {
-                let lower = &made;
-                let compiler = compiler.as_ref();
-                let running: Vec<_> =
-                    ready.iter().map(|job| scope.spawn(move || self.build(job, lower, compiler))).collect();
-                running.into_iter().map(join).collect()
-            });
-            for (job, result) in ready.iter().zip(results) {
-                made.insert(job.role, result?);
+        self.build_all(missing, made, compiler.as_ref())
+    }
+
+    /// Makes layers side by side, each as soon as those below it are there.
+    fn build_all(
+        &self,
+        jobs: Vec<Job<'a>>,
+        made: BTreeMap<&'a str, MadeLayer>,
+        compiler: Option<&Compiler>,
+    ) -> Result<BTreeMap<&'a str, MadeLayer>, LocalError> {
+        let workers = self.context.threads.get().min(jobs.len());
+        let board = Board {
+            state: Mutex::new(BoardState { waiting: jobs, made, failed: None }),
+            changed: Condvar::new(),
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    while let Some((job, lower)) = board.take(|job| self.below(job.layer)) {
+                        board.put(job.role, self.build(&job, &lower, compiler));
+                    }
+                });
             }
-        }
-        Ok(made)
+        });
+        let state = board.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        state.failed.map_or(Ok(state.made), Err)
     }
 
     /// Adds the layer of a role after those below it.
@@ -393,6 +401,50 @@ impl<'a> Workshop<'a> {
     }
 }
 
+/// Jobs that wait, and what has been made of others.
+struct Board<'a> {
+    state: Mutex<BoardState<'a>>,
+    changed: Condvar,
+}
+
+struct BoardState<'a> {
+    waiting: Vec<Job<'a>>,
+    made: BTreeMap<&'a str, MadeLayer>,
+    failed: Option<LocalError>,
+}
+
+impl<'a> Board<'a> {
+    /// Waits for a job whose lower layers are there; none when all are taken or one has failed.
+    fn take(
+        &self,
+        below: impl Fn(&Job<'a>) -> Vec<&'a str>,
+    ) -> Option<(Job<'a>, BTreeMap<&'a str, MadeLayer>)> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if state.failed.is_some() || state.waiting.is_empty() {
+                return None;
+            }
+            let BoardState { waiting, made, .. } = &mut *state;
+            let is_ready = |job: &Job<'a>| below(job).iter().all(|role| made.contains_key(role));
+            if let Some(at) = waiting.iter().position(is_ready) {
+                return Some((waiting.remove(at), made.clone()));
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn put(&self, role: &'a str, result: Result<MadeLayer, LocalError>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(layer) => {
+                state.made.insert(role, layer);
+            }
+            Err(error) => state.failed = state.failed.take().or(Some(error)),
+        }
+        self.changed.notify_all();
+    }
+}
+
 /// The unpacked layers of an interpreter, topmost first.
 struct Compiler {
     layers: Vec<PathBuf>,
@@ -409,10 +461,6 @@ impl Drop for Compiler {
 
 fn make_directory(path: &Path) -> Result<(), LocalError> {
     fs_err::create_dir_all(path).map_err(file_error(path))
-}
-
-fn join<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// What stands for the bytes of a layer: its lock, those below it, and our two formats.

@@ -16,7 +16,7 @@ impl AptConf {
         paths.retain(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-                && (!name.contains('.') || name.ends_with(".conf"))
+                && (!name.contains('.') || path.extension().is_some_and(|end| end == "conf"))
         });
         for path in paths.iter().map(PathBuf::as_path).chain([Path::new("/etc/apt/apt.conf")]) {
             if let Some(text) = read(machine, path)? {

@@ -82,7 +82,9 @@ fn paragraphs(text: &str) -> Vec<(String, String)> {
         let mut last = String::new();
         for line in paragraph.lines().filter(|line| !line.starts_with('#')) {
             if line.starts_with([' ', '\t']) {
-                fields.entry(last.clone()).or_default().push_str(&format!(" {}", line.trim()));
+                let value = fields.entry(last.clone()).or_default();
+                value.push(' ');
+                value.push_str(line.trim());
             } else if let Some((name, value)) = line.split_once(':') {
                 last = name.trim().to_ascii_lowercase();
                 fields.insert(last.clone(), value.trim().to_owned());

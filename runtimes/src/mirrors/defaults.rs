@@ -3,7 +3,7 @@
 //! A machine without npm and pip has no opinion on where their packages come from. Those tools' own defaults are the
 //! answer that a user of them would get, and the machine's package archive has the tools.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use lapstrake_oci::tree::{FileTree, Kind};
 
@@ -30,7 +30,7 @@ pub enum DefaultsError {
 
 impl Mirrors {
     /// Takes pip's own default out of the Debian package `python3-pip-whl`.
-    pub fn complete_python(&mut self, package: &PathBuf, machine: Machine<'_>) -> Result<(), DefaultsError> {
+    pub fn complete_python(&mut self, package: &Path, machine: Machine<'_>) -> Result<(), DefaultsError> {
         let scratch = tempfile::tempdir()?;
         let tree = deb::open(package, scratch.path())?.tree;
         let unknown = MirrorsError::Unknown { what: "Python packages", variable: VARIABLES[3] };
@@ -41,11 +41,11 @@ impl Mirrors {
         let pip = wheel::open(&path, scratch.path())?.install("3")?;
         let (_, source) = find(&pip, "", "pip/_internal/models/index.py")?.ok_or_else(unknown)?;
         let url = pip_conf::index_in_source(&String::from_utf8_lossy(&source)).ok_or_else(unknown)?;
-        Ok(self.default_python(url, machine)?)
+        Ok(self.default_python(&url, machine)?)
     }
 
     /// Takes npm's own default out of the Debian package `npm`.
-    pub fn complete_npm(&mut self, package: &PathBuf, machine: Machine<'_>) -> Result<(), DefaultsError> {
+    pub fn complete_npm(&mut self, package: &Path, machine: Machine<'_>) -> Result<(), DefaultsError> {
         let scratch = tempfile::tempdir()?;
         let tree = deb::open(package, scratch.path())?.tree;
         let unknown = || MirrorsError::Unknown { what: "npm packages", variable: VARIABLES[2] };
@@ -53,7 +53,7 @@ impl Mirrors {
             .or(find(&tree, "usr/share/nodejs/", "/config/lib/definitions/definitions.js")?)
             .ok_or_else(unknown)?;
         let url = npmrc::registry_in_source(&String::from_utf8_lossy(&source)).ok_or_else(unknown)?;
-        Ok(self.default_npm(url, machine)?)
+        Ok(self.default_npm(&url, machine)?)
     }
 }
 

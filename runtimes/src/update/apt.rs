@@ -192,13 +192,13 @@ impl Tree {
     }
 }
 
-fn source(suite: &SuiteRecipe, site: &Url, arch: Arch, root: &Path) -> String {
+fn source(suite: &SuiteRecipe, base: &Url, arch: Arch, root: &Path) -> String {
     let keyring = KEYRINGS.iter().map(|path| root.join(path)).find(|path| path.exists());
     let signed_by = keyring.map(|path| format!("Signed-By: {}\n", path.display())).unwrap_or_default();
     let stale = if suite.allow_stale { "Check-Valid-Until: no\n" } else { "" };
     let name = &suite.name;
     format!(
-        "Types: deb\nURIs: {site}\nSuites: {name}\nComponents: main\nArchitectures: {arch}\n{stale}{signed_by}\n"
+        "Types: deb\nURIs: {base}\nSuites: {name}\nComponents: main\nArchitectures: {arch}\n{stale}{signed_by}\n"
     )
 }
 

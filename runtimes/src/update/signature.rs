@@ -1,4 +1,4 @@
-//! Who signed an index: the fingerprints in the OpenPGP signatures of a clear-signed file.
+//! Who signed an index: the fingerprints in the signatures (RFC 9580) of a clear-signed file.
 //!
 //! apt has verified the signatures before this is read; here they are only named.
 

@@ -1,6 +1,6 @@
 //! Layers: packing file trees into them, reading, listing and unpacking them, and scanning directories into trees.
 //!
-//! One tar dialect is written (see [`pack`]); what other tools wrote is read too. Nothing here knows images or
+//! One tar dialect is written (see [`pack()`]); what other tools wrote is read too. Nothing here knows images or
 //! registries.
 
 mod block;

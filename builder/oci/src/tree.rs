@@ -331,6 +331,48 @@ impl FileTree {
         self.nodes.retain(|path, node| keep(path, node));
     }
 
+    /// Splits the tree in two: the paths that pass, and the others.
+    ///
+    /// Where a hard link and its file come apart, the first link in the half without the file becomes a file with
+    /// the same content, and the others there become links to it: a layer holds no link into another one.
+    #[must_use]
+    pub fn partition(self, mut passes: impl FnMut(&TreePath, &Node) -> bool) -> (Self, Self) {
+        let (mut passing, mut rest) = (Self::new(), Self::new());
+        for (path, node) in self.nodes {
+            let half = if passes(&path, &node) { &mut passing } else { &mut rest };
+            half.insert(path, node);
+        }
+        let (into_passing, into_rest) = (rest.files_linked_from(&passing), passing.files_linked_from(&rest));
+        passing.adopt(&into_passing);
+        rest.adopt(&into_rest);
+        (passing, rest)
+    }
+
+    /// The files of this tree to which another tree has hard links.
+    fn files_linked_from(&self, other: &Self) -> BTreeMap<TreePath, Node> {
+        let targets = other.nodes.values().filter_map(|node| match &node.kind {
+            Kind::Hardlink(target) => Some(target),
+            _ => None,
+        });
+        targets.filter_map(|target| Some((target.clone(), self.get(target)?.clone()))).collect()
+    }
+
+    /// Turns the hard links to files of another tree into a file and links to it.
+    fn adopt(&mut self, files: &BTreeMap<TreePath, Node>) {
+        let mut adopted: BTreeMap<TreePath, TreePath> = BTreeMap::new();
+        for (path, node) in &mut self.nodes {
+            let Kind::Hardlink(target) = &node.kind else { continue };
+            let Some(file) = files.get(target) else { continue };
+            match adopted.get(target) {
+                Some(first) => node.kind = Kind::Hardlink(first.clone()),
+                None => {
+                    adopted.insert(target.clone(), path.clone());
+                    *node = file.clone();
+                }
+            }
+        }
+    }
+
     /// All paths and nodes in order.
     pub fn iter(&self) -> impl Iterator<Item = (&TreePath, &Node)> {
         self.nodes.iter()
@@ -382,6 +424,23 @@ mod tests {
             ["a-b", "a/b", "a", "a.c"].iter().map(|p| TreePath::new(p).unwrap()).collect();
         paths.sort();
         assert_eq!(paths.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a", "a/b", "a-b", "a.c"]);
+    }
+
+    #[test]
+    fn a_hard_link_that_loses_its_file_becomes_one() {
+        let path = |text: &str| TreePath::new(text).unwrap();
+        let link = |target: &str| Node { kind: Kind::Hardlink(path(target)), ..Node::directory() };
+        let mut tree = FileTree::new();
+        tree.insert(path("a/file"), Node::file(vec![1, 2], 0o640));
+        for name in ["a/link", "b/one", "b/two"] {
+            tree.insert(path(name), link("a/file"));
+        }
+        let (passing, rest) = tree.partition(|path, _| path.to_string().starts_with('a'));
+        let kinds = |tree: &FileTree| -> Vec<String> {
+            tree.iter().map(|(path, node)| format!("{path} {:?} {:o}", node.kind, node.mode)).collect()
+        };
+        assert_eq!(kinds(&passing), ["a/file File(Bytes([1, 2])) 640", "a/link Hardlink(\"a/file\") 755"]);
+        assert_eq!(kinds(&rest), ["b/one File(Bytes([1, 2])) 640", "b/two Hardlink(\"b/one\") 755"]);
     }
 
     #[test]

@@ -281,6 +281,29 @@ fn a_bomb_is_found_by_its_limits() {
     attempt(2, 3072).unwrap();
 }
 
+/// A path that needs an extended header, as an archive of one file.
+fn long_path(path: &str) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(1);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, path, &b"x"[..]).unwrap();
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn a_deep_path_is_unpacked_and_a_deeper_one_refused() {
+    for compose in [Compose::Single, Compose::Merge] {
+        let bench = Bench::new();
+        let deep = format!("{}f", "d/".repeat(600));
+        bench.unpack(&long_path(&deep), compose).unwrap();
+        lapstrake_oci::layer::remove_tree(&bench.root()).unwrap();
+        let deeper = format!("{}f", "d/".repeat(100_000));
+        let text = bench.refusal(&long_path(&deeper), compose);
+        assert!(text.ends_with("its path is longer than 4096 bytes"), "{text}");
+    }
+}
+
 #[test]
 fn layers_are_merged_through_the_links_of_lower_ones() {
     let bench = Bench::new();

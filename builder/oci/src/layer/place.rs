@@ -33,6 +33,10 @@ pub(super) struct Place {
     last: Option<(TreePath, Rc<OwnedFd>)>,
 }
 
+/// How a directory that is no link is opened.
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 type Done = Result<(), Errno>;
 
 impl Place {
@@ -71,14 +75,24 @@ impl Place {
         {
             return Ok(fd.clone());
         }
-        let fd = match self.open_below(&parent, OFlags::PATH) {
-            Err(Errno::NOENT) => {
-                self.directory(&parent, 0o755)?;
-                self.open_below(&parent, OFlags::PATH)?
+        // Not by recursion, for a path may have two thousand components.
+        let mut missing = Vec::new();
+        let mut nearest = Some(parent.clone());
+        let mut fd = loop {
+            let Some(path) = nearest else { break self.root.clone() };
+            match self.open_below(&path, OFlags::PATH) {
+                Err(Errno::NOENT) => nearest = path.parent(),
+                opened => break Rc::new(opened?),
             }
-            opened => opened?,
+            missing.push(path);
         };
-        let fd = Rc::new(fd);
+        for path in missing.iter().rev() {
+            mkdirat(&fd, path.name(), Mode::RWXU)?;
+            let made = openat(&fd, path.name(), DIRECTORY, Mode::empty())?;
+            self.give(&made)?;
+            fchmod(&made, Mode::from_raw_mode(0o755))?;
+            fd = Rc::new(made);
+        }
         self.last = Some((parent, fd.clone()));
         Ok(fd)
     }
@@ -131,8 +145,7 @@ impl Place {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(cause) => return Err(cause),
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = Rc::new(openat(&parent, path.name(), flags, Mode::empty())?);
+        let fd = Rc::new(openat(&parent, path.name(), DIRECTORY, Mode::empty())?);
         self.give(&fd)?;
         fchmod(&fd, Mode::from_raw_mode(mode & 0o1777 | 0o700))?;
         self.last = Some((path.clone(), fd));

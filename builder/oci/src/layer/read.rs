@@ -16,6 +16,9 @@ use crate::tree::{Owner, TreePath, TreePathError};
 /// The most bytes of a PAX header or of a long name.
 const EXTENSION_LIMIT: u64 = 1 << 20;
 
+/// The longest path. Linux takes no longer one, and what is not a path to anybody only serves to fill memory.
+const PATH_LIMIT: usize = 4096;
+
 /// What a layer may hold at most, so that a bomb is found before it fills a disk.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimits {
@@ -292,6 +295,9 @@ impl LayerReader {
     }
 
     fn path(&self, bytes: &[u8]) -> Result<TreePath, ReadError> {
+        if bytes.len() > PATH_LIMIT {
+            return Err(self.malformed("its path is longer than 4096 bytes"));
+        }
         TreePath::new(bytes).map_err(|source| ReadError::Path { entry: self.entries, source })
     }
 

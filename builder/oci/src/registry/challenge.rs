@@ -182,4 +182,15 @@ mod tests {
         let headers = [r#"Basic realm="x""#, r#"Bearer realm="https://a/t""#];
         assert_eq!(choose(headers.into_iter()), Some(bearer("https://a/t", None, None)));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_in_a_header_makes_the_reader_fail(
+            header in "(Bearer|Basic|Digest|,|=|\\\\|\"| |realm|scope|service|https://a/t|\\PC){0,30}",
+        ) {
+            if let Some(Challenge::Bearer(bearer)) = choose_one(&header) {
+                assert!(!bearer.realm.contains(char::is_control));
+            }
+        }
+    }
 }

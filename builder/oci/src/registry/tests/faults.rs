@@ -123,7 +123,7 @@ fn random_faults(server: &Server, seed: u64) {
 #[test]
 fn pushes_survive_faults_at_random_with_less_than_twice_the_requests() {
     let (mut made, mut needed) = (0, 0);
-    for seed in 0..60 {
+    for seed in 0..40 {
         let image = image(vec![layer("a", 400_000), layer("b", 300_000), layer("c", 10)]);
         let push_once = |server: &Server| {
             push_to(&client(), &image, &reference(server, "app:1"))

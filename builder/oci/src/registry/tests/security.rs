@@ -24,6 +24,62 @@ fn a_redirected_download_is_followed_without_credentials() {
 }
 
 #[test]
+fn no_kind_of_redirect_takes_credentials_along() {
+    for status in [301, 302, 303, 307, 308] {
+        let elsewhere = Server::start();
+        elsewhere.add_blob("app", &bytes("a", 1_000));
+        let server = Server::with(Settings { auth: Auth::Basic, ..Settings::default() });
+        let client = logged_in(&server);
+        let target = reference(&server, "app:1");
+        assert_eq!(client.resolve(&target).unwrap(), None);
+        let redirect = |path: &str| {
+            let headers = vec![("location", format!("http://{}{path}", elsewhere.host()))];
+            Act::Answer { status, headers, body: Vec::new() }
+        };
+        let descriptor = layer("a", 1_000).descriptor;
+        server.fault(Fault::on(
+            "GET",
+            "/blobs/",
+            redirect(&format!("/v2/app/blobs/{}", descriptor.digest())),
+        ));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        client.fetch_blob(&target, &descriptor, file.path()).unwrap();
+        assert_eq!(fs_err::read(file.path()).unwrap(), bytes("a", 1_000));
+
+        server.fault(Fault::on("PUT", "/manifests/", redirect("/v2/app/manifests/1")));
+        push_to(&client, &image(vec![layer("b", 10)]), &target).unwrap_err();
+        let log = elsewhere.log();
+        // A write is repeated elsewhere only where the status says that its method stays.
+        assert_eq!(log.iter().any(|request| request.method == "PUT"), status >= 307, "{status}");
+        assert!(log.iter().all(|request| request.authorization.is_none()), "{status}: {log:#?}");
+    }
+}
+
+#[test]
+fn a_token_service_that_redirects_or_talks_too_much_is_refused() {
+    let server = Server::with(Settings { auth: Auth::Token, ..Settings::default() });
+    let elsewhere = Server::start();
+    let headers = vec![("location", format!("http://{}/token", elsewhere.host()))];
+    let redirect = Act::Answer { status: 307, headers, body: Vec::new() };
+    server.fault(Fault::on("GET", "/token", redirect));
+    let error = logged_in(&server).manifest(&reference(&server, "app:1")).unwrap_err();
+    assert_eq!(error.class(), Class::Refused);
+    assert!(elsewhere.log().is_empty());
+
+    for (body, class) in [
+        (vec![b' '; 2_000_000], "longer than"),
+        (b"{}".to_vec(), "holds no token"),
+        (b"<html>".to_vec(), "holds no token in JSON"),
+        (br#"{"token":"a\r\nX-Evil: 1"}"#.to_vec(), "control characters"),
+    ] {
+        server.fault(Fault::on("GET", "/token", Act::Answer { status: 200, headers: Vec::new(), body }));
+        let error = logged_in(&server).manifest(&reference(&server, "app:1")).unwrap_err();
+        assert_eq!(error.class(), Class::Malformed, "{error}");
+        assert!(error.to_string().contains(class), "{error}");
+    }
+}
+
+#[test]
 fn an_upload_on_another_host_gets_no_credentials() {
     let elsewhere = Server::start();
     let other_host = format!("http://{}", elsewhere.host());

@@ -32,6 +32,11 @@ impl Forwarder {
         Ok(Self { listener, address, waiting: VecDeque::new() })
     }
 
+    /// Whether another connection may wait here.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting.len() < MOST_WAITING
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -39,7 +44,7 @@ impl Forwarder {
     /// Accepts what has arrived; returns how many new connections want another end.
     pub(crate) fn accept(&mut self) -> usize {
         let before = self.waiting.len();
-        while self.waiting.len() < MOST_WAITING {
+        while self.has_room() {
             let Ok((stream, _)) = self.listener.accept() else { break };
             if stream.set_nonblocking(false).is_ok() {
                 self.waiting.push_back(stream);

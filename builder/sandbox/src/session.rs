@@ -308,7 +308,8 @@ impl<'spec> Session<'spec> {
             fds.extend(
                 self.lines.iter().filter_map(Lines::pipe).map(|pipe| PollFd::new(pipe, PollFlags::IN)),
             );
-            fds.extend(self.forwarder.iter().map(|forwarder| PollFd::new(forwarder, PollFlags::IN)));
+            let open = self.forwarder.iter().filter(|forwarder| forwarder.has_room());
+            fds.extend(open.map(|forwarder| PollFd::new(forwarder, PollFlags::IN)));
             match poll(&mut fds, Some(&TICK)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(SandboxError::io("wait")(errno.into())),

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lapstrake_sandbox::{Event, Failure, Mount, Spec};
+use rustix::process::WaitOptions;
 
 use crate::harness::{Bench, Test, run_spec, sh, shell_in};
 use crate::inside::PROGRAM;
@@ -17,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a daemon ends with the last step", daemon),
     ("a cancelled run ends at once", cancel),
     ("everything ends when the caller is killed", caller_killed),
+    ("nothing outlives a caller that is killed at any time", caller_killed_anytime),
     ("memory of many processes together is limited", memory),
     ("memory of one process is limited", greedy),
     ("the number of processes is limited", processes),
@@ -118,6 +120,28 @@ fn caller_killed(bench: &Bench) {
     victim.wait().unwrap();
     thread::sleep(Duration::from_millis(500));
     assert_still(&beat);
+}
+
+/// Kills callers while they set up a sandbox, and a while later. What they leave behind becomes this process's child.
+fn caller_killed_anytime(bench: &Bench) {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+    for delay in [0, 1, 2, 3, 5, 7, 10, 13, 17, 25, 40, 80] {
+        let place = bench.directory(&format!("victim-{delay}"));
+        let mut victim =
+            Command::new("/proc/self/exe").arg("--victim").args([&bench.rootfs, &place]).spawn().unwrap();
+        thread::sleep(Duration::from_millis(delay));
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        let end = Instant::now() + Duration::from_secs(3);
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Err(rustix::io::Errno::CHILD) => break,
+                _ => assert!(Instant::now() < end, "something outlives a caller killed after {delay} ms"),
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+    rustix::process::set_child_subreaper(None).unwrap();
 }
 
 fn memory(bench: &Bench) {

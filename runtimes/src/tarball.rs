@@ -59,6 +59,12 @@ pub enum EntryFault {
     /// A sparse file, whose bytes are not simply those of the archive.
     #[error("it is a sparse file")]
     Sparse,
+    /// The extended header says one thing twice, or something that cannot be.
+    #[error("its extended header has a bad `{0}`")]
+    Extension(String),
+    /// The name and the type, or the type and the size, contradict each other.
+    #[error("its name, type and size contradict each other")]
+    Contradiction,
     /// Encrypted, which no public artifact is.
     #[error("it is encrypted")]
     Encrypted,

@@ -1,5 +1,6 @@
 //! One entry of a tar archive becomes one node of the tree, or is refused.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 
 use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath};
@@ -26,10 +27,8 @@ pub(super) fn add<R: Read>(
         return Ok(());
     }
     let path = TreePath::new(&name).map_err(|fault| refuse(fault.into()))?;
-    let sparse = is_sparse(&mut entry).map_err(ArchiveError::read(artifact))?;
-    if sparse {
-        return Err(refuse(EntryFault::Sparse));
-    }
+    check_extensions(&mut entry).map_err(ArchiveError::read(artifact))?.map_err(refuse)?;
+    let entry_type = type_of(&entry, &name).map_err(refuse)?;
     check_place(tree, &path, entry_type).map_err(refuse)?;
     let kind = match entry_type {
         EntryType::Directory => Kind::Directory,
@@ -54,17 +53,41 @@ pub(super) fn add<R: Read>(
     Ok(())
 }
 
-fn is_sparse<R: Read>(entry: &mut Entry<'_, R>) -> std::io::Result<bool> {
+/// The library takes the last of two equal keys, and the header's size where the extended one is no number.
+fn check_extensions<R: Read>(entry: &mut Entry<'_, R>) -> std::io::Result<Result<(), EntryFault>> {
     if entry.header().entry_type() == EntryType::GNUSparse {
-        return Ok(true);
+        return Ok(Err(EntryFault::Sparse));
     }
-    let Some(extensions) = entry.pax_extensions()? else { return Ok(false) };
+    let Some(extensions) = entry.pax_extensions()? else { return Ok(Ok(())) };
+    let mut seen = BTreeSet::new();
     for extension in extensions {
-        if extension?.key_bytes().starts_with(b"GNU.sparse.") {
-            return Ok(true);
+        let extension = extension?;
+        let key = extension.key_bytes();
+        if key.starts_with(b"GNU.sparse.") {
+            return Ok(Err(EntryFault::Sparse));
+        }
+        let no_number = key == b"size" && !extension.value_bytes().iter().all(u8::is_ascii_digit);
+        if no_number || !seen.insert(key.to_vec()) {
+            return Ok(Err(EntryFault::Extension(key.escape_ascii().to_string())));
         }
     }
-    Ok(false)
+    Ok(Ok(()))
+}
+
+/// Headers from before 1988 have no type for directories, but a slash at the end of their names.
+fn type_of<R: Read>(entry: &Entry<'_, R>, name: &[u8]) -> Result<EntryType, EntryFault> {
+    let entry_type = entry.header().entry_type();
+    let slash = name.ends_with(b"/");
+    match entry_type {
+        EntryType::Regular if slash && entry.size() == 0 => Ok(EntryType::Directory),
+        EntryType::Regular | EntryType::Continuous | EntryType::Symlink | EntryType::Link if slash => {
+            Err(EntryFault::Contradiction)
+        }
+        EntryType::Directory | EntryType::Symlink | EntryType::Link if entry.size() != 0 => {
+            Err(EntryFault::Contradiction)
+        }
+        other => Ok(other),
+    }
 }
 
 /// A path may come once, except a directory, and never below something that is no directory.

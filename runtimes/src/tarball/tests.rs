@@ -161,3 +161,45 @@ mod npm {
         );
     }
 }
+
+/// Archives made to mislead readers, each with its verdict: to be refused, or readable in some form.
+#[test]
+fn hostile_archives_are_refused() {
+    let directory =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/testing/hostile-archives");
+    let Ok(manifest) = fs_err::read_to_string(directory.join("MANIFEST.tsv")) else {
+        eprintln!("skipped: no {}", directory.display());
+        return;
+    };
+    let mut tried = 0;
+    for line in manifest.lines() {
+        let mut fields = line.split('\t');
+        let (Some(name), Some("R")) = (fields.next(), fields.next()) else { continue };
+        // A package without files is honest; compressed archives are the affair of the formats.
+        if name.starts_with("d33") || !std::path::Path::new(name).extension().is_some_and(|end| end == "tar")
+        {
+            continue;
+        }
+        let scratch = TempDir::new().unwrap();
+        let mut spool = Spool::create(scratch.path()).unwrap();
+        let archive = fs_err::File::open(directory.join(name)).unwrap();
+        assert!(read(archive, name, &mut spool).is_err(), "{name} was taken");
+        tried += 1;
+    }
+    assert!(tried > 25, "only {tried} archives");
+}
+
+#[test]
+fn an_old_header_with_a_slash_at_the_end_is_a_directory() {
+    let tree =
+        opened(&DebFile::new("x", "1", "all").file("old/", 0o755, "").file("old/x", 0o644, "x")).unwrap();
+    assert!(matches!(tree.get(&TreePath::new("old").unwrap()).unwrap().kind, Kind::Directory));
+    let (entry, fault) = {
+        let deb = DebFile::new("x", "1", "all").file("old/", 0o755, "bytes");
+        match opened(&deb).unwrap_err() {
+            ArchiveError::Entry { entry, source, .. } => (entry, source),
+            other => panic!("{other}"),
+        }
+    };
+    assert_eq!((entry.as_str(), fault), ("old/", EntryFault::Contradiction));
+}

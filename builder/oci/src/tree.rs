@@ -363,12 +363,11 @@ impl FileTree {
         for (path, node) in &mut self.nodes {
             let Kind::Hardlink(target) = &node.kind else { continue };
             let Some(file) = files.get(target) else { continue };
-            match adopted.get(target) {
-                Some(first) => node.kind = Kind::Hardlink(first.clone()),
-                None => {
-                    adopted.insert(target.clone(), path.clone());
-                    *node = file.clone();
-                }
+            if let Some(first) = adopted.get(target) {
+                node.kind = Kind::Hardlink(first.clone());
+            } else {
+                adopted.insert(target.clone(), path.clone());
+                *node = file.clone();
             }
         }
     }

@@ -32,8 +32,15 @@ pub(crate) const PLANTED: (&str, &str) = ("PLANTED_TOKEN", "s3cr3t-of-the-caller
 /// Runs the tests whose names contain the first argument; as root, runs them once more as somebody else.
 pub(crate) fn run(tests: &[Test]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.iter().any(|argument| argument == "--list") {
-        for (name, _) in tests {
+    let asked = |option: &str| arguments.iter().any(|argument| argument == option);
+    let wanted = arguments.iter().find(|argument| !argument.starts_with('-') && *argument != "terse");
+    let chosen = tests.iter().filter(|(name, _)| {
+        let exact = asked("--exact");
+        !asked("--ignored")
+            && wanted.is_none_or(|part| if exact { name == part } else { name.contains(part) })
+    });
+    if asked("--list") {
+        for (name, _) in chosen {
             println!("{name}: test");
         }
         return ExitCode::SUCCESS;
@@ -42,8 +49,6 @@ pub(crate) fn run(tests: &[Test]) -> ExitCode {
         let again = Command::new("/proc/self/exe").args(&arguments).env(PLANTED.0, PLANTED.1).status();
         return if again.unwrap().success() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let wanted = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let chosen = tests.iter().filter(|(name, _)| wanted.is_none_or(|part| name.contains(part)));
     let ground = TempDir::new().unwrap();
     // Others than root must get to what lies in here.
     fs::set_permissions(ground.path(), fs::Permissions::from_mode(0o755)).unwrap();

@@ -4,4 +4,5 @@
 
 pub mod app_file;
 pub mod command_line;
+pub mod package_json;
 pub mod source;

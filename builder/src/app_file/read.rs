@@ -134,13 +134,10 @@ fn run(top: &Section<'_>, report: &mut Report) -> Option<Run> {
     let network = network(&section, report);
     let env = variables::variables(section.get("env"), &keys::RUN_VARIABLE, report);
     let secrets = variables::secrets(section.get("secrets"), report);
-    let command = match section.get("command") {
-        Some(node) => commands::start(node, report),
-        None => {
-            missing(path, section.at, hint, report);
-            None
-        }
-    };
+    let command = section.get("command").and_then(|node| commands::start(node, report));
+    if section.get("command").is_none() {
+        missing(path, section.at, hint, report);
+    }
     // The other rules are checked even where the command is at fault: all problems in one pass.
     let nothing = Located { value: String::new(), at: section.at };
     let is_whole = command.is_some();

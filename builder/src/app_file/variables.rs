@@ -39,7 +39,7 @@ fn items<'n>(node: Option<&'n Node>, path: &Path, report: &mut Report) -> Vec<&'
             for item in items {
                 match &item.value {
                     Value::Map(entries) if entries.iter().any(|(key, _)| is_known(&key.value)) => {
-                        maps.push(item)
+                        maps.push(item);
                     }
                     Value::Empty => {
                         report.warning(item.at, format!("an empty item of `{}` is skipped", path.name));

@@ -254,11 +254,9 @@ fn report_scan_error(error: &ScanError, text: &str, report: &mut Report) {
 
 /// Finds a tab in the indentation of the line at fault or of the one before it.
 fn tab_before(text: &str, line: usize) -> Option<(usize, usize)> {
-    let lines = text.lines().enumerate().skip(line.saturating_sub(2)).take(2);
-    lines
-        .filter_map(|(index, line)| {
-            let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
-            Some((index + 1, line[..indentation].find('\t')? + 1))
-        })
-        .next()
+    let mut lines = text.lines().enumerate().skip(line.saturating_sub(2)).take(2);
+    lines.find_map(|(index, line)| {
+        let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+        Some((index + 1, line[..indentation].find('\t')? + 1))
+    })
 }

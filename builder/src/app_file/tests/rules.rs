@@ -233,8 +233,8 @@ fn a_reference_has_one_of_three_forms() {
 
 #[test]
 fn more_than_fifty_variables_are_noted() {
-    let lines =
-        |number: usize| (0..number).map(|i| format!("    - {{name: V{i}, value: x}}\n")).collect::<String>();
+    let line = |i: usize| format!("    - {{name: V{i}, value: x}}\n");
+    let lines = |number: usize| (0..number).map(line).collect::<Vec<_>>().concat();
     good(&with_run(&format!("  env:\n{}", lines(50))));
     let message = "1:1: note: 51 variables and secrets; the managed service's tools take 50";
     one(&with_run(&format!("  env:\n{}", lines(51))), message);

@@ -17,9 +17,11 @@ use crate::image::Blob;
 use crate::layout::Layout;
 use crate::reference::Reference;
 
+mod answer;
 mod auth;
 mod blob;
 mod body;
+mod call;
 mod challenge;
 mod core;
 mod credentials;
@@ -32,8 +34,10 @@ mod pull;
 mod remote;
 mod report;
 mod retry;
+mod send;
 mod strict;
 mod transport;
+mod travel;
 
 pub use blob::BlobOutcome;
 pub use credentials::{CredentialError, Credentials, Locations, Login, Secret};

@@ -10,8 +10,9 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use serde::Deserialize;
 use url::Url;
 
+use super::call::{Call, Payload};
 use super::challenge::{Bearer, Challenge, choose};
-use super::core::{Call, Core, Payload, Registry};
+use super::core::{Core, Registry};
 use super::credentials::{Found, Login};
 use super::error::{AuthHint, RegistryError};
 use super::origin::shown;

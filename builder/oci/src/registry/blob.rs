@@ -8,7 +8,9 @@ use reqwest::Method;
 use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
-use super::core::{Answer, Call, Core, Payload, malformed};
+use super::answer::malformed;
+use super::call::{Answer, Call, Payload};
+use super::core::Core;
 use super::error::{Class, RegistryError};
 use super::origin::shown;
 use super::remote::Remote;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 use tokio_util::io::ReaderStream;
 
-use super::core::Payload;
+use super::call::Payload;
 use super::error::RegistryError;
 
 /// Large enough that a piece costs little, small enough that a slow link still moves one before it counts as silent.

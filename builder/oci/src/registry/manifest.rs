@@ -5,8 +5,9 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, LINK};
 use serde::Deserialize;
 
+use super::answer::malformed;
 use super::blob::{check_digest_header, sha256_only};
-use super::core::{Answer, Call, Payload, malformed};
+use super::call::{Answer, Call, Payload};
 use super::error::{Class, RegistryError};
 use super::origin::shown;
 use super::remote::Remote;

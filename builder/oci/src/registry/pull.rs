@@ -6,7 +6,7 @@ use oci_spec::image::Descriptor;
 use reqwest::Method;
 
 use super::blob::sha256_only;
-use super::core::Call;
+use super::call::Call;
 use super::error::{Class, RegistryError};
 use super::origin::shown;
 use super::remote::Remote;

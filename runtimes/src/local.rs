@@ -37,7 +37,7 @@ use crate::progress::Progress;
 use crate::pyc::{PycError, RunTool};
 use crate::store::{Store, StoreError};
 use crate::update::UpdateError;
-use guard::Guard;
+use guard::{Guard, Scratch};
 use layers::Workshop;
 use record::Made;
 use reference::LazyFetcher;
@@ -256,6 +256,7 @@ pub enum LocalError {
 impl LocalCatalog {
     /// Opens the catalog of a data directory; nothing is fetched.
     pub fn open(data: &Path, definitions: Definitions) -> Result<Self, LocalError> {
+        Scratch::sweep(data)?;
         let layout = Layout::create(data.join("catalog"))?;
         let store = Store::open(data.join("artifacts"))?;
         let state = State::load(data, definitions)?;
@@ -299,7 +300,9 @@ impl LocalCatalog {
             Err(LocalError::Fetch(gone @ FetchError::Gone { .. }))
                 if context.when_gone == WhenGone::Renew =>
             {
-                let renewed = self.renew(&entry, gone, context, fetcher.get()?)?;
+                let (npm, python) = self.state.needs(&entry);
+                let complete = fetcher.complete(&self.state, npm, python)?;
+                let renewed = self.renew(&entry, gone, context, complete)?;
                 self.make(&renewed, platform, kinds, context, &fetcher)
             }
             made => made,

@@ -2,11 +2,18 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::canonical::hex;
+
+/// How the names of unfinished transfers begin.
+const PREFIX: &str = ".fetch-";
+
+/// How long a transfer that is alive may write nothing: longer than any of its timeouts.
+const STALE: Duration = Duration::from_mins(30);
 
 /// A directory of artifacts.
 #[derive(Debug, Clone)]
@@ -42,6 +49,7 @@ impl Store {
         let directory = directory.into();
         let store = Self { directory };
         fs_err::create_dir_all(store.directory.join("sha256")).map_err(|source| store.fail(source))?;
+        store.sweep().map_err(|source| store.fail(source))?;
         Ok(store)
     }
 
@@ -69,7 +77,7 @@ impl Store {
     /// A new file in the store's own file system, so that it can be moved into place.
     pub fn temporary(&self) -> Result<NamedTempFile, StoreError> {
         tempfile::Builder::new()
-            .prefix(".fetch-")
+            .prefix(PREFIX)
             .tempfile_in(&self.directory)
             .map_err(|source| self.fail(source))
     }
@@ -80,6 +88,29 @@ impl Store {
         file.as_file().sync_all().map_err(|source| self.fail(source))?;
         file.persist(&path).map_err(|cause| StoreError { path: path.clone(), source: cause.error })?;
         Ok(path)
+    }
+
+    /// Removes transfers that were cut short. One that is alive writes to its file again and again, so that it is not
+    /// much older than a file that is made now.
+    fn sweep(&self) -> io::Result<()> {
+        let mut transfers = Vec::new();
+        for entry in fs_err::read_dir(&self.directory)? {
+            let path = entry?.path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX)) {
+                transfers.push(path);
+            }
+        }
+        if transfers.is_empty() {
+            return Ok(());
+        }
+        let now = tempfile::tempfile_in(&self.directory)?.metadata()?.modified()?;
+        for path in transfers {
+            let modified = fs_err::metadata(&path).and_then(|found| found.modified());
+            if modified.is_ok_and(|then| now.duration_since(then).is_ok_and(|age| age > STALE)) {
+                let _ = fs_err::remove_file(path);
+            }
+        }
+        Ok(())
     }
 
     fn fail(&self, source: io::Error) -> StoreError {
@@ -110,6 +141,17 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+
+    #[test]
+    fn a_transfer_that_was_cut_short_is_removed_and_one_that_is_alive_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let (alive, dead) = (store.temporary().unwrap(), store.temporary().unwrap());
+        let past = alive.as_file().metadata().unwrap().modified().unwrap() - 2 * STALE;
+        dead.as_file().set_modified(past).unwrap();
+        Store::open(directory.path()).unwrap();
+        assert!(alive.path().exists() && !dead.path().exists());
+    }
 
     const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 

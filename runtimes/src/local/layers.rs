@@ -6,14 +6,14 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use lapstrake_catalog::LayerRecord;
 use lapstrake_oci::layer::{
-    Compose, Compression, Contents, EntryKind, PackOptions, UnpackOptions, list, pack, remove_tree, unpack,
+    Compose, Compression, Contents, EntryKind, PackOptions, UnpackOptions, list, pack, unpack,
 };
 use lapstrake_oci::layout::Layout;
 use lapstrake_oci::tree::{FileTree, Kind, Node};
 use oci_spec::image::{Descriptor, Digest};
 use serde::{Deserialize, Serialize};
 
-use super::guard::{Guard, file_error, write};
+use super::guard::{Guard, Scratch, file_error, write};
 use super::state::State;
 use super::{ASSEMBLY_FORMAT, Context, LAYER_MTIME, LazyFetcher, LocalCatalog, LocalError, assembly};
 use crate::arch::Arch;
@@ -260,8 +260,7 @@ impl<'a> Workshop<'a> {
         let roles = host.below(job.layer);
         let made = host.make(&roles.iter().copied().collect())?;
         let scratch = self.scratch()?;
-        let compiler = Compiler { directory: scratch.path().join("rootfs"), layers: Vec::new(), scratch };
-        let mut compiler = compiler;
+        let mut compiler = Compiler { directory: scratch.path().join("rootfs"), layers: Vec::new(), scratch };
         for role in &roles {
             let (Some(layer), path) = (made.get(role), compiler.directory.join(role)) else { continue };
             self.unpack(layer, &path)?;
@@ -297,10 +296,8 @@ impl<'a> Workshop<'a> {
     }
 
     /// A directory for temporary files, in the file system of the layout.
-    fn scratch(&self) -> Result<tempfile::TempDir, LocalError> {
-        let parent = self.data.join("scratch");
-        make_directory(&parent)?;
-        tempfile::tempdir_in(&parent).map_err(file_error(&parent))
+    fn scratch(&self) -> Result<Scratch, LocalError> {
+        Scratch::create(self.data)
     }
 
     /// Makes one layer, or waits for another process that does.
@@ -449,14 +446,7 @@ impl<'a> Board<'a> {
 struct Compiler {
     layers: Vec<PathBuf>,
     directory: PathBuf,
-    scratch: tempfile::TempDir,
-}
-
-impl Drop for Compiler {
-    fn drop(&mut self) {
-        // Unpacked directories may not be writable, which the plain removal of a temporary directory needs.
-        let _ = remove_tree(&self.directory);
-    }
+    scratch: Scratch,
 }
 
 fn make_directory(path: &Path) -> Result<(), LocalError> {

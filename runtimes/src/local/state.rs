@@ -13,7 +13,7 @@ use super::guard::{file_error, write};
 use crate::canonical::pretty_json;
 use crate::definitions::Definitions;
 use crate::entries::{Entries, EntryRecord, LockRef};
-use crate::lock::Lock;
+use crate::lock::{Artifact, Lock};
 
 /// Definitions, and every lock that is known by its content.
 #[derive(Debug)]
@@ -64,6 +64,16 @@ impl State {
     /// The lock that an entry names.
     pub(super) fn lock(&self, at: &LockRef) -> Option<&Lock> {
         self.locks.get(at.content.as_ref())
+    }
+
+    /// Whether the layers of an entry need the npm registry, and the Python index.
+    pub(super) fn needs(&self, entry: &EntryRecord) -> (bool, bool) {
+        let refs = entry.platforms.values().flat_map(BTreeMap::values).flatten();
+        let artifacts: Vec<_> =
+            refs.filter_map(|at| self.lock(at)).flat_map(|lock| &lock.artifacts).collect();
+        let npm = artifacts.iter().any(|artifact| matches!(artifact, Artifact::Npm(_)));
+        let python = artifacts.iter().any(|artifact| matches!(artifact, Artifact::Wheel(_)));
+        (npm, python)
     }
 
     /// Reads again what other processes have added.

@@ -135,10 +135,9 @@ impl Tree {
     fn conf(&self, main: &Endpoint, tools: Tools<'_>) -> String {
         let root = self.directory.path().display();
         let trusted = tools.machine.root.join("etc/apt/trusted.gpg.d");
-        let user = tools.machine.env.get("USER").map_or("root", String::as_str);
         let mut conf = format!(
             "Dir \"{root}\";\nDir::State::status \"{root}/status\";\nDir::Etc::trustedparts \"{}\";\n\
-             APT::Architecture \"{arch}\";\nAPT::Architectures {{ \"{arch}\"; }};\nAPT::Sandbox::User \"{user}\";\n\
+             APT::Architecture \"{arch}\";\nAPT::Architectures {{ \"{arch}\"; }};\nAPT::Sandbox::User \"root\";\n\
              APT::Update::Error-Mode \"any\";\nAcquire::Languages \"none\";\nAcquire::GzipIndexes \"false\";\n\
              Acquire::PDiffs \"false\";\nAcquire::Retries \"3\";\n",
             trusted.display(),
@@ -162,7 +161,7 @@ impl Tree {
             .env_clear()
             .env("LC_ALL", "C")
             .env("APT_CONFIG", self.path("apt.conf"));
-        for name in ["PATH", "HOME", "TMPDIR"] {
+        for name in ["PATH", "HOME", "TMPDIR", "no_proxy"] {
             command.envs(tools.machine.env.get(name).map(|value| (name, value)));
         }
         let output = command.stdin(Stdio::null()).output().map_err(AptError::Missing)?;

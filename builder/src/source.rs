@@ -3,7 +3,7 @@
 //! A source is hostile until it has been read. [`read`] turns it into a [`FileTree`] of plain directories, files and
 //! links that stay inside, and refuses everything else by entry and rule: nothing is skipped, nothing guessed.
 //! Reading never writes below a path that the source names; contents are spooled into one unnamed file.
-//! [`materialise`] writes a tree below a directory, for build commands.
+//! [`materialise()`] writes a tree below a directory, for build commands.
 
 mod app_dir;
 mod archive;

@@ -10,7 +10,7 @@ use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
 use rustix::process::{
     DumpableBehavior, Signal, WaitOptions, set_dumpable_behavior, set_parent_process_death_signal, waitpid,
 };
-use rustix::thread::UnshareFlags;
+use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use crate::error::Feature;
 use crate::inside;
@@ -97,10 +97,9 @@ fn launch() -> i32 {
 
 /// Makes the namespaces and forks process 1; returns the exit code of the launcher.
 fn enter(control: &UnixStream, spec: &Spec) -> Result<i32, Stop> {
-    let root = rustix::process::geteuid().is_root();
     // Root reaches directories that the build uid cannot traverse, so it opens them while it still is root. Anyone
-    // else may make such mounts only inside the new user namespace.
-    let early = if root { Some(open_sources(spec)?) } else { None };
+    // else, root of a container included, may make such mounts only inside the new user namespace.
+    let early = if may_mount() { Some(open_sources(spec)?) } else { None };
     give_streams(spec).map_err(Stop::with("standard streams"))?;
     owner::leave_root(spec.build_uid).map_err(Stop::lacking(Feature::LeaveRoot))?;
     // A change of user makes /proc/self root's; the id maps are written through it.
@@ -126,6 +125,12 @@ fn enter(control: &UnixStream, spec: &Spec) -> Result<i32, Stop> {
             Ok(status.and_then(|(_, status)| status.exit_status()).unwrap_or(124))
         }
     }
+}
+
+fn may_mount() -> bool {
+    let capabilities = rustix::thread::capabilities(None);
+    rustix::process::geteuid().is_root()
+        && capabilities.is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
 fn die_with_parent() -> Result<(), Stop> {
@@ -207,7 +212,7 @@ fn detached(path: &Path, attributes: MountAttrFlags) -> Result<OwnedFd, Stop> {
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = open_tree(CWD, path, flags).map_err(|errno| match errno {
-        rustix::io::Errno::NOSYS => Stop::lacking(Feature::MountApi)(errno),
+        rustix::io::Errno::NOSYS | rustix::io::Errno::PERM => Stop::lacking(Feature::MountApi)(errno),
         errno => Stop::with(path.display())(errno),
     })?;
     sys::set_mount_attributes(std::os::fd::AsFd::as_fd(&tree), attributes)

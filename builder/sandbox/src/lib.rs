@@ -28,6 +28,7 @@ mod output;
 mod owner;
 mod probe;
 mod proxy;
+mod scratch;
 mod session;
 mod spec;
 mod sys;

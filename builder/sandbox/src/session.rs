@@ -1,12 +1,9 @@
 //! The caller's side: starts the sandbox, tells it what to run, and passes on what it says.
 
-use std::fs::Permissions;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,9 +20,9 @@ use crate::event::{Event, Failure, HostUse, Outcome, StepFailure, Stream};
 use crate::forward::Forwarder;
 use crate::launcher::HIDDEN_MODE;
 use crate::output::{Budget, Lines};
-use crate::owner::make_directory;
 use crate::proxy::Proxy;
-use crate::spec::{MountKind, Network, Spec, Step};
+use crate::scratch;
+use crate::spec::{Network, Spec, Step};
 use crate::wire::{self, Order, Report};
 
 /// How long a cancellation or a time-out may go unnoticed.
@@ -91,16 +88,13 @@ impl Drop for Session<'_> {
         // After an orderly end this finds a process that is gone; otherwise nothing may outlive the session.
         let _ = self.control.shutdown(std::net::Shutdown::Both);
         let _ = self.wait_for_launcher();
-        for scratch in scratches(self.spec) {
-            // It is cleared before the next start at the latest.
-            let _ = clear_work(&scratch.join("work"));
-        }
+        scratch::clear(self.spec);
     }
 }
 
 impl<'spec> Session<'spec> {
     fn start(spec: &'spec Spec) -> Result<Self, SandboxError> {
-        prepare_directories(spec)?;
+        scratch::prepare(spec)?;
         let (control, theirs) = UnixStream::pair().map_err(SandboxError::io("make a socket"))?;
         let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(output_pipe);
         let ((stdout, their_stdout), (stderr, their_stderr)) = (stdout?, stderr?);
@@ -388,47 +382,6 @@ impl<'spec> Session<'spec> {
         };
         SandboxError::Lost { status }
     }
-}
-
-/// The scratch directories of all overlays.
-fn scratches(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
-    let mounts = spec.mounts.iter().filter_map(|mount| match &mount.kind {
-        MountKind::Overlay { scratch } => Some(scratch),
-        MountKind::ReadOnly | MountKind::Writable => None,
-    });
-    mounts.chain([&spec.root.scratch])
-}
-
-/// Makes the scratch directories, owned by the identity that will write to them.
-fn prepare_directories(spec: &Spec) -> Result<(), SandboxError> {
-    let make = |directory: &Path, mode| {
-        let action = format!("make the directory `{}`", directory.display());
-        make_directory(directory, mode, spec.build_uid).map_err(SandboxError::io(action))
-    };
-    for scratch in scratches(spec) {
-        make(scratch, 0o700)?;
-        // It lends its mode to the root directory inside.
-        make(&scratch.join("upper"), 0o755)?;
-        let work = scratch.join("work");
-        let action = format!("clear the directory `{}`", work.display());
-        clear_work(&work).map_err(SandboxError::io(action))?;
-        make(&work, 0o700)?;
-    }
-    make(&spec.root.scratch.join("tmp"), 0o1777)
-}
-
-/// Removes what the kernel left in an overlay's work directory: it refuses to begin again on the marks in there, and
-/// an ordinary user cannot remove them with the rest of the scratch directory. Steps never reach this directory.
-fn clear_work(work: &Path) -> io::Result<()> {
-    let unless_missing = |result: io::Result<()>| match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    };
-    // Nobody may list the kernel's directories, not even their owner.
-    for directory in ["work", "work/incompat", "work/incompat/volatile"] {
-        unless_missing(std::fs::set_permissions(work.join(directory), Permissions::from_mode(0o700)))?;
-    }
-    unless_missing(std::fs::remove_dir_all(work))
 }
 
 /// A pipe whose reading end does not block. Steps get a pipe and never a file: they could empty a file.

@@ -57,7 +57,7 @@ impl Root {
 pub struct Mount {
     /// A directory or file outside.
     pub source: PathBuf,
-    /// An absolute path inside.
+    /// An absolute path inside. Below an earlier mount it must exist already; everywhere else it need not.
     pub target: PathBuf,
     /// How the source appears there.
     pub kind: MountKind,

@@ -78,7 +78,6 @@ fn make_bottom(spec: &Spec, sources: &Sources) -> Result<(), Stop> {
 
 /// An overlay of detached mounts, topmost first, which are staged under `name`.
 fn overlay(name: &str, lower: &[OwnedFd], scratch: &OwnedFd) -> Result<OwnedFd, Stop> {
-    let refused = || Stop::lacking::<std::io::Error>(Feature::Overlay);
     let mut layers = Vec::new();
     for (index, tree) in lower.iter().enumerate() {
         let place = format!("{name}-{index}");
@@ -102,7 +101,19 @@ fn overlay(name: &str, lower: &[OwnedFd], scratch: &OwnedFd) -> Result<OwnedFd, 
         fsconfig_set_flag(filesystem.as_fd(), "volatile")?;
         mounted(&filesystem)
     };
-    create().map_err(|errno| refused()(errno.into()))
+    create().map_err(|errno| refuse_overlay(errno, scratch))
+}
+
+/// The kernel's error, and what is behind it in most containers.
+fn refuse_overlay(errno: rustix::io::Errno, scratch: &OwnedFd) -> Stop {
+    const OVERLAYFS: u64 = 0x794c_7630;
+    let nested = rustix::fs::fstatfs(scratch).is_ok_and(|found| u64::try_from(found.f_type) == Ok(OVERLAYFS));
+    let reason = if nested {
+        format!("{errno}: the work directory lies on an overlay itself; put it on a volume or a tmpfs")
+    } else {
+        errno.to_string()
+    };
+    Stop::lacking(Feature::Overlay)(reason)
 }
 
 fn mounted(filesystem: &OwnedFd) -> rustix::io::Result<OwnedFd> {

@@ -101,9 +101,8 @@ impl Scanner<'_> {
             match byte {
                 b'"' => self.skip_string(),
                 b'{' | b'[' => depth += 1,
-                b'}' | b']' if depth == 0 => return,
+                b'}' | b']' | b',' | b':' if depth == 0 => return,
                 b'}' | b']' => depth -= 1,
-                b',' | b':' if depth == 0 => return,
                 byte if depth == 0 && byte.is_ascii_whitespace() => return,
                 _ => {}
             }

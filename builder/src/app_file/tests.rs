@@ -3,6 +3,7 @@ mod reading;
 mod rendering;
 mod rules;
 mod samples;
+mod yaml_suite;
 
 use super::*;
 

@@ -1,12 +1,16 @@
 //! How much a sandbox has written: its scratch directories and writable mounts are measured while it runs.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, statat};
+use rustix::io::Errno;
 
 use crate::spec::{Mount, Spec};
 
@@ -59,22 +63,25 @@ impl Use {
         measured
     }
 
-    fn add(&mut self, directory: &Path, open: &mut Vec<PathBuf>) {
-        let entries = match fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(error) => {
-                // A mount's source may be a file, and a directory may be gone since it was listed.
-                let harmless = [std::io::ErrorKind::NotADirectory, std::io::ErrorKind::NotFound];
-                self.hidden |= !harmless.contains(&error.kind());
+    fn add(&mut self, path: &Path, open: &mut Vec<PathBuf>) {
+        let directory = match open_quietly(path) {
+            Ok(directory) => directory,
+            Err(errno) => {
+                // A mount's source may be a file, and a directory may be gone or a link since it was listed.
+                self.hidden |= !matches!(errno, Errno::NOTDIR | Errno::NOENT | Errno::LOOP);
                 return;
             }
         };
+        let Ok(entries) = Dir::read_from(&directory) else { return };
         for entry in entries.flatten() {
-            // Does not follow links, whatever the steps turn directories into meanwhile.
-            let Ok(found) = entry.metadata() else { continue };
-            self.found += (found.blocks() * 512).max(LEAST);
-            if found.is_dir() {
-                open.push(entry.path());
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            let Ok(found) = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            self.found += (u64::try_from(found.st_blocks).unwrap_or(0) * 512).max(LEAST);
+            if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
+                open.push(path.join(OsStr::from_bytes(name.to_bytes())));
             }
         }
     }
@@ -86,13 +93,37 @@ impl Use {
     }
 }
 
+/// Opens a directory without a trace: access times tell which directories the steps have read.
+fn open_quietly(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty()) {
+        // Only its owner may hide an access, so what others own inside a writable mount is left out.
+        Err(Errno::PERM) => Err(Errno::NOENT),
+        other => other,
+    }
+}
+
 fn whole(path: &Path) -> u64 {
     rustix::fs::statvfs(path).map_or(0, |found| (found.f_blocks - found.f_bfree) * found.f_frsize)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use std::time::SystemTime;
+
     use super::*;
+
+    #[test]
+    fn measuring_leaves_access_times_as_they_are() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("a")).unwrap();
+        let old = fs::FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH);
+        fs::File::open(directory.path()).unwrap().set_times(old).unwrap();
+        Use::of(&[directory.path().to_owned()]);
+        assert_eq!(fs::metadata(directory.path()).unwrap().atime(), 0);
+    }
 
     #[test]
     fn what_lies_in_subdirectories_counts_and_holes_do_not() {

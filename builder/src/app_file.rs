@@ -6,6 +6,7 @@
 mod commands;
 mod diagnostic;
 mod keys;
+mod missing;
 mod mistakes;
 mod node;
 mod read;
@@ -18,6 +19,7 @@ mod yaml;
 use lapstrake_catalog::VersionRequest;
 
 pub use diagnostic::{Diagnostic, Position, Severity, Span, decode, render};
+pub use missing::{NearMiss, NotFound, not_found};
 pub use read::parse;
 pub use resolution::refusal;
 

@@ -93,3 +93,17 @@ fn all_problems_are_reported_in_one_pass_and_in_order() {
         ["1:10 error", "2:1 warning", "2:1 error", "5:12 error", "7:3 error", "8:11 error", "11:14 error"]
     );
 }
+
+#[test]
+fn the_sample_apps_have_good_files() {
+    let apps = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/apps");
+    let files = walkdir::WalkDir::new(apps).into_iter().map(Result::unwrap);
+    let files = files.filter(|entry| entry.file_name() == FILE_NAME).collect::<Vec<_>>();
+    assert!(files.len() >= 8, "{files:?}");
+    for file in files {
+        let (app_file, problems) = parse(FILE_NAME, &fs_err::read_to_string(file.path()).unwrap());
+        let said = problems.iter().filter(|problem| !problem.message.ends_with("there is nothing to build"));
+        assert_eq!(said.collect::<Vec<_>>(), Vec::<&Diagnostic>::new(), "{}", file.path().display());
+        assert!(app_file.is_some());
+    }
+}

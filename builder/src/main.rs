@@ -1,5 +1,103 @@
-//! The `lapstrake` command.
+//! The `lapstrake` command: reads arguments, environment and clock once, runs one command, and turns its outcome into
+//! an exit code.
 
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use jiff::Timestamp;
+use lapstrake::cli::{CatalogCommand, Cli, Command};
+use lapstrake::commands;
+use lapstrake::context::{Context, Stop, default_data_dir};
+use lapstrake::failure::{Exit, Failure};
+use lapstrake::report::Report;
+use lapstrake_runtimes::mirrors::MirrorFlags;
+
+fn main() -> ExitCode {
+    // Inside the sandbox this call never returns: the same program is its first process there.
+    lapstrake_sandbox::enter_if_asked();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
+    let report = Arc::new(Report::new(cli.global.progress, cli.global.quiet));
+    let context = match context(&cli, report) {
+        Ok(context) => context,
+        Err((failure, report)) => return failed(&failure, &report),
+    };
+    match run(&cli.command, &context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failed(&failure, &context.report),
+    }
+}
+
+fn failed(failure: &Failure, report: &Report) -> ExitCode {
+    report.failure(failure);
+    ExitCode::from(failure.exit.code())
+}
+
+fn not_understood(error: &clap::Error) -> ExitCode {
+    // Help and version are answers, not errors; a closed pipe is nobody's fault.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(Exit::NotUnderstood.code()) } else { ExitCode::SUCCESS }
+}
+
+fn context(cli: &Cli, report: Arc<Report>) -> Result<Context, (Failure, Arc<Report>)> {
+    let env = environment();
+    let stop = Stop::default();
+    let data_dir = watch_signals(&stop).and_then(|()| data_dir(cli, &env));
+    let global = &cli.global;
+    let mirrors = MirrorFlags {
+        debian: global.debian_mirror.clone(),
+        debian_security: global.debian_security_mirror.clone(),
+        npm: global.npm_registry.clone(),
+        python: global.python_index.clone(),
+    };
+    match data_dir {
+        Ok(data_dir) => Ok(Context { env, now: Timestamp::now(), data_dir, report, stop, mirrors }),
+        Err(failure) => Err((failure, report)),
+    }
+}
+
+fn data_dir(cli: &Cli, env: &BTreeMap<String, String>) -> Result<PathBuf, Failure> {
+    match &cli.global.data_dir {
+        Some(given) => std::path::absolute(given)
+            .map_err(|cause| Failure::io("could not find the data directory", cause)),
+        None => default_data_dir(env),
+    }
+}
+
+fn watch_signals(stop: &Stop) -> Result<(), Failure> {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let number = usize::try_from(signal).unwrap_or_default();
+        // A second signal ends the process at once; the sandbox dies with it.
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.flag())
+            .and_then(|_| signal_hook::flag::register_usize(signal, stop.signal(), number))
+            .and_then(|_| signal_hook::flag::register(signal, stop.flag()))
+            .map_err(|cause| Failure::io("could not watch for signals", cause))?;
+    }
+    Ok(())
+}
+
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn run(command: &Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Build(args) => commands::build::run(args, context),
+        Command::Plan(args) => commands::plan::run(args, context),
+        Command::Run(args) => commands::run::run(args, context),
+        Command::Push(args) => commands::push::run(args, context),
+        Command::Catalog(CatalogCommand::List(args)) => commands::catalog::list(args, context),
+        Command::Catalog(CatalogCommand::Show(args)) => commands::catalog::show(args, context),
+        Command::Catalog(CatalogCommand::Build(args)) => commands::catalog::build(args, context),
+        Command::Catalog(CatalogCommand::Update(args)) => commands::catalog::update(args, context),
+    }
+}

@@ -399,6 +399,12 @@ impl IntoIterator for FileTree {
     }
 }
 
+impl FromIterator<(TreePath, Node)> for FileTree {
+    fn from_iter<I: IntoIterator<Item = (TreePath, Node)>>(nodes: I) -> Self {
+        Self { nodes: nodes.into_iter().collect() }
+    }
+}
+
 impl Extend<(TreePath, Node)> for FileTree {
     fn extend<I: IntoIterator<Item = (TreePath, Node)>>(&mut self, nodes: I) {
         self.nodes.extend(nodes);

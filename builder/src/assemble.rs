@@ -1,0 +1,119 @@
+//! From layers to an image: the config, the manifest and their labels and annotations.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use lapstrake_catalog::PlatformKey;
+use lapstrake_oci::document::Document;
+use lapstrake_oci::image::{Blob, Image};
+use oci_spec::image::{Digest, MediaType};
+
+use crate::failure::{Exit, Failure};
+use crate::image_config::{ConfigLayer, RunConfig, image_config};
+use crate::metadata::LayerReport;
+use crate::plan::Plan;
+use crate::runtime::RuntimeImage;
+
+/// The prefix of our own labels and annotations.
+const PREFIX: &str = "dev.lapstrake.";
+
+/// A layer of the app itself.
+pub struct AppLayer {
+    /// `dependencies` or `app`.
+    pub role: &'static str,
+    /// The blob.
+    pub blob: Blob,
+    /// The digest of its tar archive.
+    pub diff_id: Digest,
+}
+
+/// Puts the layers of the runtime and of the app together.
+pub fn assemble(
+    plan: &Plan,
+    platform: &PlatformKey,
+    runtime: &RuntimeImage,
+    app: Vec<AppLayer>,
+    created: Timestamp,
+) -> Result<(Image, Vec<LayerReport>), Failure> {
+    let labels = labels(plan, runtime, created);
+    let run = RunConfig {
+        env: runtime
+            .env
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .chain(plan.run.env.clone())
+            .collect(),
+        labels: plan
+            .run
+            .labels
+            .iter()
+            .chain(&labels)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        ..plan.run.clone()
+    };
+    let runtime_layers = runtime.layers.iter().map(|layer| ConfigLayer {
+        diff_id: &layer.diff_id,
+        created_by: format!("lapstrake: {} layer of {}", layer.role, runtime.entry),
+    });
+    let app_layers = app.iter().map(|layer| ConfigLayer {
+        diff_id: &layer.diff_id,
+        created_by: format!("lapstrake: {} layer", layer.role),
+    });
+    let layers: Vec<ConfigLayer<'_>> = runtime_layers.chain(app_layers).collect();
+    let config = image_config(&run, &platform.os(), &platform.architecture(), &layers, created)
+        .map_err(|cause| Failure::because(Exit::Ours, "could not write the image config", cause))?;
+    let config = Document::new(MediaType::ImageConfig, &config);
+
+    let reports = runtime
+        .layers
+        .iter()
+        .map(crate::runtime::RuntimeLayer::report)
+        .chain(app.iter().map(report))
+        .collect();
+    let blobs = runtime
+        .layers
+        .iter()
+        .map(crate::runtime::RuntimeLayer::blob)
+        .chain(app.into_iter().map(|layer| layer.blob))
+        .collect();
+    Ok((Image::assemble(config, blobs, &labels), reports))
+}
+
+fn report(layer: &AppLayer) -> LayerReport {
+    LayerReport {
+        role: layer.role.to_owned(),
+        digest: layer.blob.descriptor.digest().clone(),
+        diff_id: layer.diff_id.clone(),
+        size: layer.blob.descriptor.size(),
+        origin: "built",
+    }
+}
+
+/// What an app image says of its making. Only facts that are the same on every machine are in it, so that the digest
+/// is as well; where and when it was built stands in the metadata file.
+fn labels(plan: &Plan, runtime: &RuntimeImage, created: Timestamp) -> BTreeMap<String, String> {
+    let choice = &plan.runtime;
+    let mut labels = BTreeMap::new();
+    let mut ours = |name: &str, value: String| {
+        labels.insert(format!("{PREFIX}{name}"), value);
+    };
+    ours("runtime.id", choice.entry.to_string());
+    ours("runtime.request", choice.request.clone());
+    ours("catalog.ref", choice.catalog.clone());
+    ours("catalog.revision", choice.revision.to_string());
+    ours("layers.runtime", runtime.layers.len().to_string());
+    ours("source.digest", plan.source.digest.to_string());
+    if !choice.overrides.is_empty() {
+        ours("overrides", choice.overrides.join("; "));
+    }
+    let mut standard = |name: &str, value: String| {
+        labels.insert(format!("org.opencontainers.image.{name}"), value);
+    };
+    standard("created", created.to_string());
+    standard("base.name", format!("{}:{}", choice.catalog, choice.entry));
+    if let Some(manifest) = &runtime.manifest {
+        standard("base.digest", manifest.to_string());
+    }
+    labels
+}

@@ -1,0 +1,314 @@
+//! Carries out a plan: from a source and a runtime to images.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use lapstrake_catalog::PlatformKey;
+use lapstrake_oci::image::{Blob, Image};
+use lapstrake_oci::layer::{self, PackOptions, Scan, ScanError, ScanOptions};
+use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath};
+
+use crate::assemble::{AppLayer, assemble};
+use crate::catalog::CatalogAt;
+use crate::changes::{self, APP_OWNER, AppTrees, Listing, Recorded};
+use crate::cli::{Keep, NetworkMode};
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::inputs::Inputs;
+use crate::metadata::{ImageReport, Metadata};
+use crate::native;
+use crate::plan::Plan;
+use crate::platform::host_platform;
+use crate::rootfs::{Rootfs, listing};
+use crate::runtime::{RuntimeImage, RuntimeLayer};
+use crate::scratch::Scratch;
+use crate::source::{MaterialiseOptions, materialise};
+use crate::steps::{Workshop, hand_over};
+use crate::tool_env::build_env;
+
+/// The modification time of everything in a layer, in seconds since 1970: 1980-01-02, which is a time that zip archives
+/// can hold in every time zone.
+const LAYER_TIME: i64 = 315_619_200;
+
+/// How a plan is carried out.
+pub struct Options {
+    /// What commands reach.
+    pub network: NetworkMode,
+    /// Which changes are kept.
+    pub keep: Keep,
+    /// The time that the image is said to have been made at.
+    pub created: Timestamp,
+    /// Whether every layer must be on this machine, for a destination that is not a registry.
+    pub local_layers: bool,
+}
+
+/// Builds one image for each platform of the plan.
+pub fn build(
+    plan: &Plan,
+    inputs: Inputs,
+    catalog: &CatalogAt,
+    options: &Options,
+    scratch: &Scratch,
+    context: &Context,
+    metadata: &mut Metadata,
+) -> Result<Vec<Image>, Failure> {
+    let platforms = platforms(plan)?;
+    let entry = &plan.runtime.entry;
+    let mut runtimes = Vec::new();
+    for platform in &platforms {
+        let mut image = metadata
+            .timed("runtime", || catalog.runtime_image(entry, platform, plan.runtime.run_image, context))?;
+        if options.local_layers {
+            for layer in &mut image.layers {
+                layer.file = Some(metadata.timed("runtime", || catalog.layer_file(layer, context))?);
+            }
+        }
+        runtimes.push(image);
+    }
+    metadata.isolation = Some(if plan.has_commands() { "strict" } else { "none-needed" });
+    let trees = if plan.has_commands() {
+        let host = host_platform()?;
+        let here = metadata
+            .timed("runtime", || catalog.runtime_image(entry, &host, plan.runtime.build_image, context))?;
+        let run = metadata
+            .timed("runtime", || catalog.runtime_image(entry, &host, plan.runtime.run_image, context))?;
+        let workshop = Site { plan, build_image: &here, run_image: &run, options, scratch, context };
+        workshop.trees(inputs, catalog, &platforms, metadata)?
+    } else {
+        changes::app_trees(below_app(inputs.source.tree)?, FileTree::new())
+    };
+    context.stop.check()?;
+    let layers = metadata.timed("pack", || pack(trees, scratch, context))?;
+    let mut images = Vec::new();
+    for (platform, runtime) in platforms.iter().zip(&runtimes) {
+        let app = layers
+            .iter()
+            .map(|layer| AppLayer {
+                role: layer.role,
+                blob: layer.blob.clone(),
+                diff_id: layer.diff_id.clone(),
+            })
+            .collect();
+        let (image, reports) = assemble(plan, platform, runtime, app, options.created)?;
+        let report = ImageReport {
+            platform: platform.to_string(),
+            digest: image.manifest.digest().clone(),
+            layers: reports,
+        };
+        metadata.images.push(report);
+        images.push(image);
+    }
+    Ok(images)
+}
+
+fn platforms(plan: &Plan) -> Result<Vec<PlatformKey>, Failure> {
+    let parse = |text: &String| {
+        text.parse()
+            .map_err(|cause| Failure::because(Exit::NotUnderstood, "the platform is not understood", cause))
+    };
+    plan.platforms.iter().map(parse).collect()
+}
+
+/// A build with commands: where they run and what becomes of their changes.
+struct Site<'a> {
+    plan: &'a Plan,
+    build_image: &'a RuntimeImage,
+    run_image: &'a RuntimeImage,
+    options: &'a Options,
+    scratch: &'a Scratch,
+    context: &'a Context,
+}
+
+impl Site<'_> {
+    fn trees(
+        &self,
+        inputs: Inputs,
+        catalog: &CatalogAt,
+        platforms: &[PlatformKey],
+        metadata: &mut Metadata,
+    ) -> Result<AppTrees, Failure> {
+        let rootfs = Rootfs::new(&self.context.data_dir);
+        let (build_layers, run_layers) = metadata.timed("unpack", || {
+            Ok((
+                self.unpacked(&rootfs, self.build_image, catalog)?,
+                self.unpacked(&rootfs, self.run_image, catalog)?,
+            ))
+        })?;
+        let app = self.scratch.directory("app")?;
+        metadata.timed("source", || lay_out(&inputs, &app))?;
+        drop(inputs);
+        let workshop = self.workshop(&build_layers, app.clone())?;
+        metadata.timed("commands", || {
+            workshop.run(&self.plan.steps, &self.context.stop.flag(), &self.context.report)
+        })?;
+        self.context.stop.check()?;
+        let run = listing(&run_layers)?;
+        let trees = metadata
+            .timed("scan", || self.collect(&workshop.changes(), &app, &listing(&build_layers)?, &run))?;
+        self.check_native(&trees, &run, platforms)?;
+        Ok(trees)
+    }
+
+    fn unpacked(
+        &self,
+        rootfs: &Rootfs,
+        image: &RuntimeImage,
+        catalog: &CatalogAt,
+    ) -> Result<Vec<PathBuf>, Failure> {
+        let unpack = |layer: &RuntimeLayer| match rootfs.ready(&layer.diff_id) {
+            Some(ready) => Ok(ready),
+            None => {
+                rootfs.layer(&catalog.layer_file(layer, self.context)?, &layer.descriptor, &layer.diff_id)
+            }
+        };
+        image.layers.iter().map(unpack).collect()
+    }
+
+    fn workshop(&self, build_layers: &[PathBuf], app: PathBuf) -> Result<Workshop<'_>, Failure> {
+        let scratch = self.scratch.directory("sandbox")?;
+        let network = crate::network::network(self.options.network, self.context, &scratch)?;
+        let env = build_env(
+            &network.indexes(),
+            &self.build_image.env,
+            &self.plan.build_env,
+            self.options.created.as_second(),
+        );
+        Ok(Workshop {
+            layers: build_layers.iter().rev().cloned().collect(),
+            app,
+            scratch,
+            working_dir: PathBuf::from(&self.plan.run.working_dir),
+            env,
+            mounts: network.mounts,
+            network: network.mode,
+            app_file: &self.plan.app_file,
+        })
+    }
+
+    fn collect(
+        &self,
+        changed: &Path,
+        app: &Path,
+        build: &Listing,
+        run: &Listing,
+    ) -> Result<AppTrees, Failure> {
+        let options = ScanOptions { skip: &changes::is_left_out_of_app, ..ScanOptions::new(APP_OWNER) };
+        let app = layer::scan(app, &options).map_err(refused)?;
+        self.tell_dropped("app/", &app);
+        let outside = if changed.is_dir() {
+            layer::scan_upper(changed, &ScanOptions::new(Owner::default())).map_err(refused)?
+        } else {
+            Scan::default()
+        };
+        self.tell_dropped("", &outside);
+        let recorded = Recorded { tree: outside.tree, opaque: outside.opaque };
+        let kept = changes::kept(recorded, build, run, self.options.keep);
+        Ok(changes::app_trees(below_app(app.tree)?, kept))
+    }
+
+    fn tell_dropped(&self, prefix: &str, scan: &Scan) {
+        for dropped in scan.dropped.iter().filter(|dropped| !changes::is_left_out(&dropped.path)) {
+            self.context.report.warning(&format!(
+                "`{prefix}{}` is a {} and is not part of the image",
+                dropped.path, dropped.what
+            ));
+        }
+    }
+
+    fn check_native(
+        &self,
+        trees: &AppTrees,
+        run: &Listing,
+        platforms: &[PlatformKey],
+    ) -> Result<(), Failure> {
+        let found = native::inspect(&[&trees.dependencies, &trees.app], run)
+            .map_err(|cause| Failure::io("could not inspect what the commands made", cause))?;
+        for missing in found.missing.iter().take(10) {
+            self.context
+                .report
+                .warning(&format!("`{}` needs `{}`, which is not in the image", missing.file, missing.needs));
+        }
+        if found.missing.len() > 10 {
+            self.context.report.warning(&format!(
+                "{} more files need something that is not in the image",
+                found.missing.len() - 10
+            ));
+        }
+        let host = host_platform()?;
+        let foreign: Vec<String> =
+            platforms.iter().filter(|platform| **platform != host).map(ToString::to_string).collect();
+        match found.binaries.first() {
+            Some(first) if !foreign.is_empty() => Err(Failure::new(
+                Exit::NotUnderstood,
+                format!("the build commands made machine code for {host} ({} files, `{first}` first), so they cannot serve {}", found.binaries.len(), foreign.join(", ")),
+            )
+            .hint(format!("build on a machine of each platform and push an index of both, or install packages without machine code; `--platform {host}` builds for this one"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Lays the source out where commands may change it.
+fn lay_out(inputs: &Inputs, app: &Path) -> Result<(), Failure> {
+    let options = MaterialiseOptions { times: Some(&inputs.source.times), ..MaterialiseOptions::default() };
+    materialise(&inputs.source.tree, app, &options).map_err(|cause| {
+        Failure::because(Exit::Ours, "could not lay the source out for the build commands", cause)
+    })?;
+    hand_over(app)
+}
+
+fn refused(cause: ScanError) -> Failure {
+    let exit = match cause {
+        ScanError::Read { .. } => Exit::Ours,
+        _ => Exit::Refused,
+    };
+    Failure::because(exit, "what the build commands made cannot become a layer", cause)
+}
+
+/// The source, below `/app`.
+fn below_app(source: FileTree) -> Result<FileTree, Failure> {
+    let ours = |cause| Failure::because(Exit::Ours, "could not place the source in the image", cause);
+    let root = TreePath::new("app").map_err(ours)?;
+    let mut tree = FileTree::new();
+    tree.insert(root.clone(), Node::directory());
+    for (path, mut node) in source {
+        if changes::is_left_out_of_app(&path) {
+            continue;
+        }
+        if let Kind::Hardlink(target) = &node.kind {
+            node.kind = Kind::Hardlink(root.join(target.as_bytes()).map_err(ours)?);
+        }
+        tree.insert(root.join(path.as_bytes()).map_err(ours)?, node);
+    }
+    Ok(tree)
+}
+
+struct Packed {
+    role: &'static str,
+    blob: Blob,
+    diff_id: oci_spec::image::Digest,
+}
+
+fn pack(trees: AppTrees, scratch: &Scratch, context: &Context) -> Result<Vec<Packed>, Failure> {
+    let directory = scratch.directory("layers")?;
+    let options = PackOptions::new(LAYER_TIME);
+    let mut packed = Vec::new();
+    for (role, tree) in [("dependencies", trees.dependencies), ("app", trees.app)] {
+        if tree.is_empty() {
+            continue;
+        }
+        context.stop.check()?;
+        let layer = layer::pack(&tree, &options, &directory).map_err(|cause| {
+            Failure::because(Exit::Ours, format!("could not pack the {role} layer"), cause)
+        })?;
+        let path = directory.join(role);
+        layer.blob.persist(&path).map_err(|cause| Failure::io("could not keep a layer", cause.error))?;
+        context.report.note(&format!(
+            "packed {role}: {} files, {}",
+            layer.files,
+            indicatif::HumanBytes(layer.descriptor.size())
+        ));
+        packed.push(Packed { role, blob: Blob::file(layer.descriptor, path), diff_id: layer.diff_id });
+    }
+    Ok(packed)
+}

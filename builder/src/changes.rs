@@ -1,0 +1,299 @@
+//! From what the build commands changed to what reaches the image.
+//!
+//! Two trees come in: `/app`, whole, and the changes outside of it as an overlay recorded them over the build layers.
+//! Two trees go out, each a layer on top of the run layers: the dependencies and the app. Paths are relative to the
+//! root of the image.
+
+use std::collections::BTreeSet;
+
+use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath};
+
+use crate::cli::Keep;
+
+/// The user and group that an app runs as, and that own `/app`.
+pub const APP_OWNER: Owner = Owner { uid: 1000, gid: 1000 };
+
+/// What an overlay recorded.
+#[derive(Default)]
+pub struct Recorded {
+    /// New and changed paths, and whiteouts for paths that are gone.
+    pub tree: FileTree,
+    /// Directories that hide everything below them in lower layers.
+    pub opaque: BTreeSet<TreePath>,
+}
+
+/// The paths of a stack of layers, as one tree without contents.
+pub type Listing = std::collections::BTreeMap<TreePath, Entry>;
+
+/// What a path of a lower layer is, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A directory.
+    Directory,
+    /// Anything else.
+    Other,
+}
+
+/// The trees that become the layers of the app, lowest first.
+pub struct AppTrees {
+    /// What was installed: everything outside `/app`, and `node_modules` and virtual environments in it.
+    pub dependencies: FileTree,
+    /// The rest of `/app`.
+    pub app: FileTree,
+}
+
+/// Sorts the result of the build into the layers of the app.
+#[must_use]
+pub fn app_trees(app: FileTree, outside: FileTree) -> AppTrees {
+    let homes = dependency_homes(&app);
+    let owned = |(path, node)| (path, Node { owner: APP_OWNER, ..node });
+    let app: FileTree = app.into_iter().map(owned).collect();
+    let (mut dependencies, app) = app.partition(|path, node| {
+        is_above(path, node, &homes) || homes.iter().any(|home| path.is_within(home))
+    });
+    dependencies.extend(outside);
+    AppTrees { dependencies, app }
+}
+
+/// Whether a path is a directory on the way to a dependency: it belongs to the lower layer, since each appears once.
+fn is_above(path: &TreePath, node: &Node, homes: &[TreePath]) -> bool {
+    matches!(node.kind, Kind::Directory) && homes.iter().any(|home| home.is_within(path))
+}
+
+/// The outermost directories below `/app` that installers fill.
+fn dependency_homes(app: &FileTree) -> Vec<TreePath> {
+    let mut homes: Vec<TreePath> = Vec::new();
+    for (path, node) in app.iter() {
+        let home = match node.kind {
+            Kind::Directory if path.name() == b"node_modules" => Some(path.clone()),
+            Kind::File(_) if path.name() == b"pyvenv.cfg" => path.parent(),
+            _ => None,
+        };
+        if let Some(home) = home
+            && !homes.iter().any(|outer| home.is_within(outer))
+        {
+            homes.retain(|inner| !inner.is_within(&home));
+            homes.push(home);
+        }
+    }
+    homes
+}
+
+/// What of the changes outside `/app` reaches the image.
+///
+/// `build` and `run` list the layers that the commands ran on and those that the image has. A path that only the build
+/// layers have is theirs, and a change to it is left out; a whiteout is kept only for a path that the run layers have.
+#[must_use]
+pub fn kept(recorded: Recorded, build: &Listing, run: &Listing, keep: Keep) -> FileTree {
+    if keep == Keep::App {
+        return FileTree::new();
+    }
+    let mut hidden = BTreeSet::new();
+    for directory in &recorded.opaque {
+        for (path, _) in run.range(directory.clone()..).take_while(|(path, _)| path.is_within(directory)) {
+            if path != directory
+                && recorded.tree.get(path).is_none()
+                && path.parent().as_ref() == Some(directory)
+            {
+                hidden.insert(path.clone());
+            }
+        }
+    }
+    let (changed, _) = recorded
+        .tree
+        .partition(|path, node| !is_left_out(path) && is_of_the_image(node, build.get(path), run.get(path)));
+    // Only a directory that something kept lies in is worth an entry, when the build layers have it as well.
+    let is_of_the_toolchain =
+        |path: &TreePath, node: &Node| matches!(node.kind, Kind::Directory) && build.contains_key(path);
+    let (directories, tree) = changed.partition(is_of_the_toolchain);
+    let mut tree: FileTree = tree.into_iter().map(|(path, node)| owned_at(path, node)).collect();
+    for path in hidden.into_iter().filter(|path| !is_left_out(path)) {
+        tree.insert(path, Node { kind: Kind::Whiteout, mode: 0, owner: Owner::default() });
+    }
+    let used: Vec<_> = directories
+        .into_iter()
+        .filter(|(directory, _)| tree.iter().any(|(path, _)| path.is_within(directory)))
+        .map(|(path, node)| owned_at(path, node))
+        .collect();
+    tree.extend(used);
+    tree
+}
+
+/// Whether a change is one of the image: not of a directory that it has anyway, and not of the toolchain.
+fn is_of_the_image(node: &Node, in_build: Option<&Entry>, in_run: Option<&Entry>) -> bool {
+    match &node.kind {
+        Kind::Whiteout => in_run.is_some(),
+        Kind::Directory => in_run != Some(&Entry::Directory),
+        Kind::File(_) | Kind::Symlink(_) | Kind::Hardlink(_) => in_build.is_none() || in_run.is_some(),
+    }
+}
+
+fn owned_at(path: TreePath, node: Node) -> (TreePath, Node) {
+    let is_home = path.as_bytes() == b"home/app" || path.as_bytes().starts_with(b"home/app/");
+    let owner = if is_home { APP_OWNER } else { Owner::default() };
+    (path, Node { owner, ..node })
+}
+
+/// Places whose content is temporary, a cache, or the machine's.
+#[must_use]
+pub fn is_left_out(path: &TreePath) -> bool {
+    let parts: Vec<&[u8]> = path.components().collect();
+    let temporary = match parts.as_slice() {
+        [b"tmp" | b"run" | b"proc" | b"sys" | b"dev" | b"app", ..]
+        | [b"var", b"tmp" | b"cache" | b"log", ..]
+        | [b"etc", b"hosts" | b"resolv.conf" | b"hostname"] => true,
+        [b"root", cache, ..] | [b"home", _, cache, ..] => is_cache(cache),
+        _ => false,
+    };
+    temporary || parts.contains(&b"__pycache__".as_slice())
+}
+
+fn is_cache(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b".cache" | b".npm" | b".yarn" | b".pnpm-store" | b".node-gyp" | b".python_history" | b".wget-hsts"
+    )
+}
+
+/// What of `/app` stays out of the image although commands may see it.
+#[must_use]
+pub fn is_left_out_of_app(path: &TreePath) -> bool {
+    path.components().any(|part| part == b".git" || part == b"__pycache__")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> TreePath {
+        TreePath::new(text).unwrap()
+    }
+
+    fn file() -> Node {
+        Node::file(b"x".to_vec(), 0o644)
+    }
+
+    fn tree(nodes: Vec<(&str, Node)>) -> FileTree {
+        let mut tree = FileTree::new();
+        tree.extend(nodes.into_iter().map(|(at, node)| (path(at), node)));
+        tree
+    }
+
+    fn names(tree: &FileTree) -> Vec<String> {
+        tree.iter().map(|(path, _)| path.to_string()).collect()
+    }
+
+    fn listing(paths: &[(&str, Entry)]) -> Listing {
+        paths.iter().map(|(at, entry)| (path(at), *entry)).collect()
+    }
+
+    fn whiteout() -> Node {
+        Node { kind: Kind::Whiteout, mode: 0, owner: Owner::default() }
+    }
+
+    #[test]
+    fn installed_packages_are_kept_and_temporary_places_are_not() {
+        let recorded = Recorded {
+            tree: tree(vec![
+                ("usr", Node::directory()),
+                ("usr/lib", Node::directory()),
+                ("usr/lib/flask", Node::directory()),
+                ("usr/lib/flask/app.py", file()),
+                ("usr/lib/flask/__pycache__", Node::directory()),
+                ("usr/lib/flask/__pycache__/app.pyc", file()),
+                ("tmp/x", file()),
+                ("home/app/.cache/pip/x", file()),
+                ("home/app/.local/bin/x", file()),
+                ("etc/resolv.conf", file()),
+            ]),
+            ..Recorded::default()
+        };
+        let lower = listing(&[("usr", Entry::Directory), ("usr/lib", Entry::Directory)]);
+        let kept = kept(recorded, &lower, &lower, Keep::All);
+        assert_eq!(names(&kept), ["home/app/.local/bin/x", "usr/lib/flask", "usr/lib/flask/app.py"]);
+        assert_eq!(kept.get(&path("home/app/.local/bin/x")).unwrap().owner, APP_OWNER);
+    }
+
+    #[test]
+    fn a_change_to_the_toolchain_is_left_out() {
+        let recorded = Recorded {
+            tree: tree(vec![
+                ("usr/pip", Node::directory()),
+                ("usr/pip/main.py", file()),
+                ("usr/pip/old.py", whiteout()),
+                ("usr/site", Node::directory()),
+                ("usr/site/new.py", file()),
+            ]),
+            ..Recorded::default()
+        };
+        let build = listing(&[
+            ("usr/pip", Entry::Directory),
+            ("usr/pip/main.py", Entry::Other),
+            ("usr/pip/old.py", Entry::Other),
+            ("usr/site", Entry::Directory),
+        ]);
+        assert_eq!(names(&kept(recorded, &build, &listing(&[]), Keep::All)), ["usr/site", "usr/site/new.py"]);
+    }
+
+    #[test]
+    fn a_whiteout_is_kept_for_what_the_image_has() {
+        let recorded = Recorded {
+            tree: tree(vec![("usr/a", whiteout()), ("usr/b", whiteout())]),
+            ..Recorded::default()
+        };
+        let run = listing(&[("usr/a", Entry::Other)]);
+        assert_eq!(names(&kept(recorded, &run, &run, Keep::All)), ["usr/a"]);
+    }
+
+    #[test]
+    fn a_replaced_directory_hides_what_it_held() {
+        let recorded = Recorded {
+            tree: tree(vec![("usr/d", Node::directory()), ("usr/d/new", file())]),
+            opaque: [path("usr/d")].into(),
+        };
+        let run = listing(&[
+            ("usr/d", Entry::Directory),
+            ("usr/d/old", Entry::Directory),
+            ("usr/d/old/x", Entry::Other),
+        ]);
+        let kept = kept(recorded, &run, &run, Keep::All);
+        assert_eq!(names(&kept), ["usr/d/new", "usr/d/old"]);
+        assert!(matches!(kept.get(&path("usr/d/old")).unwrap().kind, Kind::Whiteout));
+    }
+
+    #[test]
+    fn nothing_outside_of_app_is_kept_when_asked() {
+        let recorded = Recorded { tree: tree(vec![("usr/x", file())]), ..Recorded::default() };
+        assert!(kept(recorded, &listing(&[]), &listing(&[]), Keep::App).is_empty());
+    }
+
+    #[test]
+    fn dependencies_in_app_go_to_the_lower_layer_and_each_directory_appears_once() {
+        let app = tree(vec![
+            ("app", Node::directory()),
+            ("app/web", Node::directory()),
+            ("app/web/index.js", file()),
+            ("app/web/node_modules", Node::directory()),
+            ("app/web/node_modules/x", Node::directory()),
+            ("app/web/node_modules/x/node_modules", Node::directory()),
+            ("app/venv", Node::directory()),
+            ("app/venv/bin/python", file()),
+            ("app/venv/pyvenv.cfg", file()),
+        ]);
+        let trees = app_trees(app, FileTree::new());
+        assert_eq!(names(&trees.app), ["app/web/index.js"]);
+        assert_eq!(trees.dependencies.len(), 8);
+        assert!(trees.dependencies.iter().all(|(_, node)| node.owner == APP_OWNER));
+    }
+
+    #[test]
+    fn a_hard_link_across_layers_becomes_a_file() {
+        let app = tree(vec![
+            ("app/node_modules", Node::directory()),
+            ("app/node_modules/a", Node { kind: Kind::Hardlink(path("app/z")), ..file() }),
+            ("app/z", file()),
+        ]);
+        let trees = app_trees(app, FileTree::new());
+        assert!(matches!(trees.dependencies.get(&path("app/node_modules/a")).unwrap().kind, Kind::File(_)));
+    }
+}

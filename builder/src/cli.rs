@@ -1,0 +1,344 @@
+//! The command line. Every option that changes what is built can also be given as an environment variable.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Builds OCI images from source without a daemon, without root and without a Dockerfile.
+#[derive(Debug, Parser)]
+#[command(name = "lapstrake", version, max_term_width = 110, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Where the local catalog, the local store and the caches live.
+    ///
+    /// Default: `$XDG_DATA_HOME/lapstrake`, else `~/.local/share/lapstrake`.
+    #[arg(long, global = true, env = "LAPSTRAKE_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// How progress is shown on standard error.
+    #[arg(long, global = true, env = "LAPSTRAKE_PROGRESS", value_enum, default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+    /// Show errors and results only.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Base address of the Debian mirror, instead of the machine's apt configuration.
+    #[arg(long, global = true, env = "LAPSTRAKE_DEBIAN_MIRROR", value_name = "URL", hide_env_values = true)]
+    pub debian_mirror: Option<String>,
+    /// Base address of the Debian security mirror, instead of the machine's apt configuration.
+    #[arg(
+        long,
+        global = true,
+        env = "LAPSTRAKE_DEBIAN_SECURITY_MIRROR",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub debian_security_mirror: Option<String>,
+    /// Base address of the npm registry, instead of the machine's npm configuration.
+    #[arg(long, global = true, env = "LAPSTRAKE_NPM_REGISTRY", value_name = "URL", hide_env_values = true)]
+    pub npm_registry: Option<String>,
+    /// Address of the Python package index (the simple API), instead of the machine's pip configuration.
+    #[arg(long, global = true, env = "LAPSTRAKE_PYTHON_INDEX", value_name = "URL", hide_env_values = true)]
+    pub python_index: Option<String>,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// Bars on a terminal, plain lines elsewhere.
+    Auto,
+    /// Plain lines.
+    Plain,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build an image from source, and push it or write it where asked.
+    Build(Box<BuildArgs>),
+    /// Print what `build` would do; change nothing.
+    Plan(PlanArgs),
+    /// Start an image on this machine without a container engine, building it first when given a source.
+    Run(RunArgs),
+    /// Push an image that was built earlier, by this program or another one.
+    Push(PushArgs),
+    /// The catalog of runtimes.
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+}
+
+/// What decides the content of an image.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// A directory, a tar archive (plain, gzip, zstd or xz), or `-` for an archive on standard input.
+    pub source: String,
+    /// The directory of the app inside the source.
+    #[arg(long, env = "LAPSTRAKE_SOURCE_DIR", value_name = "DIR")]
+    pub source_dir: Option<String>,
+    /// The app file, instead of `apprunner.yaml` in the source directory.
+    #[arg(long, env = "LAPSTRAKE_CONFIG", value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// The runtime version, instead of `run.runtime-version`: `3`, `3.13`, `3.13.5` or `3.13.5-2`.
+    #[arg(long, env = "LAPSTRAKE_RUNTIME_VERSION", value_name = "VERSION")]
+    pub runtime_version: Option<String>,
+    /// Platforms to build for; the machine's own by default.
+    #[arg(long, env = "LAPSTRAKE_PLATFORM", value_name = "OS/ARCH", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// Take runtimes from this catalog: `oci:DIR`, or a repository with a tag or digest. The local one by default.
+    #[arg(long, env = "LAPSTRAKE_CATALOG", value_name = "REF")]
+    pub catalog: Option<String>,
+    /// Permit one entry although its support has ended; the permission is recorded in the image.
+    #[arg(long, value_name = "ID")]
+    pub allow_eol: Vec<String>,
+    /// What symbolic links of the source may point at.
+    #[arg(long, value_enum, default_value_t = Symlinks::Inside, value_name = "POLICY")]
+    pub symlinks: Symlinks,
+    /// Keep only what the commands changed below `/app`, as the managed service does.
+    #[arg(long, value_enum, default_value_t = Keep::All)]
+    pub keep: Keep,
+}
+
+/// What symbolic links of the source may point at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Symlinks {
+    /// Only into the source; others are refused.
+    Inside,
+    /// Anything; links out of the source are kept and never followed.
+    KeepDangling,
+}
+
+/// Which changes of the build commands reach the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Keep {
+    /// All of them, caches and temporary places aside.
+    All,
+    /// Those below `/app`, and all of those of pre-run commands.
+    App,
+}
+
+/// Network access of build commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NetworkMode {
+    /// None at all.
+    None,
+    /// Public hosts and the configured package indexes, through a recording proxy.
+    Proxy,
+    /// The machine's network, unfiltered.
+    Open,
+}
+
+/// How a registry is reached.
+#[derive(Debug, Args)]
+pub struct RegistryArgs {
+    /// Speak plain http to this registry (HOST or HOST:PORT); loopback addresses need no permission.
+    #[arg(long, env = "LAPSTRAKE_INSECURE_REGISTRY", value_name = "HOST", value_delimiter = ',')]
+    pub insecure_registry: Vec<String>,
+    /// Trust these certificates besides the system's (PEM).
+    #[arg(long, env = "LAPSTRAKE_CA", value_name = "FILE")]
+    pub ca: Vec<PathBuf>,
+    /// Read registry credentials from this file, instead of the usual places.
+    #[arg(long, env = "LAPSTRAKE_AUTHFILE", value_name = "FILE")]
+    pub authfile: Option<PathBuf>,
+}
+
+/// Arguments of `build`.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// What is built.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Push the image as REGISTRY/REPOSITORY:TAG; may be given several times.
+    #[arg(long = "tag", short = 't', env = "LAPSTRAKE_TAG", value_name = "REF", value_delimiter = ' ')]
+    pub tags: Vec<String>,
+    /// Write the image to `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker-archive:FILE[:NAME:TAG]`; may be given several times.
+    #[arg(long = "output", short = 'o', value_name = "DEST")]
+    pub outputs: Vec<String>,
+    /// Network access of the build commands.
+    #[arg(long, env = "LAPSTRAKE_NETWORK", value_enum, default_value_t = NetworkMode::Proxy)]
+    pub network: NetworkMode,
+    /// Write a JSON report of the build here, also when it fails.
+    #[arg(long, env = "LAPSTRAKE_METADATA_FILE", value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+    /// Refuse to resolve packages again when one that a lock names is gone from the mirror.
+    #[arg(long)]
+    pub locked: bool,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// What would be built.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// How the plan is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// Output formats of commands that print data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A reference in a registry, `oci:DIR[:TAG]`, an archive, or the directory of an app.
+    pub image: String,
+    /// The port of this machine (on 127.0.0.1) that leads to the app; the app's own port by default.
+    #[arg(long, short, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Set a variable for this run only.
+    #[arg(long, short, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// Network of the app: its own, with one port forwarded, or the machine's.
+    #[arg(long, value_enum, default_value_t = RunNetwork::Forward)]
+    pub network: RunNetwork,
+    /// The directory of the app inside the source, when a source is given.
+    #[arg(long, value_name = "DIR")]
+    pub source_dir: Option<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// Network of an app that is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RunNetwork {
+    /// A network of its own; one port of 127.0.0.1 is forwarded to it.
+    Forward,
+    /// The machine's network.
+    Host,
+}
+
+/// Arguments of `push`.
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// `oci:DIR[:TAG]`, `oci-archive:FILE`, `docker-archive:FILE`, or a file that is either.
+    pub image: String,
+    /// Where to push it; may be given several times.
+    #[arg(long = "tag", short = 't', value_name = "REF", required = true)]
+    pub tags: Vec<String>,
+    /// Write a JSON report of the push here, also when it fails.
+    #[arg(long, env = "LAPSTRAKE_METADATA_FILE", value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// Commands on the catalog of runtimes.
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// List the entries.
+    List(CatalogListArgs),
+    /// Show one entry.
+    Show(CatalogShowArgs),
+    /// Make the layers of entries, into the local catalog or a layout of their own.
+    Build(CatalogBuildArgs),
+    /// Resolve the packages of the recipes anew and write the locks.
+    Update(CatalogUpdateArgs),
+}
+
+/// Arguments of `catalog list`.
+#[derive(Debug, Args)]
+pub struct CatalogListArgs {
+    /// Only this runtime.
+    #[arg(long, value_name = "RUNTIME")]
+    pub runtime: Option<String>,
+    /// Also entries that have been replaced.
+    #[arg(long)]
+    pub all: bool,
+    /// How the list is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// The catalog; the local one by default.
+    #[arg(long, env = "LAPSTRAKE_CATALOG", value_name = "REF")]
+    pub catalog: Option<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// Arguments of `catalog show`.
+#[derive(Debug, Args)]
+pub struct CatalogShowArgs {
+    /// An entry such as `python3-3.13.5-1`, or a request such as `python3@3.13`.
+    pub entry: String,
+    /// List the packages.
+    #[arg(long)]
+    pub packages: bool,
+    /// How the entry is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// The catalog; the local one by default.
+    #[arg(long, env = "LAPSTRAKE_CATALOG", value_name = "REF")]
+    pub catalog: Option<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// Arguments of `catalog build`.
+#[derive(Debug, Args)]
+pub struct CatalogBuildArgs {
+    /// Entries or requests (`python3@3.13`); all active entries by default.
+    pub entries: Vec<String>,
+    /// Write the catalog to this image layout, instead of the local catalog.
+    #[arg(long, value_name = "DIR")]
+    pub layout: Option<PathBuf>,
+    /// Platforms; all that the locks have by default.
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// A directory with `recipes/` and `locks/`, instead of those inside the program.
+    #[arg(long, value_name = "DIR")]
+    pub recipes: Option<PathBuf>,
+    /// Refuse to resolve packages again when one that a lock names is gone from the mirror.
+    #[arg(long)]
+    pub locked: bool,
+}
+
+/// Arguments of `catalog update`.
+#[derive(Debug, Args)]
+pub struct CatalogUpdateArgs {
+    /// A directory with `recipes/` and `locks/`; the locks are written there.
+    #[arg(long, value_name = "DIR", default_value = "runtimes")]
+    pub recipes: PathBuf,
+    /// Only this runtime.
+    #[arg(long, value_name = "RUNTIME")]
+    pub runtime: Option<String>,
+    /// Say what would change; write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

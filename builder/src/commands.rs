@@ -1,0 +1,7 @@
+//! The commands: each reads like the flow it carries out.
+
+pub mod build;
+pub mod catalog;
+pub mod plan;
+pub mod push;
+pub mod run;

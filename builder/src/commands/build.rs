@@ -1,0 +1,111 @@
+//! `lapstrake build`: from a source to an image at its destinations.
+
+use jiff::Timestamp;
+
+use crate::build::{Options, build};
+use crate::catalog::CatalogAt;
+use crate::cli::BuildArgs;
+use crate::context::Context;
+use crate::deliver::{Delivery, Product};
+use crate::failure::{Exit, Failure};
+use crate::inputs::Inputs;
+use crate::metadata::Metadata;
+use crate::output::{Output, OutputError};
+use crate::plan::Plan;
+use crate::registry;
+use crate::report::print_result;
+use crate::scratch::Scratch;
+use crate::store;
+
+/// Runs the command. The digest goes to standard output, once for each reference.
+pub fn run(args: &BuildArgs, context: &Context) -> Result<(), Failure> {
+    let mut metadata = Metadata::new();
+    let outcome = build_and_deliver(args, context, &mut metadata);
+    metadata.took("total", context.report.elapsed());
+    let lines = metadata.finish(outcome, args.metadata_file.as_deref())?;
+    print_result(&lines)
+}
+
+fn build_and_deliver(
+    args: &BuildArgs,
+    context: &Context,
+    metadata: &mut Metadata,
+) -> Result<String, Failure> {
+    let mut outputs = outputs(args)?;
+    let client = registry::client(&args.registry, context)?;
+    let scratch = Scratch::new(&context.scratch_dir())?;
+    let inputs = metadata.timed("source", || Inputs::read(&args.source, scratch.path(), context))?;
+    metadata.source_digest = Some(inputs.source.digest.clone());
+    let catalog = metadata.timed("catalog", || {
+        CatalogAt::open(args.source.catalog.as_deref(), args.locked, client, &context.data_dir)
+    })?;
+    let plan = inputs.plan(&args.source, catalog.catalog(), &outputs, context)?;
+    metadata.runtime = Some(plan.runtime.clone());
+    metadata.secrets.clone_from(&plan.secrets);
+    announce(&plan, context);
+
+    let created = created(&plan, context)?;
+    if outputs.is_empty() {
+        outputs.push(store::output(&plan, context));
+    }
+    let local_layers = outputs.iter().any(|output| !matches!(output, Output::Registry(_)));
+    let options = Options { network: args.network, keep: args.source.keep, created, local_layers };
+    let images = build(&plan, inputs, &catalog, &options, &scratch, context, metadata)?;
+    let product = Product::new(images, &std::collections::BTreeMap::new())?;
+    metadata.digest = Some(product.digest().clone());
+    let delivery = Delivery { client: catalog.client(), context };
+    for output in &outputs {
+        let done = metadata.timed("deliver", || delivery.deliver(&product, output))?;
+        metadata.references.push(done.destination.clone());
+        metadata.pushes.push(done);
+    }
+    Ok(result(&product, &outputs, metadata, context))
+}
+
+fn outputs(args: &BuildArgs) -> Result<Vec<Output>, Failure> {
+    let tags = args.tags.iter().map(|tag| Output::parse_reference(tag));
+    let others = args.outputs.iter().map(|output| Output::parse(output));
+    let understood = |cause: OutputError| Failure::new(Exit::NotUnderstood, cause.to_string());
+    tags.chain(others).map(|output| output.map_err(understood)).collect()
+}
+
+fn announce(plan: &Plan, context: &Context) {
+    let runtime = &plan.runtime;
+    context.report.note(&format!("runtime {} for `{}`: {}", runtime.entry, runtime.request, runtime.reason));
+    for used in &runtime.overrides {
+        context.report.warning(used);
+    }
+}
+
+/// The time that the image is said to have been made at: `SOURCE_DATE_EPOCH`, else that of the newest source file.
+pub fn created(plan: &Plan, context: &Context) -> Result<Timestamp, Failure> {
+    let seconds = context.source_date_epoch()?.unwrap_or(plan.source.newest).max(0);
+    Timestamp::from_second(seconds).map_err(|cause| {
+        Failure::because(Exit::NotUnderstood, "the time of the newest source file is out of range", cause)
+    })
+}
+
+/// Each on a line of its own.
+pub fn lines(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
+    items.into_iter().fold(String::new(), |mut text, item| {
+        text.push_str(&item.to_string());
+        text.push('\n');
+        text
+    })
+}
+
+/// One line for each registry reference, else the digest alone.
+fn result(product: &Product, outputs: &[Output], metadata: &Metadata, context: &Context) -> String {
+    let pushed: Vec<&String> = outputs
+        .iter()
+        .zip(&metadata.references)
+        .filter_map(|(output, reference)| matches!(output, Output::Registry(_)).then_some(reference))
+        .collect();
+    for output in outputs.iter().filter(|output| !matches!(output, Output::Registry(_))) {
+        context.report.note(&format!("wrote {output}"));
+    }
+    if pushed.is_empty() {
+        return format!("{}\n", product.digest());
+    }
+    lines(pushed)
+}

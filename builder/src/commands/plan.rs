@@ -1,0 +1,33 @@
+//! `lapstrake plan`: what `build` would do. It fetches no package and writes nothing.
+
+use crate::catalog::CatalogAt;
+use crate::cli::{Format, PlanArgs};
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::inputs::Inputs;
+use crate::registry;
+use crate::report::print_result;
+
+/// Runs the command.
+pub fn run(args: &PlanArgs, context: &Context) -> Result<(), Failure> {
+    let client = registry::client(&args.registry, context)?;
+    let scratch =
+        tempfile::tempdir().map_err(|cause| Failure::io("could not make a temporary directory", cause))?;
+    let inputs = Inputs::read(&args.source, scratch.path(), context)?;
+    // What a first build would make there is not made by looking.
+    let data_dir = if context.data_dir.join("catalog").is_dir() {
+        context.data_dir.clone()
+    } else {
+        scratch.path().join("data")
+    };
+    let catalog = CatalogAt::open(args.source.catalog.as_deref(), true, client, &data_dir)?;
+    let plan = inputs.plan(&args.source, catalog.catalog(), &[], context)?;
+    print_result(&match args.format {
+        Format::Text => plan.to_text(),
+        Format::Json => {
+            let json = serde_json::to_string_pretty(&plan)
+                .map_err(|cause| Failure::because(Exit::Ours, "could not print the plan", cause))?;
+            format!("{json}\n")
+        }
+    })
+}

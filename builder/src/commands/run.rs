@@ -1,0 +1,104 @@
+//! `lapstrake run`: starts an image on this machine without a container engine.
+
+use std::path::Path;
+
+use lapstrake_catalog::PlatformKey;
+use lapstrake_oci::image::Image;
+use lapstrake_oci::layout::Layout;
+
+use crate::build;
+use crate::catalog::CatalogAt;
+use crate::cli::{Keep, NetworkMode, RunArgs, SourceArgs, Symlinks};
+use crate::commands::build::created;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::inputs::Inputs;
+use crate::load::Stored;
+use crate::metadata::Metadata;
+use crate::output::parse_reference;
+use crate::platform::host_platform;
+use crate::registry;
+use crate::scratch::Scratch;
+use crate::serve::{Start, serve};
+
+/// Runs the command. It ends with the app, or when it is asked to stop.
+pub fn run(args: &RunArgs, context: &Context) -> Result<(), Failure> {
+    let env = variables(&args.env)?;
+    let scratch = Scratch::new(&context.scratch_dir())?;
+    let image = image(args, &scratch, context)?;
+    serve(&image, &Start { port: args.port, env: &env, network: args.network }, &scratch, context)
+}
+
+fn image(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<Image, Failure> {
+    let platform = host_platform()?;
+    if Path::new(&args.image).is_dir() {
+        return from_source(args, scratch, context);
+    }
+    if let Ok(reference) = parse_reference(&args.image)
+        && !Path::new(&args.image).exists()
+    {
+        return pulled(args, &reference, &platform, scratch, context);
+    }
+    Stored::open(&args.image, scratch.path())?.image(&platform)
+}
+
+fn pulled(
+    args: &RunArgs,
+    reference: &oci_spec::distribution::Reference,
+    platform: &PlatformKey,
+    scratch: &Scratch,
+    context: &Context,
+) -> Result<Image, Failure> {
+    let client = registry::client(&args.registry, context)?;
+    let layout = Layout::create(scratch.path().join("pulled"))
+        .map_err(|cause| Failure::because(Exit::Ours, "could not make a place for the image", cause))?;
+    let top = registry::pull(&client, reference, platform, &layout)?;
+    Stored { layout, top, name: reference.to_string() }.image(platform)
+}
+
+/// Builds the image for this machine alone, and keeps it nowhere.
+fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<Image, Failure> {
+    let source = SourceArgs {
+        source: args.image.clone(),
+        source_dir: args.source_dir.clone(),
+        config: None,
+        runtime_version: None,
+        platform: Vec::new(),
+        catalog: None,
+        allow_eol: Vec::new(),
+        symlinks: Symlinks::Inside,
+        keep: Keep::All,
+    };
+    let client = registry::client(&args.registry, context)?;
+    let inputs = Inputs::read(&source, scratch.path(), context)?;
+    let catalog = CatalogAt::open(None, false, client, &context.data_dir)?;
+    let plan = inputs.plan(&source, catalog.catalog(), &[], context)?;
+    let options = build::Options {
+        network: NetworkMode::Proxy,
+        keep: Keep::All,
+        created: created(&plan, context)?,
+        local_layers: true,
+    };
+    let mut images = build::build(&plan, inputs, &catalog, &options, scratch, context, &mut Metadata::new())?;
+    images.pop().ok_or_else(|| Failure::new(Exit::Ours, "the build made no image"))
+}
+
+fn variables(pairs: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let parse = |pair: &String| {
+        let split = pair.split_once('=').filter(|(name, _)| !name.is_empty());
+        let owned = split.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        owned.ok_or_else(|| Failure::new(Exit::NotUnderstood, format!("`{pair}` is not NAME=VALUE")))
+    };
+    pairs.iter().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_pairs() {
+        assert_eq!(variables(&["A=b=c".to_owned()]).unwrap(), [("A".to_owned(), "b=c".to_owned())]);
+        assert!(variables(&["A".to_owned()]).is_err() && variables(&["=b".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,142 @@
+//! What a command knows of its surroundings: read once in `main`, passed down as values.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use jiff::Timestamp;
+
+use lapstrake_runtimes::mirrors::MirrorFlags;
+
+use crate::failure::{Exit, Failure};
+use crate::report::Report;
+
+/// The surroundings of one command.
+pub struct Context {
+    /// The caller's environment. Only this program reads it; build commands never see it.
+    pub env: BTreeMap<String, String>,
+    /// The time at which the command began.
+    pub now: Timestamp,
+    /// Where the local catalog, store and caches live.
+    pub data_dir: PathBuf,
+    /// What the user sees.
+    pub report: Arc<Report>,
+    /// Set when the command should stop.
+    pub stop: Stop,
+    /// Explicit addresses of package mirrors, from the command line.
+    pub mirrors: MirrorFlags,
+}
+
+/// A request to stop, made by a signal.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    asked: Arc<AtomicBool>,
+    signal: Arc<AtomicUsize>,
+}
+
+impl Stop {
+    /// The flag that is set when a signal arrives.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.asked)
+    }
+
+    /// Where the number of the signal is kept.
+    #[must_use]
+    pub fn signal(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.signal)
+    }
+
+    /// An error when the command should stop.
+    pub fn check(&self) -> Result<(), Failure> {
+        if self.asked.load(Ordering::SeqCst) { Err(self.failure()) } else { Ok(()) }
+    }
+
+    /// Whether the command should stop.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// The failure that an interrupted command ends with.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        if self.signal.load(Ordering::SeqCst) == SIGTERM {
+            Failure::new(Exit::Terminated, "terminated")
+        } else {
+            Failure::new(Exit::Interrupted, "interrupted")
+        }
+    }
+}
+
+const SIGTERM: usize = 15;
+
+impl Context {
+    /// A variable of the caller's environment; an empty one counts as absent.
+    #[must_use]
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Where scratch directories are made.
+    #[must_use]
+    pub fn scratch_dir(&self) -> PathBuf {
+        self.data_dir.join("scratch")
+    }
+
+    /// The caller's home directory, where there is one.
+    #[must_use]
+    pub fn home(&self) -> Option<&Path> {
+        self.var("HOME").map(Path::new)
+    }
+
+    /// `SOURCE_DATE_EPOCH` in seconds since 1970, where it is set.
+    pub fn source_date_epoch(&self) -> Result<Option<i64>, Failure> {
+        self.var("SOURCE_DATE_EPOCH")
+            .map(|text| {
+                text.parse::<i64>().ok().filter(|seconds| *seconds >= 0).ok_or_else(|| {
+                    Failure::new(
+                        Exit::NotUnderstood,
+                        format!("`SOURCE_DATE_EPOCH` is `{text}`, not a number of seconds since 1970"),
+                    )
+                })
+            })
+            .transpose()
+    }
+}
+
+/// Where data lives when no directory was named.
+pub fn default_data_dir(env: &BTreeMap<String, String>) -> Result<PathBuf, Failure> {
+    let absolute = |name: &str| env.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+        .map(|base| base.join("lapstrake"))
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::NotUnderstood,
+                "there is no place for data: neither `XDG_DATA_HOME` nor `HOME` is an absolute path",
+            )
+            .hint("name a directory with `--data-dir`")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn data_lives_in_the_users_data_directory() {
+        let both = env(&[("XDG_DATA_HOME", "/x"), ("HOME", "/h")]);
+        assert_eq!(default_data_dir(&both).unwrap(), Path::new("/x/lapstrake"));
+        assert_eq!(
+            default_data_dir(&env(&[("HOME", "/h")])).unwrap(),
+            Path::new("/h/.local/share/lapstrake")
+        );
+        assert_eq!(default_data_dir(&env(&[("HOME", "relative")])).unwrap_err().exit, Exit::NotUnderstood);
+    }
+}

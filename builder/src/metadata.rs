@@ -1,0 +1,202 @@
+//! The JSON report of a build or a push, for the program that called us. It is written on success and on failure.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use oci_spec::image::Digest;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::plan::RuntimeChoice;
+
+/// What happened. Times are in milliseconds, sizes in bytes.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata {
+    /// The form of this report.
+    pub schema: u32,
+    /// The program that wrote it.
+    pub tool: String,
+    /// Whether the command did what was asked.
+    pub success: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureReport>,
+    /// The digest of the manifest or image index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Where the image is, as `REPOSITORY:TAG@DIGEST` or the output that was asked for.
+    pub references: Vec<String>,
+    /// The runtime that was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<RuntimeChoice>,
+    /// The digest of the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_digest: Option<Digest>,
+    /// How build commands were isolated: `strict`, or `none-needed` where there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<&'static str>,
+    /// References to secrets: names and where their values are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
+    /// The images, one for each platform.
+    pub images: Vec<ImageReport>,
+    /// What was done at each destination.
+    pub pushes: Vec<PushedTo>,
+    /// How long each part took.
+    pub timings: BTreeMap<&'static str, u64>,
+}
+
+/// Why a command failed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureReport {
+    /// The class.
+    pub class: crate::failure::Exit,
+    /// The exit code.
+    pub exit_code: u8,
+    /// What failed.
+    pub message: String,
+    /// Why, outermost first.
+    pub causes: Vec<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// One image.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageReport {
+    /// `os/architecture`.
+    pub platform: String,
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// Its layers, lowest first.
+    pub layers: Vec<LayerReport>,
+}
+
+/// One layer of an image.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerReport {
+    /// What it is: the role in the catalog, `dependencies` or `app`.
+    pub role: String,
+    /// The digest of the compressed blob.
+    pub digest: Digest,
+    /// The digest of the tar archive.
+    pub diff_id: Digest,
+    /// The size of the blob.
+    pub size: u64,
+    /// How it came to be here: `built`, or `cached` when nothing had to be done.
+    pub origin: &'static str,
+}
+
+/// What was done at one destination.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushedTo {
+    /// The destination.
+    pub destination: String,
+    /// Requests to the registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+    /// Bytes of blobs sent.
+    pub bytes_sent: u64,
+    /// What happened to each blob: `present`, `mounted` or `uploaded`.
+    pub blobs: BTreeMap<String, String>,
+}
+
+impl Metadata {
+    /// An empty report.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            schema: 1,
+            tool: concat!("lapstrake ", env!("CARGO_PKG_VERSION")).to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Runs a part of the work and keeps how long it took.
+    pub fn timed<T>(
+        &mut self,
+        part: &'static str,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let started = Instant::now();
+        let outcome = work();
+        self.took(part, started.elapsed());
+        outcome
+    }
+
+    /// Keeps how long a part took; parts of one name add up.
+    pub fn took(&mut self, part: &'static str, elapsed: Duration) {
+        *self.timings.entry(part).or_default() += u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    }
+
+    /// Writes the report, with the outcome of the command, and hands the outcome back.
+    pub fn finish<T>(mut self, outcome: Result<T, Failure>, file: Option<&Path>) -> Result<T, Failure> {
+        let Some(file) = file else { return outcome };
+        self.success = outcome.is_ok();
+        self.failure = outcome.as_ref().err().map(|failure| FailureReport {
+            class: failure.exit,
+            exit_code: failure.exit.code(),
+            message: failure.what.clone(),
+            causes: failure.causes(),
+            hint: failure.hint.clone(),
+        });
+        let written = serde_json::to_vec_pretty(&self)
+            .map_err(std::io::Error::other)
+            .and_then(|bytes| write_whole(file, &bytes));
+        match (outcome, written) {
+            (Err(failure), _) => Err(failure),
+            (Ok(_), Err(cause)) => {
+                Err(Failure::io(format!("could not write the metadata file `{}`", file.display()), cause))
+            }
+            (Ok(value), Ok(())) => Ok(value),
+        }
+    }
+}
+
+/// Writes a file whole or not at all, and never through a link.
+pub fn write_whole(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let parent = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut partial = tempfile::NamedTempFile::new_in(parent)?;
+    std::io::Write::write_all(&mut partial, bytes)?;
+    std::io::Write::write_all(&mut partial, b"\n")?;
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    partial.as_file().set_permissions(readable)?;
+    partial.persist(file).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Exit;
+
+    #[test]
+    fn a_failure_is_written_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("m.json");
+        let outcome: Result<(), _> = Err(Failure::new(Exit::AppFailed, "it failed").hint("fix it"));
+        assert!(Metadata::new().finish(outcome, Some(&file)).is_err());
+        let json: serde_json::Value = serde_json::from_slice(&fs_err::read(&file).unwrap()).unwrap();
+        assert_eq!(json["success"], false);
+        assert_eq!(
+            (json["failure"]["class"].as_str(), json["failure"]["exitCode"].as_u64()),
+            (Some("app-failed"), Some(1))
+        );
+        assert_eq!(json["failure"]["hint"], "fix it");
+    }
+
+    #[test]
+    fn a_metadata_file_that_cannot_be_written_is_a_failure() {
+        let outcome = Metadata::new().finish(Ok(()), Some(Path::new("/nonexistent/m.json")));
+        assert!(outcome.unwrap_err().what.contains("/nonexistent/m.json"));
+    }
+}

@@ -1,0 +1,200 @@
+//! What build commands reach, and what installers must know for it: addresses of package indexes, logins for them,
+//! certificates. All of it is for the time of the build; none of it is part of a layer.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use lapstrake_runtimes::mirrors::{Auth, Endpoint, Machine, Mirrors, Programs};
+use lapstrake_sandbox::{HostPort, Mount, Network, PROXY_URL, ProxyMode, ProxyPolicy, Upstream};
+use url::Url;
+
+use crate::cli::NetworkMode;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::tool_env::{CA_BUNDLE, Indexes, NPM_CONFIG};
+
+/// The network of a build.
+pub struct BuildNetwork {
+    /// What commands reach.
+    pub mode: Network,
+    /// Files that commands need for it.
+    pub mounts: Vec<Mount>,
+    npm_registry: Option<String>,
+    python_index: Option<String>,
+    has_ca: bool,
+    has_npm_config: bool,
+}
+
+impl BuildNetwork {
+    /// What installers are told.
+    #[must_use]
+    pub fn indexes(&self) -> Indexes<'_> {
+        Indexes {
+            npm_registry: self.npm_registry.as_deref(),
+            python_index: self.python_index.as_deref(),
+            proxy: matches!(self.mode, Network::Proxy(_)).then_some(PROXY_URL),
+            ca_bundle: self.has_ca,
+            npm_config: self.has_npm_config,
+        }
+    }
+}
+
+/// Finds out where packages come from on this machine.
+pub fn mirrors(context: &Context) -> Result<Mirrors, Failure> {
+    let programs = Programs { env: &context.env };
+    Mirrors::discover(&context.mirrors, Machine { env: &context.env, root: Path::new("/"), ask: &programs })
+        .map_err(|cause| {
+            Failure::because(Exit::NotUnderstood, "could not find out where packages come from", cause)
+        })
+}
+
+/// Prepares the network of build commands. Files that they need are written into `scratch`.
+pub fn network(mode: NetworkMode, context: &Context, scratch: &Path) -> Result<BuildNetwork, Failure> {
+    let mirrors = mirrors(context)?;
+    let indexes: Vec<&Endpoint> =
+        mirrors.npm.iter().chain(&mirrors.python).chain(&mirrors.python_extra).collect();
+    let mut network = BuildNetwork {
+        mode: match mode {
+            NetworkMode::None => Network::None,
+            NetworkMode::Open => Network::Host,
+            NetworkMode::Proxy => Network::Proxy(policy(&mirrors, &indexes)),
+        },
+        mounts: Vec::new(),
+        npm_registry: mirrors.npm.as_ref().map(|endpoint| endpoint.url.to_string()),
+        python_index: mirrors.python.as_ref().map(address_with_login),
+        has_ca: false,
+        has_npm_config: false,
+    };
+    if mode == NetworkMode::None {
+        return Ok(network);
+    }
+    let extra = indexes.iter().flat_map(|endpoint| &endpoint.ca_files);
+    if let Some(bundle) = ca_bundle(mirrors.ca_files.iter().chain(extra), scratch)? {
+        network.mounts.push(Mount::read_only(bundle, CA_BUNDLE));
+        network.has_ca = true;
+    }
+    if let Some(login) = mirrors.npm.as_ref().and_then(npm_login) {
+        network.mounts.push(Mount::read_only(write(scratch, "npmrc", login.as_bytes())?, NPM_CONFIG));
+        network.has_npm_config = true;
+    }
+    Ok(network)
+}
+
+fn policy(mirrors: &Mirrors, indexes: &[&Endpoint]) -> ProxyPolicy {
+    let listed = indexes
+        .iter()
+        .flat_map(|endpoint| std::iter::once(&endpoint.url).chain(&endpoint.more))
+        .filter_map(HostPort::of)
+        .collect();
+    let proxy = mirrors.proxy.https.as_ref().or(mirrors.proxy.http.as_ref());
+    let upstream =
+        proxy.map(|url| Upstream { url: url.reveal().clone(), no_proxy: mirrors.proxy.no_proxy.clone() });
+    ProxyPolicy { mode: ProxyMode::Public, listed, upstream }
+}
+
+/// pip knows logins as part of an address only, unless a netrc file is in the home directory.
+fn address_with_login(endpoint: &Endpoint) -> String {
+    let mut url = endpoint.url.clone();
+    if let Some(Auth::Basic { user, password }) = &endpoint.auth {
+        // An address without a host takes no login, and has none.
+        let _ = url.set_username(user);
+        let _ = url.set_password(Some(password.reveal()));
+    }
+    url.to_string()
+}
+
+/// The lines of an `.npmrc` that log in to the registry.
+fn npm_login(endpoint: &Endpoint) -> Option<String> {
+    let place = nerf_dart(&endpoint.url);
+    let mut text = String::new();
+    match endpoint.auth.as_ref()? {
+        Auth::Bearer(token) => {
+            let _ = writeln!(text, "{place}:_authToken={}", token.reveal());
+        }
+        Auth::Basic { user, password } => {
+            let _ = writeln!(text, "{place}:username={user}");
+            let _ = writeln!(text, "{place}:_password={}", base64(password.reveal().as_bytes()));
+        }
+    }
+    Some(text)
+}
+
+/// npm's name for a registry in its configuration: the address without its scheme.
+fn nerf_dart(url: &Url) -> String {
+    let scheme = url.scheme().len() + 1;
+    url.as_str()[scheme..].to_owned()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// One bundle of all authorities that this machine trusts; none if it has no bundle.
+fn ca_bundle<'a>(
+    files: impl Iterator<Item = &'a PathBuf>,
+    scratch: &Path,
+) -> Result<Option<PathBuf>, Failure> {
+    let mut bundle = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for file in files.filter(|file| file.is_file()) {
+        let name = file.canonicalize().unwrap_or_else(|_| file.clone());
+        if seen.insert(name) {
+            let bytes = fs_err::read(file)
+                .map_err(|cause| Failure::io("could not read the machine's certificates", cause))?;
+            bundle.extend_from_slice(&bytes);
+            bundle.push(b'\n');
+        }
+    }
+    if bundle.is_empty() { Ok(None) } else { write(scratch, "ca.crt", &bundle).map(Some) }
+}
+
+fn write(scratch: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, Failure> {
+    let path = scratch.join(name);
+    fs_err::write(&path, bytes)
+        .map_err(|cause| Failure::io("could not write a file for the build commands", cause))?;
+    crate::steps::hand_over(&path)?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapstrake_runtimes::mirrors::Secret;
+
+    fn endpoint(url: &str, auth: Option<Auth>) -> Endpoint {
+        Endpoint {
+            url: url.parse().unwrap(),
+            more: Vec::new(),
+            auth,
+            ca_files: Vec::new(),
+            proxy: lapstrake_runtimes::mirrors::Proxy::default(),
+        }
+    }
+
+    #[test]
+    fn logins_reach_installers_in_the_form_that_they_know() {
+        let basic = || Some(Auth::Basic { user: "me".into(), password: Secret::new("p w".to_owned()) });
+        let index = endpoint("https://index.example/simple/", basic());
+        assert_eq!(address_with_login(&index), "https://me:p%20w@index.example/simple/");
+        let registry =
+            endpoint("https://npm.example:8443/team/", Some(Auth::Bearer(Secret::new("t".to_owned()))));
+        assert_eq!(npm_login(&registry).unwrap(), "//npm.example:8443/team/:_authToken=t\n");
+        assert_eq!(
+            npm_login(&endpoint("https://npm.example/", basic())).unwrap(),
+            "//npm.example/:username=me\n//npm.example/:_password=cCB3\n"
+        );
+        assert_eq!(npm_login(&endpoint("https://npm.example/", None)), None);
+    }
+
+    #[test]
+    fn bundles_of_certificates_are_put_together_once_each() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a.pem");
+        std::fs::write(&file, "A").unwrap();
+        let files = [file.clone(), directory.path().join("missing"), file];
+        let bundle = ca_bundle(files.iter(), directory.path()).unwrap().unwrap();
+        assert_eq!(fs_err::read(bundle).unwrap(), b"A\n");
+        assert_eq!(ca_bundle([].iter(), directory.path()).unwrap(), None);
+    }
+}

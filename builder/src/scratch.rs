@@ -1,0 +1,102 @@
+//! Scratch directories that are gone when the build ends, however it ends.
+//!
+//! A directory belongs to a process as long as its lock is held; the kernel drops the lock with the process. What a
+//! killed build left behind is taken away by the next one.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::failure::Failure;
+
+/// A scratch directory.
+pub struct Scratch {
+    path: PathBuf,
+    lock: PathBuf,
+    held: File,
+}
+
+impl Scratch {
+    /// Makes a scratch directory below `parent`, and takes away those that no process holds.
+    pub fn new(parent: &Path) -> Result<Self, Failure> {
+        fs_err::create_dir_all(parent)
+            .map_err(|cause| Failure::io("could not make the scratch directory", cause))?;
+        reclaim(parent);
+        let failed = |cause| Failure::io("could not make a scratch directory", cause);
+        loop {
+            let directory = tempfile::Builder::new().prefix("build-").tempdir_in(parent).map_err(failed)?;
+            let lock = directory.path().with_extension("lock");
+            let held = File::create_new(&lock).map_err(failed)?;
+            flock(&held, FlockOperation::NonBlockingLockExclusive).map_err(|cause| failed(cause.into()))?;
+            let path = directory.keep();
+            // Another process may have taken the directory for a left-over before it was locked.
+            if path.is_dir() && lock.is_file() {
+                return Ok(Self { path, lock, held });
+            }
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes a directory in it.
+    pub fn directory(&self, name: &str) -> Result<PathBuf, Failure> {
+        let path = self.path.join(name);
+        fs_err::create_dir_all(&path)
+            .map_err(|cause| Failure::io("could not make a scratch directory", cause))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be deleted now is a left-over that the next build takes away.
+        let _ = lapstrake_oci::layer::remove_tree(&self.path);
+        let _ = std::fs::remove_file(&self.lock);
+        let _ = flock(&self.held, FlockOperation::Unlock);
+    }
+}
+
+fn reclaim(parent: &Path) {
+    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    for lock in entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "lock"))
+    {
+        let Ok(held) = File::open(&lock) else { continue };
+        if flock(&held, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = lapstrake_oci::layer::remove_tree(&lock.with_extension(""));
+            let _ = std::fs::remove_file(&lock);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scratch_directory_goes_with_its_owner() {
+        let parent = tempfile::tempdir().unwrap();
+        let scratch = Scratch::new(parent.path()).unwrap();
+        std::fs::write(scratch.path().join("file"), b"x").unwrap();
+        drop(scratch);
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_build_left_is_reclaimed_and_what_a_living_one_holds_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let living = Scratch::new(parent.path()).unwrap();
+        std::fs::create_dir(parent.path().join("build-dead")).unwrap();
+        std::fs::write(parent.path().join("build-dead.lock"), b"").unwrap();
+        let second = Scratch::new(parent.path()).unwrap();
+        assert!(living.path().is_dir() && second.path().is_dir());
+        assert!(!parent.path().join("build-dead").exists());
+    }
+}

@@ -1,0 +1,131 @@
+//! The environment of build commands: what the catalog and the app file say, and what installers need to reach the
+//! package indexes that this machine is configured for. None of it reaches the image.
+
+use std::collections::BTreeMap;
+
+/// Where the machine's certificates are inside the sandbox.
+pub const CA_BUNDLE: &str = "/run/build/ca.crt";
+/// Where npm's logins are inside the sandbox.
+pub const NPM_CONFIG: &str = "/run/build/npmrc";
+/// The home directory of build commands and of the app.
+pub const HOME: &str = "/home/app";
+
+/// What installers must know of the machine.
+#[derive(Default)]
+pub struct Indexes<'a> {
+    /// The npm registry that the machine is configured for.
+    pub npm_registry: Option<&'a str>,
+    /// The Python index that the machine is configured for.
+    pub python_index: Option<&'a str>,
+    /// The address of the proxy that leads out of the sandbox.
+    pub proxy: Option<&'a str>,
+    /// Whether a bundle of certificates lies at [`CA_BUNDLE`].
+    pub ca_bundle: bool,
+    /// Whether logins lie at [`NPM_CONFIG`].
+    pub npm_config: bool,
+}
+
+/// The environment of one build command. Later sources win: installers' settings, the catalog's, the app file's.
+#[must_use]
+pub fn build_env(
+    indexes: &Indexes<'_>,
+    catalog: &BTreeMap<String, String>,
+    app: &[(String, String)],
+    source_date: i64,
+) -> BTreeMap<String, String> {
+    let mut env = installers(source_date);
+    if indexes.ca_bundle {
+        for name in [
+            "PIP_CERT",
+            "SSL_CERT_FILE",
+            "REQUESTS_CA_BUNDLE",
+            "NODE_EXTRA_CA_CERTS",
+            "npm_config_cafile",
+            "GIT_SSL_CAINFO",
+            "CURL_CA_BUNDLE",
+        ] {
+            set(&mut env, name, CA_BUNDLE);
+        }
+    }
+    if let Some(proxy) = indexes.proxy {
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
+            set(&mut env, name, proxy);
+        }
+        for name in ["NO_PROXY", "no_proxy"] {
+            set(&mut env, name, "localhost,127.0.0.1,::1");
+        }
+        // Without it, node's own fetch and https know no proxy.
+        set(&mut env, "NODE_USE_ENV_PROXY", "1");
+    }
+    if indexes.npm_config {
+        set(&mut env, "npm_config_userconfig", NPM_CONFIG);
+    }
+    if let Some(registry) = indexes.npm_registry {
+        set(&mut env, "npm_config_registry", registry);
+        set(&mut env, "YARN_NPM_REGISTRY_SERVER", registry);
+    }
+    if let Some(index) = indexes.python_index {
+        set(&mut env, "PIP_INDEX_URL", index);
+        set(&mut env, "UV_DEFAULT_INDEX", index);
+    }
+    env.extend(catalog.clone());
+    set(&mut env, "HOME", HOME);
+    env.extend(app.iter().cloned());
+    env
+}
+
+/// Settings that make installers quiet about themselves and their output the same on every machine.
+fn installers(source_date: i64) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
+    set(&mut env, "SOURCE_DATE_EPOCH", &source_date.to_string());
+    for (name, value) in [
+        ("CI", "true"),
+        ("PYTHONHASHSEED", "0"),
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+        ("PIP_NO_COMPILE", "1"),
+        ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
+        ("PIP_NO_INPUT", "1"),
+        ("PIP_PROGRESS_BAR", "off"),
+        ("npm_config_nodedir", "/usr/local"),
+        ("npm_config_audit", "false"),
+        ("npm_config_fund", "false"),
+        ("npm_config_progress", "false"),
+        ("npm_config_update_notifier", "false"),
+        // npm writes the address of the registry into node_modules otherwise.
+        ("npm_config_omit_lockfile_registry_resolved", "true"),
+        ("COREPACK_ENABLE_DOWNLOAD_PROMPT", "0"),
+    ] {
+        set(&mut env, name, value);
+    }
+    env
+}
+
+fn set(env: &mut BTreeMap<String, String>, name: &str, value: &str) {
+    env.insert(name.to_owned(), value.to_owned());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_app_file_has_the_last_word() {
+        let catalog = BTreeMap::from([("PATH".to_owned(), "/usr/bin".to_owned())]);
+        let env = build_env(&Indexes::default(), &catalog, &[("CI".into(), "false".into())], 7);
+        assert_eq!(
+            (env["CI"].as_str(), env["PATH"].as_str(), env["SOURCE_DATE_EPOCH"].as_str()),
+            ("false", "/usr/bin", "7")
+        );
+        assert!(!env.contains_key("HTTPS_PROXY") && !env.contains_key("PIP_CERT"));
+    }
+
+    #[test]
+    fn installers_are_led_through_the_proxy_with_the_machines_certificates() {
+        let indexes = Indexes { proxy: Some("http://127.0.0.1:3128"), ca_bundle: true, ..Indexes::default() };
+        let env = build_env(&indexes, &BTreeMap::new(), &[], 0);
+        assert_eq!(
+            (env["HTTPS_PROXY"].as_str(), env["PIP_CERT"].as_str()),
+            ("http://127.0.0.1:3128", CA_BUNDLE)
+        );
+    }
+}

@@ -1,13 +1,14 @@
 //! Makes the layers of an entry, each once for all entries and processes.
 
+mod board;
+mod compiler;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::Mutex;
 
 use lapstrake_catalog::LayerRecord;
-use lapstrake_oci::layer::{
-    Compose, Compression, Contents, EntryKind, PackOptions, UnpackOptions, list, pack, unpack,
-};
+use lapstrake_oci::layer::{Contents, EntryKind, PackOptions, list, pack};
 use lapstrake_oci::layout::Layout;
 use lapstrake_oci::tree::{FileTree, Kind, Node};
 use oci_spec::image::{Descriptor, Digest};
@@ -25,6 +26,9 @@ use crate::progress::Event;
 use crate::pyc::{Interpreter, compile};
 use crate::recipe::{Install, LayerRecipe, LineRecipe, OsRecipe, RuntimeRecipe};
 use crate::update::recipe_digest;
+
+use board::Board;
+use compiler::Compiler;
 
 /// A layer whose blob is in the layout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,10 +150,7 @@ impl<'a> Workshop<'a> {
         compiler: Option<&Compiler>,
     ) -> Result<BTreeMap<&'a str, MadeLayer>, LocalError> {
         let workers = self.context.threads.get().min(jobs.len());
-        let board = Board {
-            state: Mutex::new(BoardState { waiting: jobs, made, failed: None }),
-            changed: Condvar::new(),
-        };
+        let board = Board::new(jobs, made);
         std::thread::scope(|scope| {
             for _ in 0..workers {
                 scope.spawn(|| {
@@ -159,8 +160,7 @@ impl<'a> Workshop<'a> {
                 });
             }
         });
-        let state = board.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        state.failed.map_or(Ok(state.made), Err)
+        board.finish()
     }
 
     /// Adds the layer of a role after those below it.
@@ -234,64 +234,6 @@ impl<'a> Workshop<'a> {
         self.fetcher.get()?;
         let fetcher = self.fetcher.complete(self.state, npm, python)?;
         fetcher.fetch_all(&artifacts, self.context.progress)?;
-        Ok(())
-    }
-
-    /// The same entry on this machine's architecture.
-    fn host(&self) -> Result<Self, LocalError> {
-        let host = self.context.arch;
-        if !self.entry.platforms.contains_key(host.platform()) {
-            return Err(LocalError::NoInterpreter { id: self.entry.id.clone(), arch: host });
-        }
-        let images = self.entry.platforms.get(host.platform());
-        let refs = images.into_iter().flat_map(BTreeMap::values).flatten();
-        Ok(Self {
-            arch: host,
-            refs: refs.map(|at| (at.role.as_str(), at)).collect(),
-            trees: Mutex::default(),
-            ..*self
-        })
-    }
-
-    /// Unpacks the layers of the interpreter that compiles a layer, if there is one to compile.
-    fn compiler(&self, jobs: &[Job<'_>]) -> Result<Option<Compiler>, LocalError> {
-        let Some(job) = jobs.iter().find(|job| job.layer.install == Install::Python) else { return Ok(None) };
-        let host = self.host()?;
-        let roles = host.below(job.layer);
-        let made = host.make(&roles.iter().copied().collect())?;
-        let scratch = self.scratch()?;
-        let mut compiler = Compiler { directory: scratch.path().join("rootfs"), layers: Vec::new(), scratch };
-        for role in &roles {
-            let (Some(layer), path) = (made.get(role), compiler.directory.join(role)) else { continue };
-            self.unpack(layer, &path)?;
-            compiler.layers.insert(0, path);
-        }
-        let lower = host.lower(&roles, &made)?;
-        let lock = host.lock(job.role)?;
-        let tree =
-            host.assemble(job.layer, lock, &lower.iter().collect::<Vec<_>>(), compiler.scratch.path())?;
-        let options = PackOptions { threads: self.context.threads, ..PackOptions::new(LAYER_MTIME) };
-        let packed = pack(&tree, &options.compression(Compression::None), compiler.scratch.path())
-            .map_err(|source| LocalError::Pack { layer: lock.name(), source: Box::new(source) })?;
-        let path = compiler.directory.join(job.role);
-        make_directory(&path)?;
-        unpack(
-            packed.blob.path(),
-            &packed.descriptor,
-            &packed.diff_id,
-            &path,
-            &UnpackOptions::new(Compose::Single),
-        )
-        .map_err(|source| LocalError::Unpack { layer: lock.name(), source: Box::new(source) })?;
-        compiler.layers.insert(0, path);
-        Ok(Some(compiler))
-    }
-
-    fn unpack(&self, layer: &MadeLayer, path: &Path) -> Result<(), LocalError> {
-        make_directory(path)?;
-        let blob = self.layout.blob_path(layer.descriptor.digest());
-        unpack(&blob, &layer.descriptor, &layer.diff_id, path, &UnpackOptions::new(Compose::Single))
-            .map_err(|source| LocalError::Unpack { layer: layer.lock.clone(), source: Box::new(source) })?;
         Ok(())
     }
 
@@ -396,61 +338,6 @@ impl<'a> Workshop<'a> {
         }
         Ok(tree)
     }
-}
-
-/// Jobs that wait, and what has been made of others.
-struct Board<'a> {
-    state: Mutex<BoardState<'a>>,
-    changed: Condvar,
-}
-
-struct BoardState<'a> {
-    waiting: Vec<Job<'a>>,
-    made: BTreeMap<&'a str, MadeLayer>,
-    failed: Option<LocalError>,
-}
-
-impl<'a> Board<'a> {
-    /// Waits for a job whose lower layers are there; none when all are taken or one has failed.
-    fn take(
-        &self,
-        below: impl Fn(&Job<'a>) -> Vec<&'a str>,
-    ) -> Option<(Job<'a>, BTreeMap<&'a str, MadeLayer>)> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if state.failed.is_some() || state.waiting.is_empty() {
-                return None;
-            }
-            let BoardState { waiting, made, .. } = &mut *state;
-            let is_ready = |job: &Job<'a>| below(job).iter().all(|role| made.contains_key(role));
-            if let Some(at) = waiting.iter().position(is_ready) {
-                return Some((waiting.remove(at), made.clone()));
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn put(&self, role: &'a str, result: Result<MadeLayer, LocalError>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match result {
-            Ok(layer) => {
-                state.made.insert(role, layer);
-            }
-            Err(error) => state.failed = state.failed.take().or(Some(error)),
-        }
-        self.changed.notify_all();
-    }
-}
-
-/// The unpacked layers of an interpreter, topmost first.
-struct Compiler {
-    layers: Vec<PathBuf>,
-    directory: PathBuf,
-    scratch: Scratch,
-}
-
-fn make_directory(path: &Path) -> Result<(), LocalError> {
-    fs_err::create_dir_all(path).map_err(file_error(path))
 }
 
 /// What stands for the bytes of a layer: its lock, those below it, and our two formats.

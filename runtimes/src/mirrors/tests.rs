@@ -174,3 +174,53 @@ fn defaults_stand_in_the_sources_of_the_tools() {
         "PyPI = PackageIndex(\n    \"https://index.example/\", file_storage_domain=\"files.example\")\n";
     assert_eq!(pip_conf::index_in_source(pip).unwrap().as_str(), "https://index.example/simple/");
 }
+
+/// A wheel of one module.
+fn wheel(source: &str) -> Vec<u8> {
+    use std::io::Write as _;
+
+    use base64::Engine as _;
+    use sha2::{Digest as _, Sha256};
+    let files =
+        [("pip/_internal/models/index.py", source), ("pip-1.0.dist-info/WHEEL", "Tag: py3-none-any\n")];
+    let mut record = "pip-1.0.dist-info/RECORD,,\n".to_owned();
+    for (name, text) in files {
+        let digest = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(text));
+        record = format!("{name},sha256={digest},{}\n{record}", text.len());
+    }
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, text) in files.into_iter().chain([("pip-1.0.dist-info/RECORD", record.as_str())]) {
+        archive.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(text.as_bytes()).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn where_no_tool_is_installed_its_package_says_what_it_would_take() {
+    use lapstrake_fixtures::debs::DebFile;
+    let root = root(&[("etc/npmrc", "//npm.example/:_authToken=hidden\n")]);
+    let no_env = env(&[]);
+    let machine = Machine { env: &no_env, root: root.path(), ask: &NoPrograms };
+    let mut mirrors = Mirrors::discover(&MirrorFlags::default(), machine).unwrap();
+    let definitions = "define('registry', {\n  default: 'https://npm.example/',\n";
+    let npm = DebFile::new("npm", "9", "all").file(
+        "usr/share/nodejs/npm/lib/utils/config/definitions.js",
+        0o644,
+        definitions,
+    );
+    mirrors.complete_npm(&npm.write(root.path()).unwrap(), machine).unwrap();
+    assert_eq!(url(mirrors.npm.as_ref()), "https://npm.example/");
+    assert!(mirrors.npm.as_ref().unwrap().auth.is_some());
+    let source =
+        "PyPI = PackageIndex(\n    \"https://index.example/\", file_storage_domain=\"files.example\"\n)\n";
+    let pip = DebFile::new("python3-pip-whl", "1", "all").file(
+        "usr/share/python-wheels/pip-1.0-py3-none-any.whl",
+        0o644,
+        wheel(source),
+    );
+    mirrors.complete_python(&pip.write(root.path()).unwrap(), machine).unwrap();
+    assert_eq!(url(mirrors.python.as_ref()), "https://index.example/simple/");
+    let empty = DebFile::new("npm", "9", "all").write(root.path()).unwrap();
+    assert!(mirrors.complete_npm(&empty, machine).is_err());
+}

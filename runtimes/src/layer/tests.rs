@@ -203,7 +203,7 @@ fn many() -> Vec<DebFile> {
     (0..8)
         .map(|number: u32| {
             deb(&format!("p{number}"))
-                .directory("usr/share/common", if number % 2 == 0 { 0o755 } else { 0o700 })
+                .directory("usr/share/common", if number.is_multiple_of(2) { 0o755 } else { 0o700 })
                 .file("usr/share/common/same", 0o644, "same")
                 .file(&format!("lib/l{number}"), 0o644, format!("{number}"))
                 .symlink(&format!("usr/bin/s{}", 7 - number), "x")

@@ -1,4 +1,4 @@
-//! `pg_config`, which extensions such as psycopg2 ask where PostgreSQL's headers are when they are built from source.
+//! `pg_config`, which extensions such as psycopg2 ask where the headers of the database are when they are built from source.
 //!
 //! Debian's is a perl script with its answers after `__DATA__`, and no layer has perl. The answers are kept; only
 //! the dozen lines that print them are written anew.

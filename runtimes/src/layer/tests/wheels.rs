@@ -1,4 +1,5 @@
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
@@ -13,13 +14,11 @@ fn pip() -> Pool {
         ("pip-1.0.dist-info/WHEEL", "Tag: py3-none-any\n"),
         ("pip-1.0.dist-info/entry_points.txt", "[console_scripts]\npip = pip:main\npip3 = pip:main\n"),
     ];
-    let mut record: String = files
-        .iter()
-        .map(|(name, text)| {
-            let digest = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(text));
-            format!("{name},sha256={digest},{}\n", text.len())
-        })
-        .collect();
+    let mut record = String::new();
+    for (name, text) in &files {
+        let digest = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(text));
+        writeln!(record, "{name},sha256={digest},{}", text.len()).unwrap();
+    }
     record.push_str("pip-1.0.dist-info/RECORD,,\n");
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("0123abcd");

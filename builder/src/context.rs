@@ -79,10 +79,10 @@ impl Context {
         self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Where scratch directories are made.
+    /// Where scratch directories are made: not where the local catalog makes its own, which it sweeps by its own locks.
     #[must_use]
     pub fn scratch_dir(&self) -> PathBuf {
-        self.data_dir.join("scratch")
+        self.data_dir.join("builds")
     }
 
     /// The caller's home directory, where there is one.

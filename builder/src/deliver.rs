@@ -131,7 +131,8 @@ impl Delivery<'_> {
         })?;
         self.context.report.note(&summary(&target.name(), &report));
         Ok(PushedTo {
-            destination: format!("{}@{}", target.name(), report.digest),
+            // Not the tag: many tools refuse a reference that has both, and the digest says it all.
+            destination: format!("{}/{}@{}", reference.registry(), reference.repository(), report.digest),
             requests: Some(report.transfer.requests),
             bytes_sent: report.transfer.bytes_sent,
             blobs: report

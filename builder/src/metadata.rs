@@ -26,7 +26,7 @@ pub struct Metadata {
     /// The digest of the manifest or image index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// Where the image is, as `REPOSITORY:TAG@DIGEST` or the output that was asked for.
+    /// Where the image is, as `REGISTRY/REPOSITORY@DIGEST` or the output that was asked for.
     pub references: Vec<String>,
     /// The runtime that was chosen.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -64,7 +64,7 @@ impl Scratch {
         for entry in fs_err::read_dir(&parent).map_err(file_error(&parent))? {
             let path = entry.map_err(file_error(&parent))?.path();
             if path.is_dir() && !is_held(&path.join("lock")) {
-                remove_tree(&path).map_err(file_error(&path))?;
+                remove_unless_gone(&path)?;
             }
         }
         Ok(())
@@ -75,6 +75,14 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // Unpacked directories may not be writable; what cannot be removed now is swept later.
         let _ = remove_tree(&self.path);
+    }
+}
+
+/// Whoever held the lock until now may be deleting the directory at this moment.
+fn remove_unless_gone(path: &Path) -> Result<(), LocalError> {
+    match remove_tree(path) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome.map_err(file_error(path)),
     }
 }
 

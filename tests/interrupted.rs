@@ -75,7 +75,11 @@ fn interrupted_by(signal: &str, code: i32) {
         report.to_str().unwrap(),
     ]);
     read_until(&mut build, "] the command runs");
-    assert!(!processes(&sleep.replace(' ', "\0")).is_empty(), "the command is not there to be stopped");
+    let begun = Instant::now();
+    while processes(&sleep.replace(' ', "\0")).len() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the command is not there to be stopped");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let pid = build.id().to_string();
     assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
     let status = wait(&mut build);

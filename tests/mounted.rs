@@ -5,8 +5,7 @@ use serde_json::Value;
 
 use crate::harness::{Lapstrake, Registry, workspace};
 
-/// Pushes the Flask app twice to two repositories beside the catalog and returns the report and the requests of
-/// the push.
+/// The report that a build wrote.
 fn report(path: &std::path::Path) -> Value {
     serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap()
 }
@@ -21,7 +20,7 @@ fn runtime_layers_are_mounted_with_no_byte_sent_and_in_at_most_fifteen_requests(
     let layout = format!("oci:{}", scratch.path().join("warm").display());
     lapstrake.run(["build", source.to_str().unwrap(), "--output", &layout]).expect(0);
     let catalog = registry.reference("runtimes/catalog:latest");
-    let local = format!("oci:{}", lapstrake.data().join("catalog").display());
+    let local = format!("oci:{}:latest", lapstrake.data().join("catalog").display());
     lapstrake.run(["push", &local, "--tag", &catalog]).expect(0);
 
     let before = registry.requests().len();

@@ -139,7 +139,13 @@ impl Site<'_> {
         drop(inputs);
         let workshop = self.workshop(&build_layers, app.clone())?;
         metadata.timed("commands", || {
-            workshop.run(&self.plan.steps, &self.context.stop.flag(), &self.context.report)
+            workshop.run(&self.plan.steps, &self.context.stop.flag(), &self.context.report).map_err(
+                |failure| match failure.exit {
+                    // The sandbox knows that it was stopped, and not by which signal.
+                    Exit::Interrupted => self.context.stop.failure(),
+                    _ => failure,
+                },
+            )
         })?;
         self.context.stop.check()?;
         let run = listing(&run_layers)?;

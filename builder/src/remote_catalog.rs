@@ -4,7 +4,9 @@
 
 use std::path::PathBuf;
 
-use lapstrake_catalog::{CATALOG_MEDIA_TYPE, Catalog, EntryId, ImageKind, PlatformKey};
+use lapstrake_catalog::{
+    CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog, EntryId, ImageKind, PlatformKey,
+};
 use lapstrake_oci::document::Document;
 use lapstrake_oci::layout::Layout;
 use lapstrake_oci::registry::Client;
@@ -186,7 +188,7 @@ impl Place {
 
 fn is_catalog(descriptor: &Descriptor) -> bool {
     let artifact = descriptor.artifact_type().as_ref();
-    artifact.is_none_or(|artifact| *artifact == MediaType::from(CATALOG_MEDIA_TYPE))
+    artifact.is_none_or(|artifact| *artifact == MediaType::from(CATALOG_ARTIFACT_TYPE))
         && descriptor.platform().is_none()
 }
 

@@ -224,6 +224,8 @@ impl RegistryError {
             Self::Answer(answer) if is_transient(answer.status, answer.retry_after.is_some()) => {
                 Class::Transient
             }
+            // What was sent is not what its name says: the content is at fault, not the permission.
+            Self::Answer(answer) if answer.code.as_deref() == Some("DIGEST_INVALID") => Class::Mismatch,
             Self::Answer(_) | Self::Credentials { .. } | Self::NoContent { .. } => Class::Refused,
             Self::Connection { source, .. } if refused_certificate(source) => Class::Refused,
             Self::Connection { .. } | Self::Stalled { .. } => Class::Transient,

@@ -20,7 +20,7 @@ pub struct Entry {
     pub build: u32,
     /// How much of the entry is recorded.
     pub record: Record,
-    /// The stored status; see [`Entry::status_at`] for the one that counts.
+    /// The stored status; see [`Catalog::status_at`](crate::Catalog::status_at) for the one that counts.
     pub status: Status,
     /// The day of its release.
     pub released: Date,

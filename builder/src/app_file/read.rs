@@ -143,7 +143,15 @@ fn run(top: &Section<'_>, report: &mut Report) -> Option<Run> {
     let is_whole = command.is_some();
     let run = Run { runtime_version, pre_run, command: command.unwrap_or(nothing), network, env, secrets };
     variables::check_run(&run, report);
-    is_whole.then_some(run)
+    is_whole.then(|| without_repeated_port(run))
+}
+
+/// Leaves out what says once more that `PORT` holds the port.
+fn without_repeated_port(mut run: Run) -> Run {
+    run.network.env = run.network.env.filter(|env| env.value != "PORT");
+    let second = run.network.env.as_ref().map(|env| env.value.clone());
+    run.env.retain(|variable| variable.name.value != "PORT" && Some(&variable.name.value) != second.as_ref());
+    run
 }
 
 fn runtime_version(run: &Section<'_>, report: &mut Report) -> Option<Located<VersionRequest>> {

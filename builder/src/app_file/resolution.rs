@@ -2,7 +2,7 @@
 
 use lapstrake_catalog::ResolveError;
 
-use super::diagnostic::{Diagnostic, Span};
+use super::diagnostic::{Diagnostic, Position, Span};
 use super::{AppFile, Located};
 
 /// Turns the catalog's refusal of what the file asks for into a problem at the place that asks for it.
@@ -13,6 +13,22 @@ pub fn refusal(file_name: &str, app_file: &AppFile, error: &ResolveError) -> Dia
         (Some(Located { at, .. }), _) => *at,
     };
     at_place(file_name, at, error)
+}
+
+/// Does the same where `engines.node` took part: a conflict with it names both places.
+#[must_use]
+pub fn refusal_with_engines(
+    file_name: &str,
+    app_file: &AppFile,
+    error: &ResolveError,
+    engines: (&str, Position),
+) -> Diagnostic {
+    let mut diagnostic = refusal(file_name, app_file, error);
+    if let ResolveError::EnginesConflict { .. } = error {
+        let (file, position) = engines;
+        diagnostic.message = format!("{}, at {file}:{position}", diagnostic.message);
+    }
+    diagnostic
 }
 
 fn at_place(file_name: &str, at: Span, error: &ResolveError) -> Diagnostic {

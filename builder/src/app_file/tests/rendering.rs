@@ -68,3 +68,23 @@ fn the_catalogs_refusal_stands_where_the_file_asks() {
     );
     assert_eq!(diagnostic.hint.unwrap(), "the line has `3.13.5`");
 }
+
+#[test]
+fn a_conflict_with_engines_names_both_places() {
+    use lapstrake_catalog::ResolveError;
+    let conflict = ResolveError::EnginesConflict {
+        engines: ">=24".into(),
+        request: "nodejs22".into(),
+        chosen: None,
+        satisfying: None,
+    };
+    let diagnostic =
+        refusal_with_engines(FILE_NAME, &good(SMALL), &conflict, ("package.json", Span::at(3, 37).start));
+    let message =
+        "no version of `nodejs22` satisfies `engines.node`, which asks for `>=24`, at package.json:3:37";
+    assert_eq!(diagnostic.to_string(), format!("apprunner.yaml:2:10: error: {message}"));
+    let other = ResolveError::UnknownRuntime { runtime: "x".into(), nearest: None, known: vec![] };
+    let diagnostic =
+        refusal_with_engines(FILE_NAME, &good(SMALL), &other, ("package.json", Span::at(3, 37).start));
+    assert_eq!(diagnostic.message, "runtime `x` is not in the catalog");
+}

@@ -110,6 +110,19 @@ fn port_in_run_env_may_only_repeat_the_port() {
 }
 
 #[test]
+fn what_repeats_the_port_is_left_out() {
+    let env = "  env:\n    - {name: PORT, value: 80}\n    - {name: X, value: 80}\n";
+    let run = |variable: &str| {
+        let text = with_run(&format!("  network:\n    port: 80\n    env: {variable}\n{env}"));
+        parse(FILE_NAME, &text).0.unwrap().run
+    };
+    let names = |run: &Run| run.env.iter().map(|variable| variable.name.value.clone()).collect::<Vec<_>>();
+    assert_eq!((names(&run("PORT")), run("PORT").network.env), (vec!["X".to_owned()], None));
+    assert_eq!(names(&run("X")), Vec::<String>::new());
+    assert_eq!(run("X").network.env.unwrap().value, "X");
+}
+
+#[test]
 fn port_in_build_env_reaches_build_commands_only() {
     let text = SMALL.replace("run:\n", "  env:\n    - name: PORT\n      value: 80\nrun:\n");
     let hint = "set `run.network.port` to change the port of the app";

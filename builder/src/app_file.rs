@@ -21,7 +21,7 @@ use lapstrake_catalog::VersionRequest;
 pub use diagnostic::{Diagnostic, Position, Severity, Span, decode, render};
 pub use missing::{NearMiss, NotFound, not_found};
 pub use read::parse;
-pub use resolution::refusal;
+pub use resolution::{refusal, refusal_with_engines};
 
 /// The name that the file must have.
 pub const FILE_NAME: &str = "apprunner.yaml";
@@ -75,7 +75,7 @@ pub struct Run {
     pub command: Located<String>,
     /// Where the app listens.
     pub network: Network,
-    /// Variables of the start command.
+    /// Variables of the start command; those that hold the port are not among them.
     pub env: Vec<Variable>,
     /// References to secrets, which the platform resolves.
     pub secrets: Vec<Secret>,
@@ -86,7 +86,7 @@ pub struct Run {
 pub struct Network {
     /// The port, [`DEFAULT_PORT`] unless given.
     pub port: u16,
-    /// One more variable, beside `PORT`, that holds the port.
+    /// One more variable, beside `PORT`, that holds the port; never `PORT` itself.
     pub env: Option<Located<String>>,
 }
 

@@ -72,7 +72,8 @@ pub fn build(
             .timed("runtime", || catalog.runtime_image(entry, &host, plan.runtime.build_image, context))?;
         let run = metadata
             .timed("runtime", || catalog.runtime_image(entry, &host, plan.runtime.run_image, context))?;
-        let workshop = Site { plan, build_image: &here, run_image: &run, options, scratch, context };
+        let npm = catalog.catalog().entry(&here.entry).and_then(|entry| entry.tools.get("npm").cloned());
+        let workshop = Site { plan, build_image: &here, run_image: &run, options, scratch, context, npm };
         workshop.trees(inputs, catalog, &platforms, metadata)?
     } else {
         changes::app_trees(below_app(inputs.source.tree)?, FileTree::new())
@@ -117,6 +118,7 @@ struct Site<'a> {
     options: &'a Options,
     scratch: &'a Scratch,
     context: &'a Context,
+    npm: Option<String>,
 }
 
 impl Site<'_> {
@@ -174,7 +176,7 @@ impl Site<'_> {
         let scratch = self.scratch.directory("sandbox")?;
         let network = crate::network::network(self.options.network, self.context, &scratch)?;
         let env = build_env(
-            &network.indexes(),
+            &network.indexes(self.npm.as_deref()),
             &self.build_image.env,
             &self.plan.build_env,
             self.options.created.as_second(),

@@ -8,7 +8,7 @@ use lapstrake_catalog::{
 };
 use lapstrake_oci::tree::{Content, FileTree, Kind, TreePath};
 
-use crate::app_file::{self, AppFile, Diagnostic, FILE_NAME, Severity, decode, render};
+use crate::app_file::{self, AppFile, Diagnostic, FILE_NAME, Located, Severity, decode, render};
 use crate::cli::{SourceArgs, Symlinks};
 use crate::command_line::CommandLine;
 use crate::context::Context;
@@ -109,7 +109,8 @@ impl Inputs {
         platforms: &[PlatformKey],
         context: &Context,
     ) -> Result<Resolution<'c>, Failure> {
-        let request = self.request(args, context)?;
+        let engines = self.engines(context)?;
+        let request = self.request(args, engines.as_ref().map(|(_, range)| range.value.as_str()))?;
         let as_of = today(context);
         let resolved = catalog.resolve(&request, platforms, as_of, &permissions(args)?);
         resolved.map_err(|error| {
@@ -120,12 +121,20 @@ impl Inputs {
                     None => failure,
                 };
             }
-            let diagnostic = app_file::refusal(&self.app_file_name, &self.app_file, &error);
+            let diagnostic = match &engines {
+                Some((file, range)) => app_file::refusal_with_engines(
+                    &self.app_file_name,
+                    &self.app_file,
+                    &error,
+                    (file, range.at.start),
+                ),
+                None => app_file::refusal(&self.app_file_name, &self.app_file, &error),
+            };
             Failure::rendered(Exit::NotUnderstood, render(&diagnostic, &self.text).trim_end())
         })
     }
 
-    fn request(&self, args: &SourceArgs, context: &Context) -> Result<Request, Failure> {
+    fn request(&self, args: &SourceArgs, engines: Option<&str>) -> Result<Request, Failure> {
         let mut request = Request::new(&self.app_file.runtime.value);
         let flag = args.runtime_version.as_deref().map(str::parse::<VersionRequest>).transpose();
         let flag =
@@ -135,20 +144,20 @@ impl Inputs {
         {
             request = request.with_version(version);
         }
-        match self.engines(context)? {
-            Some(range) => Ok(request.with_engines(&range)),
-            None => Ok(request),
-        }
+        Ok(match engines {
+            Some(range) => request.with_engines(range),
+            None => request,
+        })
     }
 
-    /// The range of `engines.node`, from the `package.json` of the source directory.
-    fn engines(&self, context: &Context) -> Result<Option<String>, Failure> {
+    /// The file and the range of `engines.node`, from the `package.json` of the source directory.
+    fn engines(&self, context: &Context) -> Result<Option<(String, Located<String>)>, Failure> {
         let path = in_directory(self.directory.as_ref(), "package.json")?;
         let Some(found) = file(&self.source.tree, &path) else { return Ok(None) };
         let bytes = read_small(found, "package.json")?;
         let text = String::from_utf8_lossy(&bytes);
         match package_json::engines_node(&path.to_string(), &text) {
-            Ok(range) => Ok(range.map(|range| range.value)),
+            Ok(range) => Ok(range.map(|range| (path.to_string(), range))),
             Err(diagnostic) if diagnostic.severity == Severity::Error => {
                 Err(Failure::rendered(Exit::NotUnderstood, render(&diagnostic, &text).trim_end()))
             }

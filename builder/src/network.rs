@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use lapstrake_runtimes::mirrors::{Auth, Endpoint, Machine, Mirrors, Programs};
+use lapstrake_runtimes::mirrors::{Ask, Auth, Endpoint, Machine, Mirrors, NoPrograms, Programs};
 use lapstrake_sandbox::{HostPort, Mount, Network, PROXY_URL, ProxyMode, ProxyPolicy, Upstream};
 use url::Url;
 
@@ -28,29 +28,34 @@ pub struct BuildNetwork {
 impl BuildNetwork {
     /// What installers are told.
     #[must_use]
-    pub fn indexes(&self) -> Indexes<'_> {
+    pub fn indexes<'a>(&'a self, npm: Option<&'a str>) -> Indexes<'a> {
         Indexes {
             npm_registry: self.npm_registry.as_deref(),
             python_index: self.python_index.as_deref(),
             proxy: matches!(self.mode, Network::Proxy(_)).then_some(PROXY_URL),
             ca_bundle: self.has_ca,
             npm_config: self.has_npm_config,
+            npm,
         }
     }
 }
 
 /// Finds out where packages come from on this machine.
 pub fn mirrors(context: &Context) -> Result<Mirrors, Failure> {
-    let programs = Programs { env: &context.env };
-    Mirrors::discover(&context.mirrors, Machine { env: &context.env, root: Path::new("/"), ask: &programs })
-        .map_err(|cause| {
-            Failure::because(Exit::NotUnderstood, "could not find out where packages come from", cause)
-        })
+    discover(context, &Programs { env: &context.env })
+}
+
+fn discover(context: &Context, ask: &dyn Ask) -> Result<Mirrors, Failure> {
+    Mirrors::discover(&context.mirrors, Machine { env: &context.env, root: Path::new("/"), ask }).map_err(
+        |cause| Failure::because(Exit::NotUnderstood, "could not find out where packages come from", cause),
+    )
 }
 
 /// Prepares the network of build commands. Files that they need are written into `scratch`.
 pub fn network(mode: NetworkMode, context: &Context, scratch: &Path) -> Result<BuildNetwork, Failure> {
-    let mirrors = mirrors(context)?;
+    // What npm and pip take when nothing is configured, they know themselves inside the sandbox; asking them costs more
+    // than everything else before the first command.
+    let mirrors = discover(context, &NoPrograms)?;
     let indexes: Vec<&Endpoint> =
         mirrors.npm.iter().chain(&mirrors.python).chain(&mirrors.python_extra).collect();
     let mut network = BuildNetwork {

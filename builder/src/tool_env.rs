@@ -23,6 +23,8 @@ pub struct Indexes<'a> {
     pub ca_bundle: bool,
     /// Whether logins lie at [`NPM_CONFIG`].
     pub npm_config: bool,
+    /// The version of npm, in images that have it.
+    pub npm: Option<&'a str>,
 }
 
 /// The environment of one build command. Later sources win: installers' settings, the catalog's, the app file's.
@@ -56,6 +58,8 @@ pub fn build_env(
         }
         // Without it, node's own fetch and https know no proxy.
         set(&mut env, "NODE_USE_ENV_PROXY", "1");
+        // It is an experiment in node 22, which says so whenever it starts.
+        set(&mut env, "NODE_OPTIONS", "--disable-warning=UNDICI-EHPA");
     }
     if indexes.npm_config {
         set(&mut env, "npm_config_userconfig", NPM_CONFIG);
@@ -67,6 +71,9 @@ pub fn build_env(
     if let Some(index) = indexes.python_index {
         set(&mut env, "PIP_INDEX_URL", index);
         set(&mut env, "UV_DEFAULT_INDEX", index);
+    }
+    if let Some(npm) = indexes.npm {
+        set(&mut env, nodedir(npm), "/usr/local");
     }
     env.extend(catalog.clone());
     set(&mut env, "HOME", HOME);
@@ -86,7 +93,6 @@ fn installers(source_date: i64) -> BTreeMap<String, String> {
         ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
         ("PIP_NO_INPUT", "1"),
         ("PIP_PROGRESS_BAR", "off"),
-        ("npm_config_nodedir", "/usr/local"),
         ("npm_config_audit", "false"),
         ("npm_config_fund", "false"),
         ("npm_config_progress", "false"),
@@ -98,6 +104,18 @@ fn installers(source_date: i64) -> BTreeMap<String, String> {
         set(&mut env, name, value);
     }
     env
+}
+
+/// The variable that tells node-gyp where the headers of node are, so that it does not fetch them.
+///
+/// npm 11 complains of settings that are not its own, and brings a node-gyp that has a variable of its own.
+fn nodedir(npm: &str) -> &'static str {
+    let major = npm.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major >= 11) {
+        "npm_package_config_node_gyp_nodedir"
+    } else {
+        "npm_config_nodedir"
+    }
 }
 
 fn set(env: &mut BTreeMap<String, String>, name: &str, value: &str) {
@@ -117,6 +135,15 @@ mod tests {
             ("false", "/usr/bin", "7")
         );
         assert!(!env.contains_key("HTTPS_PROXY") && !env.contains_key("PIP_CERT"));
+    }
+
+    #[test]
+    fn every_npm_finds_the_headers_of_node() {
+        let env =
+            |npm| build_env(&Indexes { npm: Some(npm), ..Indexes::default() }, &BTreeMap::new(), &[], 0);
+        assert_eq!(env("10.9.9")["npm_config_nodedir"], "/usr/local");
+        assert_eq!(env("11.21.2")["npm_package_config_node_gyp_nodedir"], "/usr/local");
+        assert!(!env("11.21.2").contains_key("npm_config_nodedir"));
     }
 
     #[test]

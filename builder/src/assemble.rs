@@ -50,6 +50,7 @@ pub fn assemble(
             .chain(&labels)
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
+        user: if runtime.user.is_empty() { plan.run.user.clone() } else { runtime.user.clone() },
         ..plan.run.clone()
     };
     let runtime_layers = runtime.layers.iter().map(|layer| ConfigLayer {

@@ -19,6 +19,7 @@ use crate::metadata::{ImageReport, Metadata};
 use crate::native;
 use crate::plan::Plan;
 use crate::platform::host_platform;
+use crate::prepare::Runtimes;
 use crate::rootfs::{Rootfs, listing};
 use crate::runtime::{RuntimeImage, RuntimeLayer};
 use crate::scratch::Scratch;
@@ -44,7 +45,7 @@ pub struct Options {
 
 /// Builds one image for each platform of the plan.
 pub fn build(
-    plan: &Plan,
+    plan: &mut Plan,
     inputs: Inputs,
     catalog: &CatalogAt,
     options: &Options,
@@ -53,35 +54,28 @@ pub fn build(
     metadata: &mut Metadata,
 ) -> Result<Vec<Image>, Failure> {
     let platforms = platforms(plan)?;
-    let entry = &plan.runtime.entry;
-    let mut runtimes = Vec::new();
-    for platform in &platforms {
-        let mut image = metadata
-            .timed("runtime", || catalog.runtime_image(entry, platform, plan.runtime.run_image, context))?;
-        if options.local_layers {
-            for layer in &mut image.layers {
-                layer.file = Some(metadata.timed("runtime", || catalog.layer_file(layer, context))?);
-            }
+    let mut runtimes = metadata.timed("runtime", || Runtimes::prepare(plan, &platforms, catalog, context))?;
+    metadata.runtime = Some(plan.runtime.clone());
+    if options.local_layers {
+        for layer in runtimes.run.iter_mut().flat_map(|image| &mut image.layers) {
+            layer.file = Some(metadata.timed("runtime", || catalog.layer_file(layer, context))?);
         }
-        runtimes.push(image);
     }
     metadata.isolation = Some(if plan.has_commands() { "strict" } else { "none-needed" });
-    let trees = if plan.has_commands() {
-        let host = host_platform()?;
-        let here = metadata
-            .timed("runtime", || catalog.runtime_image(entry, &host, plan.runtime.build_image, context))?;
-        let run = metadata
-            .timed("runtime", || catalog.runtime_image(entry, &host, plan.runtime.run_image, context))?;
-        let npm = catalog.catalog().entry(&here.entry).and_then(|entry| entry.tools.get("npm").cloned());
-        let workshop = Site { plan, build_image: &here, run_image: &run, options, scratch, context, npm };
-        workshop.trees(inputs, catalog, &platforms, metadata)?
-    } else {
-        changes::app_trees(below_app(inputs.source.tree)?, FileTree::new())
+    let trees = match &runtimes.here {
+        Some(here) => {
+            let entry = catalog.catalog().entry(&here.build.entry);
+            let npm = entry.and_then(|entry| entry.tools.get("npm").cloned());
+            let site =
+                Site { plan, build_image: &here.build, run_image: &here.run, options, scratch, context, npm };
+            site.trees(inputs, catalog, &platforms, metadata)?
+        }
+        None => changes::app_trees(below_app(inputs.source.tree)?, FileTree::new()),
     };
     context.stop.check()?;
     let layers = metadata.timed("pack", || pack(trees, scratch, context))?;
     let mut images = Vec::new();
-    for (platform, runtime) in platforms.iter().zip(&runtimes) {
+    for (platform, runtime) in platforms.iter().zip(&runtimes.run) {
         let app = layers
             .iter()
             .map(|layer| AppLayer {

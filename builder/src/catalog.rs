@@ -56,6 +56,16 @@ impl CatalogAt {
         &self.catalog
     }
 
+    /// The revision that first held an entry, also one that was made since the catalog was opened; 0 if there is none.
+    #[must_use]
+    pub fn added_in(&self, id: &EntryId) -> u64 {
+        let now = match &self.source {
+            Source::Local { local, .. } => local.borrow().catalog().entry(id).map(|entry| entry.added_in),
+            Source::Elsewhere(_) => None,
+        };
+        now.or_else(|| self.catalog.entry(id).map(|entry| entry.added_in)).unwrap_or_default()
+    }
+
     /// The client that reaches the catalog, and every other registry.
     #[must_use]
     pub fn client(&self) -> &Client {

@@ -25,6 +25,7 @@ pub mod output;
 pub mod package_json;
 pub mod plan;
 pub mod platform;
+pub mod prepare;
 pub mod registry;
 pub mod remote_catalog;
 pub mod report;

@@ -39,7 +39,7 @@ fn build_and_deliver(
     let catalog = metadata.timed("catalog", || {
         CatalogAt::open(args.source.catalog.as_deref(), args.locked, client, &context.data_dir)
     })?;
-    let plan = inputs.plan(&args.source, catalog.catalog(), &outputs, context)?;
+    let mut plan = inputs.plan(&args.source, catalog.catalog(), &outputs, context)?;
     metadata.runtime = Some(plan.runtime.clone());
     metadata.secrets.clone_from(&plan.secrets);
     announce(&plan, context);
@@ -50,7 +50,7 @@ fn build_and_deliver(
     }
     let local_layers = outputs.iter().any(|output| !matches!(output, Output::Registry(_)));
     let options = Options { network: args.network, keep: args.source.keep, created, local_layers };
-    let images = build(&plan, inputs, &catalog, &options, &scratch, context, metadata)?;
+    let images = build(&mut plan, inputs, &catalog, &options, &scratch, context, metadata)?;
     let product = Product::new(images, &std::collections::BTreeMap::new())?;
     metadata.digest = Some(product.digest().clone());
     let delivery = Delivery { client: catalog.client(), context };

@@ -5,6 +5,8 @@ use std::path::Path;
 use lapstrake_catalog::{
     Catalog, Entry, EntryId, ImageKind, Permissions, PlatformKey, Request, VersionRequest,
 };
+use lapstrake_oci::destination::{LayoutDestination, Shipment, push};
+use lapstrake_oci::layout::{Layout, LayoutError};
 use lapstrake_runtimes::definitions::Definitions;
 use lapstrake_runtimes::fetch::Fetcher;
 use lapstrake_runtimes::local::{LocalCatalog, ReadyEntry, WhenGone};
@@ -23,6 +25,7 @@ use crate::failure::{Exit, Failure};
 use crate::inputs::today;
 use crate::layer_progress::LayerProgress;
 use crate::network;
+use crate::output::DEFAULT_TAG;
 use crate::registry;
 use crate::report::print_result;
 
@@ -146,8 +149,7 @@ fn entry_id(given: &str, catalog: &Catalog, context: &Context) -> Result<EntryId
 
 /// `catalog build`.
 pub fn build(args: &CatalogBuildArgs, context: &Context) -> Result<(), Failure> {
-    let data_dir = args.layout.as_deref().unwrap_or(&context.data_dir);
-    let mut local = open_local(data_dir, args.recipes.as_deref())?;
+    let mut local = open_local(&context.data_dir, args.recipes.as_deref())?;
     let wanted = wanted(args, local.catalog(), context)?;
     let when_gone = if args.locked { WhenGone::Fail } else { WhenGone::Renew };
     let mut lines = String::new();
@@ -159,8 +161,25 @@ pub fn build(args: &CatalogBuildArgs, context: &Context) -> Result<(), Failure> 
             lines.push_str(&describe(&ready));
         }
     }
-    context.report.note(&format!("catalog: oci:{}", local.layout().dir().display()));
+    let layout = match &args.layout {
+        Some(directory) => copy(local.layout(), local.catalog().revision, directory)?,
+        None => local.layout().clone(),
+    };
+    context.report.note(&format!("catalog: oci:{}:latest", layout.dir().display()));
     print_result(&lines)
+}
+
+/// Copies the catalog, with all images made so far, into a layout of its own.
+fn copy(from: &Layout, revision: u64, directory: &Path) -> Result<Layout, Failure> {
+    let what = || format!("could not write the catalog to `{}`", directory.display());
+    let failed = |cause: LayoutError| Failure::because(Exit::Ours, what(), cause);
+    let layout = Layout::create(directory).map_err(failed)?;
+    let top = from.resolve(DEFAULT_TAG).map_err(failed)?;
+    let shipment = Shipment::from_layout(from, &top).map_err(failed)?;
+    let to = LayoutDestination { layout: &layout, tag: Some(DEFAULT_TAG), client: None };
+    push(shipment, &to, &mut |_| {}).map_err(|cause| Failure::because(Exit::Ours, what(), cause))?;
+    layout.tag(&format!("r{revision}"), &top).map_err(failed)?;
+    Ok(layout)
 }
 
 fn kinds(local: &LocalCatalog, id: &EntryId, platform: &PlatformKey) -> Vec<ImageKind> {

@@ -72,14 +72,15 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
     let client = registry::client(&args.registry, context)?;
     let inputs = Inputs::read(&source, scratch.path(), context)?;
     let catalog = CatalogAt::open(None, false, client, &context.data_dir)?;
-    let plan = inputs.plan(&source, catalog.catalog(), &[], context)?;
+    let mut plan = inputs.plan(&source, catalog.catalog(), &[], context)?;
     let options = build::Options {
         network: NetworkMode::Proxy,
         keep: Keep::All,
         created: created(&plan, context)?,
         local_layers: true,
     };
-    let mut images = build::build(&plan, inputs, &catalog, &options, scratch, context, &mut Metadata::new())?;
+    let mut images =
+        build::build(&mut plan, inputs, &catalog, &options, scratch, context, &mut Metadata::new())?;
     images.pop().ok_or_else(|| Failure::new(Exit::Ours, "the build made no image"))
 }
 

@@ -12,6 +12,8 @@ mod harness_checks;
 #[cfg(test)]
 mod interrupted;
 #[cfg(test)]
+mod layers_twice;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod mounted;

@@ -17,6 +17,7 @@ pub(crate) struct Lapstrake {
     directory: PathBuf,
     user: Option<u32>,
     umask: Option<u32>,
+    one_processor: bool,
     variables: BTreeMap<String, OsString>,
 }
 
@@ -29,6 +30,7 @@ impl Lapstrake {
             directory: workspace::root(),
             user: None,
             umask: None,
+            one_processor: false,
             variables: BTreeMap::new(),
         }
     }
@@ -48,6 +50,12 @@ impl Lapstrake {
     /// The same with another umask.
     pub(crate) fn with_umask(mut self, umask: u32) -> Self {
         self.umask = Some(umask);
+        self
+    }
+
+    /// The same on one processor, and so with one thread.
+    pub(crate) fn on_one_processor(mut self) -> Self {
+        self.one_processor = true;
         self
     }
 
@@ -92,6 +100,9 @@ impl Lapstrake {
             let user = user.to_string();
             let change = ["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups", "--"];
             words.extend(change.map(OsString::from));
+        }
+        if self.one_processor {
+            words.extend(["taskset", "--cpu-list", "0"].map(OsString::from));
         }
         if let Some(umask) = self.umask {
             let script = format!("umask {umask:04o} && exec \"$@\"");

@@ -67,13 +67,18 @@ impl Failure {
         Self { exit, what: what.into(), cause: None, hint: None, rendered: false }
     }
 
-    /// A failure with the error that led to it.
+    /// A failure with the error that led to it. A full disk is never our fault, wherever it shows.
     pub fn because(
         exit: Exit,
         what: impl Into<String>,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self { cause: Some(cause.into()), ..Self::new(exit, what) }
+        let cause = cause.into();
+        if exit == Exit::Ours && is_full_disk(cause.as_ref()) {
+            let hint = "free some space, or choose another place with `--data-dir`".to_owned();
+            return Self { cause: Some(cause), hint: Some(hint), ..Self::new(Exit::Transient, what) };
+        }
+        Self { cause: Some(cause), ..Self::new(exit, what) }
     }
 
     /// The same failure with a hint.
@@ -90,13 +95,7 @@ impl Failure {
 
     /// An operation on a file or directory of ours that failed.
     pub fn io(what: impl Into<String>, cause: std::io::Error) -> Self {
-        let exit = match cause.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Exit::Transient,
-            _ => Exit::Ours,
-        };
-        let hint = (exit == Exit::Transient)
-            .then(|| "free some space, or choose another place with `--data-dir`".to_owned());
-        Self { hint, ..Self::because(exit, what, cause) }
+        Self::because(Exit::Ours, what, cause)
     }
 
     /// The causes, outermost first, each said once.
@@ -114,6 +113,16 @@ impl Failure {
         }
         texts
     }
+}
+
+/// Whether an error or one of its causes is that the disk, or the user's share of it, is full.
+fn is_full_disk(error: &(dyn Error + 'static)) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let here = error.downcast_ref::<std::io::Error>().is_some_and(|cause| {
+        let wraps = cause.get_ref().is_some_and(|inner| is_full_disk(inner));
+        wraps || matches!(cause.kind(), StorageFull | QuotaExceeded)
+    });
+    here || error.source().is_some_and(is_full_disk)
 }
 
 impl fmt::Display for Failure {
@@ -154,6 +163,15 @@ mod tests {
             "error: could not push to `r.example.com/a:1`\ncause: 401 UNAUTHORIZED\nhint: log in first"
         );
         assert_eq!(failure.exit.code(), 3);
+    }
+
+    #[test]
+    fn a_full_disk_is_no_fault_of_ours() {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let failure = Failure::io("could not keep a layer", std::io::Error::other(full));
+        assert_eq!(failure.exit, Exit::Transient);
+        assert!(failure.to_string().contains("free some space"));
+        assert_eq!(Failure::io("x", std::io::Error::other("y")).exit, Exit::Ours);
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod network;
 pub mod output;
 pub mod package_json;
 pub mod plan;
+pub mod planning;
 pub mod platform;
 pub mod prepare;
 pub mod registry;

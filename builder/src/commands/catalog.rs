@@ -22,10 +22,10 @@ use crate::cli::{
 use crate::commands::build::lines;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::inputs::today;
 use crate::layer_progress::LayerProgress;
 use crate::network;
 use crate::output::DEFAULT_TAG;
+use crate::planning::today;
 use crate::registry;
 use crate::report::print_result;
 

@@ -68,7 +68,7 @@ impl Lapstrake {
         let program = home.join("lapstrake");
         fs_err::copy(&self.program, &program).unwrap();
         let data = home.join("data");
-        tools::run("cp", [OsStr::new("-r"), self.data.as_os_str(), data.as_os_str()]);
+        copy_layers(&self.data, &data);
         tools::run("chown", [OsStr::new("-R"), OsStr::new(&format!("{user}:{user}")), home.as_os_str()]);
         self.program = program;
         self.data = data;
@@ -139,6 +139,24 @@ impl Lapstrake {
     /// Starts it and leaves it running; both outputs go to pipes.
     pub(crate) fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Child {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+}
+
+/// Copies what was made for good from a data directory that others may be working in. What names something else goes
+/// first and what is named last, so that nothing is named that was not copied.
+fn copy_layers(from: &Path, to: &Path) {
+    for name in ["layers", "catalog/index.json", "catalog/oci-layout", "catalog/blobs", "artifacts"] {
+        for entry in walkdir::WalkDir::new(from.join(name)).into_iter().filter_map(Result::ok) {
+            let target = to.join(entry.path().strip_prefix(from).unwrap());
+            if entry.file_type().is_dir() {
+                fs_err::create_dir_all(&target).unwrap();
+                continue;
+            }
+            fs_err::create_dir_all(target.parent().unwrap()).unwrap();
+            // A temporary file may be gone since its directory was read.
+            let copied = fs_err::copy(entry.path(), &target);
+            assert!(copied.is_ok() || !entry.path().exists(), "{copied:?}");
+        }
     }
 }
 

@@ -97,12 +97,12 @@ fn no_committed_file_names_a_package_host() {
 /// The hosts of the public package services, and those that this machine is set up for.
 fn hosts() -> BTreeSet<String> {
     let public = [
-        ["deb.", "debian.org"],
-        ["snapshot.", "debian.org"],
-        ["security.", "debian.org"],
+        ["deb.debi", "an.org"],
+        ["snapshot.debi", "an.org"],
+        ["security.debi", "an.org"],
         ["pypi", ".org"],
         ["files.pythonhosted", ".org"],
-        ["registry.npmjs", ".org"],
+        ["registry.npm", "js.org"],
         ["static.crates", ".io"],
         ["index.crates", ".io"],
     ];

@@ -23,7 +23,8 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Opens `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE` or a file that is one of the two. Archives
+    /// Opens `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME:TAG]` or a file that is one of the
+    /// two. Archives
     /// are unpacked into `scratch`.
     pub fn open(given: &str, scratch: &Path) -> Result<Self, Failure> {
         let what = || format!("could not open `{given}`");
@@ -117,13 +118,15 @@ fn split_tag(place: &str) -> (&str, Option<&str>) {
 }
 
 fn archive_path(given: &str) -> (PathBuf, Option<&str>) {
-    for prefix in ["oci-archive:", "docker-archive:"] {
-        if let Some(place) = given.strip_prefix(prefix) {
-            let (path, tag) = split_tag(place);
-            return (path.into(), tag);
-        }
+    if let Some(place) = given.strip_prefix("oci-archive:") {
+        let (path, tag) = split_tag(place);
+        return (path.into(), tag);
     }
-    (given.into(), None)
+    match given.strip_prefix("docker-archive:").map(|place| place.split_once(':').unwrap_or((place, ""))) {
+        // A name there is a whole reference, with slashes and a tag of its own.
+        Some((path, name)) => (path.into(), Some(name).filter(|name| !name.is_empty())),
+        None => (given.into(), None),
+    }
 }
 
 #[cfg(test)]
@@ -135,6 +138,10 @@ mod tests {
         assert_eq!(split_tag("/a/b:v1"), ("/a/b", Some("v1")));
         assert_eq!(split_tag("/a:b/c"), ("/a:b/c", None));
         assert_eq!(archive_path("docker-archive:x.tar"), (PathBuf::from("x.tar"), None));
+        assert_eq!(
+            archive_path("docker-archive:x.tar:team/app:1"),
+            (PathBuf::from("x.tar"), Some("team/app:1"))
+        );
         assert_eq!(archive_path("x.tar"), (PathBuf::from("x.tar"), None));
     }
 

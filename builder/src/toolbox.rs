@@ -11,7 +11,7 @@ use crate::context::Stop;
 use crate::steps::{BUILD_UID, hand_over};
 
 /// Where the work directory is inside.
-const WORK: &str = "/work";
+const WORK: &str = "/exchange";
 
 /// Programs of a runtime, run in the sandbox without network.
 pub struct Toolbox {

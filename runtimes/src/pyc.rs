@@ -19,7 +19,7 @@ const DRIVER: &str = include_str!("pyc/compile.py");
 pub trait RunTool {
     /// Runs `argv` to its end; an exit code other than 0 is an error.
     ///
-    /// `rootfs` are directories with unpacked layers, topmost first. `work` is mounted at `/work`, writable.
+    /// `rootfs` are directories with unpacked layers, topmost first. `work` is mounted at `/exchange`, writable.
     fn run(&self, rootfs: &[PathBuf], work: &Path, argv: &[String]) -> Result<(), ToolError>;
 }
 
@@ -78,7 +78,7 @@ pub fn compile(tree: &FileTree, interpreter: Interpreter<'_>, scratch: &Path) ->
     let sources = sources(tree, minor);
     write_sources(tree, &sources, work.path())?;
     let program = ["python", minor].concat();
-    let argv = [&format!("/usr/bin/{program}"), "-I", "-S", "-B", "/work/compile.py"].map(str::to_owned);
+    let argv = [&format!("/usr/bin/{program}"), "-I", "-S", "-B", "/exchange/compile.py"].map(str::to_owned);
     interpreter
         .tool
         .run(interpreter.rootfs, work.path(), &argv)

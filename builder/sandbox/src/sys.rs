@@ -41,6 +41,19 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
     Ok(taken)
 }
 
+/// The most memory, in bytes, that any one process among this process's dead descendants ever had resident.
+pub(crate) fn largest_descendant() -> u64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    #[expect(unsafe_code, reason = "no safe wrapper for getrusage")]
+    // SAFETY: the structure is large enough and writable, and all zeroes are a valid value of it, so that it may be
+    // read whether or not the call fills it in.
+    let kib = unsafe {
+        libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr());
+        usage.assume_init().ru_maxrss
+    };
+    u64::try_from(kib).unwrap_or(0) * 1024
+}
+
 /// Which of the two processes this is after a [`fork`].
 pub(crate) enum Fork {
     Child,

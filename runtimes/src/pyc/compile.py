@@ -1,4 +1,4 @@
-# Compiles the sources named in /work/list, one after the other, for the places that they have in the image.
+# Compiles the sources named in /exchange/list, one after the other, for the places that they have in the image.
 import os
 import py_compile
 import sys

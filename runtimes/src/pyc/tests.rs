@@ -10,7 +10,7 @@ struct HostPython(PathBuf);
 impl RunTool for HostPython {
     fn run(&self, _: &[PathBuf], work: &Path, argv: &[String]) -> Result<(), ToolError> {
         let fail = |source| ToolError { program: argv[0].clone(), source };
-        let inside = |argument: &String| argument.replace("/work", &work.display().to_string());
+        let inside = |argument: &String| argument.replace("/exchange", &work.display().to_string());
         let output = Command::new(&self.0)
             .args(argv[1..].iter().map(inside))
             .output()

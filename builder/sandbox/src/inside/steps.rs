@@ -36,6 +36,7 @@ pub(super) fn run(control: &UnixStream, spec: &Spec) -> io::Result<()> {
         }
         if let Some(result) = reap(running.as_ref())? {
             running = None;
+            let result = result.map_err(|failure| explain(failure, spec.limits.memory));
             wire::send(control, &Report::Ended(result), None)?;
         }
         if running.is_some() && memory::exceeded(spec.limits.memory) {
@@ -116,6 +117,12 @@ fn reap(running: Option<&Running>) -> io::Result<Option<Result<(), Failure>>> {
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// A process that takes memory faster than it is measured is stopped by its own limit, and then fails in any way: how
+/// much it had is the cause that it does not tell.
+fn explain(failure: Failure, limit: u64) -> Failure {
+    if sys::largest_descendant() > limit { Failure::OutOfMemory } else { failure }
 }
 
 fn judge(status: WaitStatus) -> Result<(), Failure> {

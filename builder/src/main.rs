@@ -20,6 +20,7 @@ use lapstrake_runtimes::mirrors::MirrorFlags;
 fn main() -> ExitCode {
     // Inside the sandbox this call never returns: the same program is its first process there.
     lapstrake_sandbox::enter_if_asked();
+    lapstrake_sandbox::return_freed_memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error),

@@ -4,6 +4,7 @@ mod board;
 mod compiler;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -29,6 +30,10 @@ use crate::update::recipe_digest;
 
 use board::Board;
 use compiler::Compiler;
+
+/// How many layers are made at a time. Each holds a decoder's window and blocks on their way through compression, so
+/// that the number of processors must not decide.
+const SIDE_BY_SIDE: usize = 2;
 
 /// A layer whose blob is in the layout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,7 +154,7 @@ impl<'a> Workshop<'a> {
         made: BTreeMap<&'a str, MadeLayer>,
         compiler: Option<&Compiler>,
     ) -> Result<BTreeMap<&'a str, MadeLayer>, LocalError> {
-        let workers = self.context.threads.get().min(jobs.len());
+        let workers = self.context.threads.get().min(jobs.len()).min(SIDE_BY_SIDE);
         let board = Board::new(jobs, made);
         std::thread::scope(|scope| {
             for _ in 0..workers {
@@ -266,7 +271,9 @@ impl<'a> Workshop<'a> {
             tree = compile(&tree, interpreter, scratch.path())
                 .map_err(|source| LocalError::Compile { layer: name.clone(), source: Box::new(source) })?;
         }
-        let options = PackOptions { threads: self.context.threads, ..PackOptions::new(LAYER_MTIME) };
+        let most = PackOptions::new(LAYER_MTIME);
+        let share = self.context.threads.min(most.threads).get() / SIDE_BY_SIDE;
+        let options = PackOptions { threads: NonZeroUsize::new(share).unwrap_or(NonZeroUsize::MIN), ..most };
         let packed = pack(&tree, &options, scratch.path())
             .map_err(|source| LocalError::Pack { layer: name.clone(), source: Box::new(source) })?;
         let layer = MadeLayer {

@@ -13,6 +13,7 @@ pub mod command_line;
 pub mod commands;
 pub mod context;
 pub mod deliver;
+pub mod detect;
 pub mod failure;
 pub mod image_config;
 pub mod inputs;

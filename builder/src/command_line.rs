@@ -77,8 +77,9 @@ pub enum Form {
     /// Shell form where the text needs a shell, exec form otherwise.
     #[default]
     AsNeeded,
-    /// Exec form, whatever the text holds.
-    Exec,
+    /// Exec form by the managed service's rule: words are what white space separates, and nothing in them is honoured,
+    /// quotes included. A text that worked there gives the same vector.
+    Literal,
     /// Shell form, though the text may not need it.
     Shell,
 }
@@ -114,6 +115,11 @@ pub enum Warning {
     },
     /// The shell stays between the container and the app, so the app does not get its signals.
     ShellStays,
+    /// What looks like the shell's reaches the program as it is.
+    Literal {
+        /// What it is.
+        text: String,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -123,6 +129,9 @@ impl fmt::Display for Warning {
             Self::ShellStays => f.write_str(
                 "the shell stays the parent of the app, which then gets no signal to stop: put `exec` before the last command",
             ),
+            Self::Literal { text } => {
+                write!(f, "there is no shell: {text} reaches the program as it is")
+            }
         }
     }
 }
@@ -146,18 +155,40 @@ impl CommandLine {
 
     /// Reads a string, in the form that the user asks for.
     pub fn parse_as(text: &str, form: Form) -> Result<Self, CommandLineError> {
-        let text = text.trim();
+        let text = text.trim_matches(scan::is_blank);
+        if form == Form::Literal {
+            return literal(text);
+        }
         let scanned = scan(text)?;
         let reason = match (form, scanned.trigger.clone()) {
-            (Form::Exec | Form::Shell, _) => Reason::AskedFor,
             (Form::AsNeeded, Some(trigger)) => Reason::Needs(trigger),
             (Form::AsNeeded, None) => Reason::NoShellNeeded,
+            _ => Reason::AskedFor,
         };
-        if form == Form::Exec || reason == Reason::NoShellNeeded {
+        if reason == Reason::NoShellNeeded {
             return Ok(Self { command: StartCommand::Exec(scanned.words), reason, warnings: Vec::new() });
         }
         shell_form(text, scanned, reason)
     }
+}
+
+/// The managed service's own reading: white space separates, all else is text.
+fn literal(text: &str) -> Result<CommandLine, CommandLineError> {
+    let words: Vec<String> = text.split_ascii_whitespace().map(str::to_owned).collect();
+    if words.is_empty() {
+        return Err(CommandLineError::Empty);
+    }
+    if text.contains('\0') {
+        return Err(CommandLineError::ZeroByte);
+    }
+    let trigger = scan(text).ok().and_then(|scanned| scanned.trigger).map(|trigger| trigger.to_string());
+    let quoting = ['\'', '"', '\\'].into_iter().filter(|&c| text.contains(c)).map(|c| format!("`{c}`"));
+    let warnings = trigger.into_iter().chain(quoting).map(|text| Warning::Literal { text });
+    Ok(CommandLine {
+        command: StartCommand::Exec(words),
+        reason: Reason::AskedFor,
+        warnings: warnings.collect(),
+    })
 }
 
 fn shell_form(text: &str, scanned: Scanned, reason: Reason) -> Result<CommandLine, CommandLineError> {

@@ -83,13 +83,23 @@ pub(super) struct Scanned {
 }
 
 /// Words that a shell acts on by itself; no program of that name can be started.
-const BUILTINS: [&str; 18] = [
+const BUILTINS: [&str; 32] = [
     "cd", "exec", "export", "set", "unset", ".", "source", "eval", "ulimit", "umask", "trap", "if", "for",
-    "while", "until", "case", "{", "!",
+    "while", "until", "case", "{", "!", ":", "alias", "command", "exit", "getopts", "hash", "local", "read",
+    "readonly", "return", "shift", "times", "type", "wait",
 ];
 
+/// Words of the shell behind which another command begins.
+const BEFORE_COMMANDS: [&str; 10] =
+    ["if", "then", "elif", "else", "while", "until", "do", "{", "!", "command"];
+
+/// What separates words outside of quotes.
+pub(super) fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n')
+}
+
 pub(super) fn scan(text: &str) -> Result<Scanned, CommandLineError> {
-    if text.trim().is_empty() {
+    if text.trim_matches(is_blank).is_empty() {
         return Err(CommandLineError::Empty);
     }
     if text.contains('\0') {
@@ -104,7 +114,8 @@ pub(super) fn scan(text: &str) -> Result<Scanned, CommandLineError> {
 #[derive(Default)]
 struct Word {
     text: String,
-    is_quoted: bool,
+    /// Where the first quoted part begins.
+    quoted_from: Option<usize>,
     has_glob: bool,
     has_parenthesis: bool,
 }
@@ -144,7 +155,7 @@ impl<'a> Scanner<'a> {
         while let Some(c) = self.chars.next() {
             match c {
                 '\n' => self.control(Trigger::Lines),
-                c if c.is_ascii_whitespace() => self.end_word(),
+                c if is_blank(c) => self.end_word(),
                 '\'' => self.single_quoted()?,
                 '"' => self.double_quoted()?,
                 '\\' => self.escaped()?,
@@ -178,6 +189,12 @@ impl<'a> Scanner<'a> {
         self.word.get_or_insert_default()
     }
 
+    /// Notes that what comes next is quoted.
+    fn quoted(&mut self) {
+        let word = self.word();
+        word.quoted_from.get_or_insert(word.text.len());
+    }
+
     fn plain(&mut self, c: char) {
         let word = self.word();
         word.text.push(c);
@@ -202,7 +219,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn single_quoted(&mut self) -> Result<(), CommandLineError> {
-        self.word().is_quoted = true;
+        self.quoted();
         loop {
             match self.chars.next() {
                 Some('\'') => return Ok(()),
@@ -213,7 +230,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn double_quoted(&mut self) -> Result<(), CommandLineError> {
-        self.word().is_quoted = true;
+        self.quoted();
         loop {
             match self.chars.next() {
                 Some('"') => return Ok(()),
@@ -231,9 +248,8 @@ impl<'a> Scanner<'a> {
             // An escaped line end is no character at all, and joins the lines.
             Some('\n') => Ok(()),
             Some(c) => {
-                let word = self.word();
-                word.is_quoted = true;
-                word.text.push(c);
+                self.quoted();
+                self.word().text.push(c);
                 Ok(())
             }
             None => Err(unbalanced("\\")),
@@ -348,7 +364,7 @@ impl<'a> Scanner<'a> {
         self.needs_shell(Trigger::Operator(text));
         while self.chars.next_if(|c| matches!(c, ' ' | '\t')).is_some() {}
         // A plain file name is no argument; one with quotes or expansions is read on as a word.
-        while self.chars.next_if(|c| !c.is_ascii_whitespace() && !"&|;<>()'\"\\$`".contains(*c)).is_some() {}
+        while self.chars.next_if(|&c| !is_blank(c) && !"&|;<>()'\"\\$`".contains(c)).is_some() {}
     }
 
     fn parenthesis(&mut self, c: char) {
@@ -394,25 +410,31 @@ impl<'a> Scanner<'a> {
             self.is_simple = false;
             return;
         }
-        let is_builtin = !word.is_quoted && BUILTINS.contains(&word.text.as_str());
+        let text = word.text.as_str();
+        let is_word_of = |words: &[&str]| word.quoted_from.is_none() && words.contains(&text);
+        let is_builtin = is_word_of(&BUILTINS);
         if is_builtin {
             self.needs_shell(Trigger::Builtin(word.text.clone()));
             self.is_simple = false;
         }
-        if is_builtin && word.text == "exec" {
+        if is_builtin && text == "exec" {
             self.in_exec = true;
             return;
         }
-        self.at_command = false;
-        if !is_builtin {
+        let is_before = is_word_of(&BEFORE_COMMANDS);
+        self.at_command = is_before;
+        if !is_builtin && !is_before {
             self.programs.push(word.text.clone());
         }
     }
 }
 
-/// Returns the name that a word like `NAME=value` sets.
+/// Returns the name that a word like `NAME=value` sets; a name that is quoted in part sets nothing.
 fn assigned(word: &Word) -> Option<&str> {
     let (name, _) = word.text.split_once('=')?;
+    if word.quoted_from.is_some_and(|from| from <= name.len()) {
+        return None;
+    }
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     is_name.then_some(name)

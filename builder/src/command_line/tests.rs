@@ -1,3 +1,5 @@
+mod oracle;
+
 use super::*;
 
 fn exec(words: &[&str]) -> StartCommand {
@@ -52,6 +54,9 @@ fn words_follow_the_quoting_rules_of_posix() {
         ("a X=y --opt=z", &["a", "X=y", "--opt=z"]),
         ("a cd export", &["a", "cd", "export"]),
         ("'cd' x", &["cd", "x"]),
+        ("'A=b' x", &["A=b", "x"]),
+        ("\\A=b x", &["A=b", "x"]),
+        ("A''=b x", &["A=b", "x"]),
         ("a \\\n b", &["a", "b"]),
     ] {
         assert_eq!(command(text), exec(words), "{text}");
@@ -106,7 +111,7 @@ fn what_needs_a_shell_is_named() {
     }
     for word in [
         "cd", "exec", "export", "set", "unset", ".", "source", "eval", "ulimit", "umask", "trap", "if",
-        "for", "while", "case", "{", "!",
+        "for", "while", "until", "case", "{", "!", ":", "exit", "command", "read", "wait",
     ] {
         let reason = CommandLine::parse(&format!("{word} x")).unwrap().reason;
         assert_eq!(reason, Reason::Needs(Trigger::Builtin(word.to_owned())));
@@ -189,9 +194,49 @@ fn an_empty_command_and_a_zero_byte_are_refused() {
 }
 
 #[test]
-fn a_form_can_be_asked_for() {
-    let parsed = CommandLine::parse_as("a $PORT", Form::Exec).unwrap();
-    assert_eq!((parsed.command, parsed.reason), (exec(&["a", "$PORT"]), Reason::AskedFor));
+fn without_a_shell_the_words_are_what_white_space_separates_and_nothing_is_honoured() {
+    let literal = |text: &str| CommandLine::parse_as(text, Form::Literal).unwrap();
+    for (text, words) in [
+        ("python3 server.py", &["python3", "server.py"][..]),
+        ("node \"my app.js\"", &["node", "\"my", "app.js\""]),
+        (
+            "gunicorn -b 0.0.0.0:8000 app:create_app()",
+            &["gunicorn", "-b", "0.0.0.0:8000", "app:create_app()"],
+        ),
+        ("gunicorn -b :$PORT app:app", &["gunicorn", "-b", ":$PORT", "app:app"]),
+        ("npm run migrate up && npm start", &["npm", "run", "migrate", "up", "&&", "npm", "start"]),
+        ("cd web && npm start", &["cd", "web", "&&", "npm", "start"]),
+        ("NODE_ENV=production node .", &["NODE_ENV=production", "node", "."]),
+        ("sh -c 'cd web'", &["sh", "-c", "'cd", "web'"]),
+        ("a it's \\d+", &["a", "it's", "\\d+"]),
+        (" a\n  b\t", &["a", "b"]),
+    ] {
+        let parsed = literal(text);
+        assert_eq!((parsed.command, parsed.reason), (exec(words), Reason::AskedFor), "{text}");
+    }
+    for empty in ["", " \n", "\u{c}\r"] {
+        assert_eq!(CommandLine::parse_as(empty, Form::Literal), Err(CommandLineError::Empty));
+    }
+    assert_eq!(CommandLine::parse_as("a\0", Form::Literal), Err(CommandLineError::ZeroByte));
+}
+
+#[test]
+fn without_a_shell_what_looks_like_the_shells_is_warned_about() {
+    let warnings = |text: &str| {
+        let warnings = CommandLine::parse_as(text, Form::Literal).unwrap().warnings;
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let literal = |what: &str| format!("there is no shell: {what} reaches the program as it is");
+    assert_eq!(warnings("a -b * c:d()"), Vec::<String>::new());
+    assert_eq!(warnings("a $PORT"), [literal("`$PORT`")]);
+    assert_eq!(warnings("A=1 b"), [literal("the assignment to `A`")]);
+    assert_eq!(warnings("a 'b c' && d"), [literal("`&&`"), literal("`'`")]);
+    assert_eq!(warnings("a it's"), [literal("`'`")]);
+    assert_eq!(warnings("a \\d \"b\""), [literal("`\"`"), literal("`\\`")]);
+}
+
+#[test]
+fn a_shell_can_be_asked_for() {
     let parsed = CommandLine::parse_as("a b", Form::Shell).unwrap();
     assert_eq!((parsed.command, parsed.reason), (shell("exec a b"), Reason::AskedFor));
 }
@@ -203,6 +248,8 @@ fn the_programs_tell_whether_npm_and_a_shell_must_be_there() {
         ("node npm.js", &["node"], false, false),
         ("cd web && exec /usr/bin/npx serve", &["/usr/bin/npx"], true, true),
         ("X=1 npm start", &["npm"], true, true),
+        ("if test -f x; then npm start; else node .; fi", &["test", "npm", "node", "fi"], true, true),
+        ("{ npm start; }", &["npm", "}"], true, true),
         ("sh -c 'cd web && npm start'", &["sh", "npm"], true, true),
         ("/bin/sh start.sh", &["/bin/sh"], false, true),
         ("python3 app.py npm", &["python3"], false, false),

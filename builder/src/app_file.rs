@@ -11,6 +11,7 @@ mod mistakes;
 mod node;
 mod read;
 mod resolution;
+mod rule;
 #[cfg(test)]
 mod tests;
 mod variables;
@@ -22,6 +23,7 @@ pub use diagnostic::{Diagnostic, Position, Severity, Span, decode, render};
 pub use missing::{NearMiss, NotFound, not_found};
 pub use read::parse;
 pub use resolution::{refusal, refusal_with_engines};
+pub use rule::Rule;
 
 /// The name that the file must have.
 pub const FILE_NAME: &str = "apprunner.yaml";

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::app_file::{Diagnostic, Located, Position, Severity, Span};
+use crate::app_file::{Diagnostic, Located, Position, Rule, Severity, Span};
 
 /// The name of the file.
 pub const FILE_NAME: &str = "package.json";
@@ -15,7 +15,12 @@ pub fn engines_node(file_name: &str, text: &str) -> Result<Option<Located<String
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let package: Value = serde_json::from_str(text).map_err(|error| not_json(file_name, &error))?;
     if !package.is_object() {
-        return Err(Diagnostic::error(file_name, Span::at(1, 1), "this is not a JSON object"));
+        return Err(Diagnostic::error(
+            Rule::PackageJson,
+            file_name,
+            Span::at(1, 1),
+            "this is not a JSON object",
+        ));
     }
     let at = Scanner { text, offset: 0 }.find(&["engines", "node"]).unwrap_or(Span::at(1, 1));
     match package.get("engines").and_then(|engines| engines.get("node")) {
@@ -23,7 +28,10 @@ pub fn engines_node(file_name: &str, text: &str) -> Result<Option<Located<String
         Some(Value::String(value)) => Ok(Some(Located { value: value.clone(), at })),
         Some(_) => {
             let message = "`engines.node` is not text and is ignored";
-            Err(Diagnostic { severity: Severity::Warning, ..Diagnostic::error(file_name, at, message) })
+            Err(Diagnostic {
+                severity: Severity::Warning,
+                ..Diagnostic::error(Rule::EnginesUnreadable, file_name, at, message)
+            })
         }
     }
 }
@@ -33,7 +41,7 @@ fn not_json(file_name: &str, error: &serde_json::Error) -> Diagnostic {
     // The library ends its message with the position, which is told already.
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-    Diagnostic::error(file_name, at, format!("this is not JSON: {message}"))
+    Diagnostic::error(Rule::PackageJson, file_name, at, format!("this is not JSON: {message}"))
 }
 
 /// Finds values in a text that is known to be JSON; the parser tells values, but not where they stand.

@@ -6,7 +6,7 @@ use lapstrake_catalog::{
     Catalog, Date, EntryId, ImageKind, Permissions, PlatformKey, Request, Resolution, Status, VersionRequest,
 };
 
-use crate::app_file::{self, Diagnostic, Located, Severity, render};
+use crate::app_file::{self, Diagnostic, Located, Rule, Severity, render};
 use crate::cli::SourceArgs;
 use crate::command_line::CommandLine;
 use crate::context::Context;
@@ -54,7 +54,8 @@ impl Inputs {
     fn start(&self) -> Result<CommandLine, Failure> {
         let command = &self.app_file.run.command;
         CommandLine::parse(&command.value).map_err(|cause| {
-            let diagnostic = Diagnostic::error(&self.app_file_name, command.at, cause.to_string());
+            let diagnostic =
+                Diagnostic::error(Rule::StartCommand, &self.app_file_name, command.at, cause.to_string());
             Failure::rendered(Exit::NotUnderstood, render(&diagnostic, &self.text).trim_end())
         })
     }

@@ -2,6 +2,7 @@
 
 use super::diagnostic::{Report, Span};
 use super::node::{Node, Value};
+use super::rule::Rule;
 use super::{Command, Located};
 use crate::command_line::CommandLine;
 
@@ -10,7 +11,7 @@ pub(super) fn list(node: Option<&Node>, key: &str, report: &mut Report) -> Vec<C
     let Some(node) = node else { return Vec::new() };
     let Value::List(items) = &node.value else {
         let message = format!("`{key}` must be a list of commands, not {}", node.kind());
-        report.error(node.at, message).hint("write each command as an item: `- COMMAND`");
+        report.error(Rule::WrongType, node.at, message).hint("write each command as an item: `- COMMAND`");
         return Vec::new();
     };
     items.iter().filter_map(|item| command(item, key, report)).collect()
@@ -19,7 +20,7 @@ pub(super) fn list(node: Option<&Node>, key: &str, report: &mut Report) -> Vec<C
 fn command(item: &Node, key: &str, report: &mut Report) -> Option<Command> {
     match &item.value {
         Value::Text(text) if text.trim().is_empty() => {
-            report.warning(item.at, format!("an empty item of `{key}` is skipped"));
+            report.warning(Rule::EmptyItem, item.at, format!("an empty item of `{key}` is skipped"));
             None
         }
         Value::Text(text) => {
@@ -27,13 +28,13 @@ fn command(item: &Node, key: &str, report: &mut Report) -> Option<Command> {
             Some(Command { text: text.clone(), line: item.at.start.line })
         }
         Value::Empty => {
-            report.warning(item.at, format!("an empty item of `{key}` is skipped"));
+            report.warning(Rule::EmptyItem, item.at, format!("an empty item of `{key}` is skipped"));
             None
         }
         Value::List(_) | Value::Map(_) => {
             let message = format!("a command must be text, but YAML reads {} here", item.kind());
             let hint = "put the whole command in quotes; a `: `, `[` or `{` is YAML's otherwise";
-            report.error(item.at, message).hint(hint);
+            report.error(Rule::CommandForm, item.at, message).hint(hint);
             None
         }
     }
@@ -46,11 +47,15 @@ fn warn(text: &str, at: Span, report: &mut Report) {
     let first = words.next().unwrap_or_default();
     if is_alone && matches!(first, "cd" | "export" | "." | "source") {
         let message = format!("`{first}` has no effect on the next item: each item has a shell of its own");
-        report.warning(at, message).hint("join it with the command that needs it: `cd DIR && COMMAND`");
+        report
+            .warning(Rule::LostEffect, at, message)
+            .hint("join it with the command that needs it: `cd DIR && COMMAND`");
     }
     if let Some(tool) = package_manager(text) {
         let message = format!("`{tool}` is not there: the runtime's layers have no system package manager");
-        report.warning(at, message).hint("compilers, git and common headers come with the toolchain layer");
+        report
+            .warning(Rule::PackageManager, at, message)
+            .hint("compilers, git and common headers come with the toolchain layer");
     }
 }
 
@@ -74,12 +79,12 @@ pub(super) fn start(node: &Node, report: &mut Report) -> Option<Located<String>>
     match CommandLine::parse(&line) {
         Ok(parsed) => {
             for warning in parsed.warnings {
-                report.warning(text.at, warning.to_string());
+                report.warning(Rule::StartShell, text.at, warning.to_string());
             }
             Some(Located { value: line, at: text.at })
         }
         Err(error) => {
-            report.error(text.at, error.to_string());
+            report.error(Rule::StartCommand, text.at, error.to_string());
             None
         }
     }
@@ -87,11 +92,13 @@ pub(super) fn start(node: &Node, report: &mut Report) -> Option<Located<String>>
 
 fn one_of(items: &[Node], at: Span, report: &mut Report) -> Option<Located<String>> {
     if let [item] = items {
-        report.warning(at, "`command` is a list; its one item is taken").hint("write it as one text");
+        report
+            .warning(Rule::StartList, at, "`command` is a list; its one item is taken")
+            .hint("write it as one text");
         return item.text("command", report);
     }
     let message = format!("`command` must be one text, not a list of {} items", items.len());
     let hint = "write the command as one line, or join commands with `&&`";
-    report.error(at, message).hint(hint);
+    report.error(Rule::StartList, at, message).hint(hint);
     None
 }

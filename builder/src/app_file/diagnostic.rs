@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::rule::Rule;
+
 /// A place in a text; lines and columns count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -59,6 +61,8 @@ impl fmt::Display for Severity {
 /// A problem of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// The kind of problem.
+    pub rule: Rule,
     /// The file's name.
     pub file: String,
     /// How bad it is.
@@ -76,9 +80,9 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// Makes an error.
     #[must_use]
-    pub fn error(file: &str, at: Span, message: impl Into<String>) -> Self {
+    pub fn error(rule: Rule, file: &str, at: Span, message: impl Into<String>) -> Self {
         let (file, message) = (file.to_owned(), message.into());
-        Self { file, severity: Severity::Error, at, message, hint: None, is_shown: true }
+        Self { rule, file, severity: Severity::Error, at, message, hint: None, is_shown: true }
     }
 
     /// Adds what to do about it.
@@ -112,20 +116,20 @@ impl Report {
         self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    pub(super) fn error(&mut self, at: Span, message: impl Into<String>) -> Hint<'_> {
-        self.push(Severity::Error, at, message.into())
+    pub(super) fn error(&mut self, rule: Rule, at: Span, message: impl Into<String>) -> Hint<'_> {
+        self.push(Severity::Error, rule, at, message.into())
     }
 
-    pub(super) fn warning(&mut self, at: Span, message: impl Into<String>) -> Hint<'_> {
-        self.push(Severity::Warning, at, message.into())
+    pub(super) fn warning(&mut self, rule: Rule, at: Span, message: impl Into<String>) -> Hint<'_> {
+        self.push(Severity::Warning, rule, at, message.into())
     }
 
-    pub(super) fn note(&mut self, at: Span, message: impl Into<String>) -> Hint<'_> {
-        self.push(Severity::Note, at, message.into())
+    pub(super) fn note(&mut self, rule: Rule, at: Span, message: impl Into<String>) -> Hint<'_> {
+        self.push(Severity::Note, rule, at, message.into())
     }
 
-    fn push(&mut self, severity: Severity, at: Span, message: String) -> Hint<'_> {
-        self.diagnostics.push(Diagnostic { severity, ..Diagnostic::error(&self.file, at, message) });
+    fn push(&mut self, severity: Severity, rule: Rule, at: Span, message: String) -> Hint<'_> {
+        self.diagnostics.push(Diagnostic { severity, ..Diagnostic::error(rule, &self.file, at, message) });
         Hint(self.diagnostics.last_mut())
     }
 }
@@ -201,6 +205,9 @@ pub fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
         let line = valid.matches('\n').count() + 1;
         let column = valid.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
         let message = "the file is not UTF-8";
-        Diagnostic { is_shown: false, ..Diagnostic::error(file, Span::at(line, column), message) }
+        Diagnostic {
+            is_shown: false,
+            ..Diagnostic::error(Rule::Encoding, file, Span::at(line, column), message)
+        }
     })
 }

@@ -4,6 +4,7 @@ use super::Located;
 use super::diagnostic::Report;
 use super::mistakes::{Mistake, mistake};
 use super::node::Node;
+use super::rule::Rule;
 
 /// A map of the file and the keys that it may have.
 pub(super) struct Path {
@@ -28,29 +29,35 @@ pub(super) fn check(path: &Path, entries: &[(Located<String>, Node)], report: &m
         let name = &key.value;
         match mistake(path, name) {
             Mistake::Misspelt(known) => {
-                report.error(key.at, format!("unknown key `{name}`")).hint(format!("write `{known}`"));
+                report
+                    .error(Rule::MisspeltKey, key.at, format!("unknown key `{name}`"))
+                    .hint(format!("write `{known}`"));
             }
             Mistake::Misplaced(place) => {
                 let hint = format!("it belongs to `{place}`: check the indentation");
-                report.error(key.at, format!("`{name}` does not belong here")).hint(hint);
+                report.error(Rule::MisplacedKey, key.at, format!("`{name}` does not belong here")).hint(hint);
             }
             Mistake::ValueFrom => {
                 let hint = format!("move the item to `run.secrets`; `{}` holds plain values", path.name);
-                report.error(key.at, format!("`{name}` does not belong to a variable")).hint(hint);
+                report
+                    .error(Rule::ReferenceInEnv, key.at, format!("`{name}` does not belong to a variable"))
+                    .hint(hint);
             }
             Mistake::PlainSecret => {
                 let hint =
                     "write `value-from` with a reference to the secret; its value is never part of the file";
-                report.error(key.at, "a secret is given by value").hint(hint).withheld();
+                report.error(Rule::PlainSecret, key.at, "a secret is given by value").hint(hint).withheld();
             }
             Mistake::Operational => {
                 let message =
                     format!("`{name}` is ignored: it is an operational setting, not part of an image");
-                report.warning(key.at, message);
+                report.warning(Rule::OperationalKey, key.at, message);
             }
             Mistake::Unknown => {
                 let hint = format!("known keys here are {}", listed(path.keys));
-                report.warning(key.at, format!("unknown key `{name}` is ignored")).hint(hint);
+                report
+                    .warning(Rule::UnknownKey, key.at, format!("unknown key `{name}` is ignored"))
+                    .hint(hint);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A YAML document as a tree whose scalars are text and whose nodes know where they stand.
 
 use super::diagnostic::{Report, Span};
+use super::rule::Rule;
 use super::{Located, keys};
 
 /// A value of the document.
@@ -52,7 +53,7 @@ impl Node {
             Value::Empty => None,
             Value::Text(_) | Value::List(_) => {
                 let hint = format!("it has the keys {}", keys::listed(path.keys));
-                report.error(self.at, format!("`{}` must be a map", path.name)).hint(hint);
+                report.error(Rule::WrongType, self.at, format!("`{}` must be a map", path.name)).hint(hint);
                 None
             }
         }
@@ -63,12 +64,18 @@ impl Node {
         match &self.value {
             Value::Text(text) => Some(Located { value: text.clone(), at: self.at }),
             Value::Empty => {
-                report.warning(self.at, format!("`{key}` has no value, which is read as the empty text"));
+                report.warning(
+                    Rule::EmptyValue,
+                    self.at,
+                    format!("`{key}` has no value, which is read as the empty text"),
+                );
                 Some(Located { value: String::new(), at: self.at })
             }
             Value::List(_) | Value::Map(_) => {
                 let hint = format!("put the whole value in quotes: `{key}: '…'`");
-                report.error(self.at, format!("`{key}` must be one text, not {}", self.kind())).hint(hint);
+                report
+                    .error(Rule::WrongType, self.at, format!("`{key}` must be one text, not {}", self.kind()))
+                    .hint(hint);
                 None
             }
         }

@@ -4,6 +4,7 @@ use lapstrake_catalog::VersionRequest;
 
 use super::diagnostic::{Diagnostic, Report, Span};
 use super::node::{Node, Section, Value};
+use super::rule::Rule;
 use super::variables::{self, is_plain_name};
 use super::{AppFile, Build, Located, Network, Run, commands, keys, yaml};
 
@@ -20,13 +21,13 @@ pub fn parse(file_name: &str, text: &str) -> (Option<AppFile>, Vec<Diagnostic>) 
 
 fn read(node: &Node, report: &mut Report) -> Option<AppFile> {
     let Value::Map(entries) = &node.value else {
-        report.error(node.at, format!("the file must be a map, not {}", node.kind()));
+        report.error(Rule::WrongType, node.at, format!("the file must be a map, not {}", node.kind()));
         return None;
     };
     let has = |name: &str| entries.iter().any(|(key, _)| key.value == name);
     if has("services") && !has("runtime") {
         report
-            .error(node.at, "this looks like a compose file")
+            .error(Rule::ComposeFile, node.at, "this looks like a compose file")
             .hint("an app file has `version`, `runtime`, `build` and `run`");
         return None;
     }
@@ -43,7 +44,7 @@ fn read(node: &Node, report: &mut Report) -> Option<AppFile> {
 
 /// Reports a key that is not there.
 fn missing(path: &str, at: Span, hint: &str, report: &mut Report) {
-    report.error(Span { end: at.start, ..at }, format!("`{path}` is missing")).hint(hint);
+    report.error(Rule::MissingKey, Span { end: at.start, ..at }, format!("`{path}` is missing")).hint(hint);
 }
 
 fn version(top: &Section<'_>, report: &mut Report) -> Option<Located<String>> {
@@ -57,11 +58,11 @@ fn version(top: &Section<'_>, report: &mut Report) -> Option<Located<String>> {
     let is_one = minor.is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit()));
     if version.value == "1" || (is_one && version.value != "1.0") {
         let message = format!("version `{}` is read as `1.0`, the only one there is", version.value);
-        report.warning(version.at, message);
+        report.warning(Rule::FormatVersion, version.at, message);
     } else if !is_one {
         let message = format!("version `{}` of the file's format is not known", version.value);
         report
-            .error(version.at, message)
+            .error(Rule::FormatVersion, version.at, message)
             .hint("write `version: 1.0`; a version of the app does not belong here");
     }
     Some(version)
@@ -76,13 +77,13 @@ fn runtime(top: &Section<'_>, report: &mut Report) -> Option<Located<String>> {
         return None;
     };
     if runtime.value.is_empty() {
-        report.error(runtime.at, "`runtime` is empty").hint(hint);
+        report.error(Rule::EmptyValue, runtime.at, "`runtime` is empty").hint(hint);
         return None;
     }
     let lower = runtime.value.to_lowercase();
     if lower != runtime.value {
         let message = format!("runtime `{}` is read as `{lower}`", runtime.value);
-        report.warning(runtime.at, message).hint("names of runtimes are in lower case");
+        report.warning(Rule::RuntimeCase, runtime.at, message).hint("names of runtimes are in lower case");
         runtime.value = lower;
     }
     Some(runtime)
@@ -105,14 +106,24 @@ fn build(top: &Section<'_>, report: &mut Report) -> Option<Build> {
     };
     if let Value::List(_) = node.value {
         let hint = "write the list under `build.commands.build`";
-        report.warning(node.at, "`build.commands` is a list; it is read as the phase `build`").hint(hint);
+        report
+            .warning(
+                Rule::CommandsList,
+                node.at,
+                "`build.commands` is a list; it is read as the phase `build`",
+            )
+            .hint(hint);
         return Some(Build { build: commands::list(Some(node), path, report), env, ..Build::default() });
     }
     let phases = node.section(&keys::COMMANDS, report)?;
     match phases.get("build").map(|node| (&node.value, node.at)) {
         None => missing(path, phases.at, NOTHING_TO_BUILD, report),
         Some((Value::List(items), at)) if items.is_empty() => {
-            report.warning(at, "`build.commands.build` is empty: there is nothing to build");
+            report.warning(
+                Rule::NothingToBuild,
+                at,
+                "`build.commands.build` is empty: there is nothing to build",
+            );
         }
         Some(_) => {}
     }
@@ -159,7 +170,7 @@ fn runtime_version(run: &Section<'_>, report: &mut Report) -> Option<Located<Ver
     match text.value.parse::<VersionRequest>() {
         Ok(value) => Some(Located { value, at: text.at }),
         Err(error) => {
-            let problem = report.error(text.at, error.to_string());
+            let problem = report.error(Rule::RuntimeVersion, text.at, error.to_string());
             if let Some(hint) = error.hint() {
                 problem.hint(hint);
             }
@@ -180,7 +191,9 @@ fn port(text: &Located<String>, report: &mut Report) -> Option<u16> {
     let port = text.value.parse::<u16>().ok().filter(|_| is_number);
     if port.is_none() {
         let message = format!("port `{}` is not a number from 1 to 65535", text.value);
-        report.error(text.at, message).hint(format!("without `port` it is {}", super::DEFAULT_PORT));
+        report
+            .error(Rule::Port, text.at, message)
+            .hint(format!("without `port` it is {}", super::DEFAULT_PORT));
     }
     port
 }
@@ -189,13 +202,15 @@ fn port_variable(network: &Section<'_>, report: &mut Report) -> Option<Located<S
     let node = network.get("env")?;
     if let Value::List(_) | Value::Map(_) = node.value {
         let hint = "variables of the app belong to `run.env`";
-        report.error(node.at, "`run.network.env` must be the name of one variable").hint(hint);
+        report
+            .error(Rule::PortVariable, node.at, "`run.network.env` must be the name of one variable")
+            .hint(hint);
         return None;
     }
     let env = node.text("env", report)?;
     if !is_plain_name(&env.value) || env.value.starts_with("AWSAPPRUNNER") {
         let message = format!("`{}` cannot be the name of a variable that holds the port", env.value);
-        report.error(env.at, message).hint("write a name such as `APP_PORT`");
+        report.error(Rule::PortVariable, env.at, message).hint("write a name such as `APP_PORT`");
         return None;
     }
     Some(env)

@@ -3,6 +3,7 @@
 use lapstrake_catalog::ResolveError;
 
 use super::diagnostic::{Diagnostic, Position, Span};
+use super::rule::Rule;
 use super::{AppFile, Located};
 
 /// Turns the catalog's refusal of what the file asks for into a problem at the place that asks for it.
@@ -32,9 +33,22 @@ pub fn refusal_with_engines(
 }
 
 fn at_place(file_name: &str, at: Span, error: &ResolveError) -> Diagnostic {
-    let diagnostic = Diagnostic::error(file_name, at, error.to_string());
+    let diagnostic = Diagnostic::error(rule(error), file_name, at, error.to_string());
     match error.hint() {
         Some(hint) => diagnostic.with_hint(hint),
         None => diagnostic,
+    }
+}
+
+fn rule(error: &ResolveError) -> Rule {
+    match error {
+        ResolveError::UnknownRuntime { .. } => Rule::UnknownRuntime,
+        ResolveError::NotForPlatform { .. } => Rule::RuntimePlatform,
+        ResolveError::EnginesConflict { .. } => Rule::EnginesConflict,
+        ResolveError::Refused { .. } => Rule::RuntimeRefused,
+        ResolveError::OutsideLine { .. }
+        | ResolveError::UnknownVersion { .. }
+        | ResolveError::DigestOfSeveral { .. }
+        | ResolveError::DigestMismatch { .. } => Rule::UnknownVersion,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::diagnostic::{Position, Report, Span};
 use super::keys::{self, Path};
 use super::node::{Node, Value};
+use super::rule::Rule;
 use super::{Located, Network, Run, Secret, Variable};
 
 /// The longest value of a variable, in characters.
@@ -42,11 +43,15 @@ fn items<'n>(node: Option<&'n Node>, path: &Path, report: &mut Report) -> Vec<&'
                         maps.push(item);
                     }
                     Value::Empty => {
-                        report.warning(item.at, format!("an empty item of `{}` is skipped", path.name));
+                        report.warning(
+                            Rule::EmptyItem,
+                            item.at,
+                            format!("an empty item of `{}` is skipped", path.name),
+                        );
                     }
                     _ => {
                         let message = format!("an item of `{}` needs `name` and `{second}`", path.name);
-                        report.error(item.at, message).hint(form.clone()).withheld();
+                        report.error(Rule::VariableForm, item.at, message).hint(form.clone()).withheld();
                     }
                 }
             }
@@ -54,7 +59,7 @@ fn items<'n>(node: Option<&'n Node>, path: &Path, report: &mut Report) -> Vec<&'
         }
         Some((_, at)) => {
             let message = format!("`{}` must be a list of `name` and `{second}`", path.name);
-            report.error(at, message).hint(form).withheld();
+            report.error(Rule::VariableForm, at, message).hint(form).withheld();
             Vec::new()
         }
     }
@@ -74,13 +79,15 @@ fn variable(item: &Node, path: &Path, report: &mut Report) -> Option<Variable> {
     let has_reference = has_key(item, "valuefrom");
     let value = match section.text("value", report) {
         None if !has_reference && !has_key(item, "value") => {
-            report.error(section.at, "a variable needs `value`").hint("an empty one is written `value: ''`");
+            report
+                .error(Rule::VariableForm, section.at, "a variable needs `value`")
+                .hint("an empty one is written `value: ''`");
             None
         }
         value => value,
     };
     if name.is_none() && !has_key(item, "name") {
-        report.error(section.at, "a variable needs `name`").withheld();
+        report.error(Rule::VariableForm, section.at, "a variable needs `name`").withheld();
     }
     let (name, value) = (name?, value?);
     let is_good = check_name(&name, report) & check_value(&value, report);
@@ -92,10 +99,10 @@ fn secret(item: &Node, report: &mut Report) -> Option<Secret> {
     let name = section.text("name", report);
     let value_from = section.text("value-from", report);
     if name.is_none() && !has_key(item, "name") {
-        report.error(section.at, "a secret needs `name`").withheld();
+        report.error(Rule::VariableForm, section.at, "a secret needs `name`").withheld();
     }
     if value_from.is_none() && !has_key(item, "valuefrom") && !has_key(item, "value") {
-        report.error(section.at, "a secret needs `value-from`");
+        report.error(Rule::VariableForm, section.at, "a secret needs `value-from`");
     }
     let (name, value_from) = (name?, value_from?);
     let mut is_good = check_name(&name, report);
@@ -104,13 +111,16 @@ fn secret(item: &Node, report: &mut Report) -> Option<Secret> {
         if length > MAX_SECRET || (length == 0 && key == "value-from") {
             let message =
                 format!("`{key}` of a secret has {length} characters; it may have 1 to {MAX_SECRET}");
-            report.error(text.at, message).withheld();
+            report.error(Rule::SecretReference, text.at, message).withheld();
             is_good = false;
         }
     }
     if is_good && !is_reference(&value_from.value) {
         let message = "`value-from` is neither an ARN of a secret or parameter nor the name of a parameter";
-        report.warning(value_from.at, message).hint("it is recorded as it is").withheld();
+        report
+            .warning(Rule::SecretReference, value_from.at, message)
+            .hint("it is recorded as it is")
+            .withheld();
     }
     is_good.then_some(Secret { name, value_from })
 }
@@ -141,20 +151,34 @@ pub(super) fn is_plain_name(name: &str) -> bool {
 fn check_name(name: &Located<String>, report: &mut Report) -> bool {
     let text = &name.value;
     if text.is_empty() || text.contains(['=', '\0', '\n']) {
-        report.error(name.at, "a variable's name must not be empty or hold `=`, a zero byte or a line end");
+        report.error(
+            Rule::VariableName,
+            name.at,
+            "a variable's name must not be empty or hold `=`, a zero byte or a line end",
+        );
         return false;
     }
     if text.chars().count() > MAX_VALUE {
-        report.error(name.at, format!("a variable's name has more than {MAX_VALUE} characters"));
+        report.error(
+            Rule::VariableName,
+            name.at,
+            format!("a variable's name has more than {MAX_VALUE} characters"),
+        );
         return false;
     }
     if text.starts_with(RESERVED) {
-        report.error(name.at, format!("`{text}` is reserved: names must not begin with `{RESERVED}`"));
+        report.error(
+            Rule::ReservedName,
+            name.at,
+            format!("`{text}` is reserved: names must not begin with `{RESERVED}`"),
+        );
         return false;
     }
     if !is_plain_name(text) {
         let hint = "letters, digits and `_` work everywhere, with no digit first";
-        report.warning(name.at, format!("shells cannot read a variable named `{text}`")).hint(hint);
+        report
+            .warning(Rule::VariableName, name.at, format!("shells cannot read a variable named `{text}`"))
+            .hint(hint);
     }
     true
 }
@@ -164,11 +188,11 @@ fn check_value(value: &Located<String>, report: &mut Report) -> bool {
     let length = text.chars().count();
     if text.contains('\0') || length > MAX_VALUE {
         let message = format!("a value must not hold a zero byte or more than {MAX_VALUE} characters");
-        report.error(value.at, message).withheld();
+        report.error(Rule::VariableValue, value.at, message).withheld();
         return false;
     }
     if text.contains("${") || text.contains("{{resolve:") {
-        report.warning(value.at, "nothing expands this value: it is taken literally");
+        report.warning(Rule::UnexpandedValue, value.at, "nothing expands this value: it is taken literally");
     }
     true
 }
@@ -189,7 +213,7 @@ fn last_wins<T>(
                 "`{value}` is twice in `{}`, first at {}; the last one counts",
                 path.name, first.start
             );
-            report.warning(*at, message);
+            report.warning(Rule::RepeatedName, *at, message);
         }
     }
     all.into_iter().filter(|item| last.get(&name(item).value) == Some(&name(item).at)).collect()
@@ -199,7 +223,9 @@ fn last_wins<T>(
 pub(super) fn check_build(variables: &[Variable], report: &mut Report) {
     for variable in variables.iter().filter(|variable| variable.name.value == "PORT") {
         let hint = "set `run.network.port` to change the port of the app";
-        report.warning(variable.name.at, "`PORT` in `build.env` reaches build commands only").hint(hint);
+        report
+            .warning(Rule::PortInEnv, variable.name.at, "`PORT` in `build.env` reaches build commands only")
+            .hint(hint);
     }
 }
 
@@ -212,7 +238,7 @@ pub(super) fn check_run(run: &Run, report: &mut Report) {
             let message =
                 format!("the value of `{}` looks like a credential in plain text", variable.name.value);
             let hint = "name it in `run.secrets`, and keep its value out of the file";
-            report.warning(variable.name.at, message).hint(hint).withheld();
+            report.warning(Rule::PlainCredential, variable.name.at, message).hint(hint).withheld();
         }
     }
     let seen: BTreeMap<&str, Position> =
@@ -221,10 +247,11 @@ pub(super) fn check_run(run: &Run, report: &mut Report) {
         let holds_port = run.network.env.as_ref().is_some_and(|env| env.value == name.value);
         if name.value == "PORT" || holds_port {
             let message = format!("`{}` holds the port and cannot be a secret", name.value);
-            report.error(name.at, message).hint("set `run.network.port`");
+            report.error(Rule::PortInEnv, name.at, message).hint("set `run.network.port`");
         }
         if let Some(first) = seen.get(name.value.as_str()) {
             report.error(
+                Rule::RepeatedName,
                 name.at,
                 format!("`{}` is in `run.env`, at {first}, and in `run.secrets`", name.value),
             );
@@ -239,12 +266,16 @@ fn check_port(variable: &Variable, network: &Network, port: &str, report: &mut R
         return;
     }
     if value == port {
-        report.warning(variable.name.at, format!("`{name}` is redundant: it always holds the port, {port}"));
+        report.warning(
+            Rule::PortInEnv,
+            variable.name.at,
+            format!("`{name}` is redundant: it always holds the port, {port}"),
+        );
         return;
     }
     let message = format!("`{name}` holds the port, which is {port}, and cannot be {value}");
     let hint = format!("set `run.network.port` instead, and remove `{name}` from `run.env`");
-    report.error(variable.value.at, message).hint(hint);
+    report.error(Rule::PortInEnv, variable.value.at, message).hint(hint);
 }
 
 fn looks_like_credentials(variable: &Variable) -> bool {
@@ -278,6 +309,6 @@ fn is_access_key(value: &str) -> bool {
 pub(super) fn check_number(number: usize, at: Span, report: &mut Report) {
     if number > MANY {
         let message = format!("{number} variables and secrets; the managed service's tools take {MANY}");
-        report.note(at, message);
+        report.note(Rule::ManyVariables, at, message);
     }
 }

@@ -8,6 +8,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as Marks, StrInp
 use super::Located;
 use super::diagnostic::{Position, Report, Span};
 use super::node::{Node, Value};
+use super::rule::Rule;
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: usize = 256 * 1024;
@@ -20,6 +21,7 @@ const MAX_NODES: usize = 20_000;
 pub(super) fn load(text: &str, report: &mut Report) -> Option<Node> {
     if text.len() > MAX_BYTES {
         report.error(
+            Rule::Limit,
             Span::at(1, 1),
             format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len()),
         );
@@ -72,7 +74,7 @@ impl<'a> Loader<'a, '_> {
         loop {
             match self.event()? {
                 (Event::StreamEnd, at) => {
-                    return Err(self.stop(at, "the file is empty"));
+                    return Err(self.stop(Rule::Empty, at, "the file is empty"));
                 }
                 (Event::DocumentStart(_), _) => break,
                 _ => {}
@@ -84,7 +86,9 @@ impl<'a> Loader<'a, '_> {
             match self.event()? {
                 (Event::StreamEnd, _) => return Ok(node),
                 (Event::DocumentStart(_), at) => {
-                    self.report.error(at, "a second document begins here").hint("one file is one document");
+                    self.report
+                        .error(Rule::SecondDocument, at, "a second document begins here")
+                        .hint("one file is one document");
                     return Err(Stop::Reported);
                 }
                 _ => {}
@@ -92,18 +96,22 @@ impl<'a> Loader<'a, '_> {
         }
     }
 
-    fn stop(&mut self, at: Span, message: impl Into<String>) -> Stop {
-        self.report.error(at, message);
+    fn stop(&mut self, rule: Rule, at: Span, message: impl Into<String>) -> Stop {
+        self.report.error(rule, at, message);
         Stop::Reported
     }
 
     fn count(&mut self, at: Span, depth: usize, nodes: usize) -> Read<()> {
         self.nodes += nodes;
         if self.nodes > MAX_NODES {
-            return Err(self.stop(at, format!("the file has more than {MAX_NODES} nodes")));
+            return Err(self.stop(Rule::Limit, at, format!("the file has more than {MAX_NODES} nodes")));
         }
         if depth > MAX_DEPTH {
-            return Err(self.stop(at, format!("lists and maps are nested more than {MAX_DEPTH} deep")));
+            return Err(self.stop(
+                Rule::Limit,
+                at,
+                format!("lists and maps are nested more than {MAX_DEPTH} deep"),
+            ));
         }
         Ok(())
     }
@@ -154,7 +162,11 @@ impl<'a> Loader<'a, '_> {
             let value = self.node(event, value_at, depth + 1)?;
             let Some(key) = self.key(key) else { continue };
             if let Some(first) = seen.insert(key.value.clone(), key.at.start) {
-                self.report.error(key.at, format!("`{}` is given twice, first at {first}", key.value));
+                self.report.error(
+                    Rule::DuplicateKey,
+                    key.at,
+                    format!("`{}` is given twice, first at {first}", key.value),
+                );
                 continue;
             }
             entries.push((key, value));
@@ -164,17 +176,21 @@ impl<'a> Loader<'a, '_> {
     fn key(&mut self, node: Node) -> Option<Located<String>> {
         match node.value {
             Value::Text(text) if text == "<<" => {
-                self.report.error(node.at, "merge keys (`<<`) are not supported").hint("write the keys out");
+                self.report
+                    .error(Rule::MergeKey, node.at, "merge keys (`<<`) are not supported")
+                    .hint("write the keys out");
                 None
             }
             Value::Text(value) => Some(Located { value, at: node.at }),
             Value::Empty => {
-                self.report.error(node.at, "a key is missing here");
+                self.report.error(Rule::KeyForm, node.at, "a key is missing here");
                 None
             }
             Value::List(_) | Value::Map(_) => {
                 let hint = "if this is one text, put it in quotes";
-                self.report.error(node.at, format!("a key must be text, not {}", node.kind())).hint(hint);
+                self.report
+                    .error(Rule::KeyForm, node.at, format!("a key must be text, not {}", node.kind()))
+                    .hint(hint);
                 None
             }
         }
@@ -200,14 +216,14 @@ impl<'a> Loader<'a, '_> {
                 self.count(at, depth + deep, nodes)?;
                 Ok(node)
             }
-            None => Err(self.stop(at, "this alias lies inside of what it stands for")),
+            None => Err(self.stop(Rule::Alias, at, "this alias lies inside of what it stands for")),
         }
     }
 
     fn refuse_tag(&mut self, tag: Option<Cow<'a, Tag>>, at: Span) {
         if let Some(tag) = tag {
             let hint = "remove the tag, or put the text in quotes if it is part of the value";
-            self.report.error(at, format!("tags such as `{tag}` are not supported")).hint(hint);
+            self.report.error(Rule::Tag, at, format!("tags such as `{tag}` are not supported")).hint(hint);
         }
     }
 }
@@ -240,7 +256,7 @@ fn report_scan_error(error: &ScanError, text: &str, report: &mut Report) {
     let line = mark.line().max(1);
     if let Some((line, column)) = tab_before(text, line) {
         let hint = "indent with spaces: YAML does not allow tabs there";
-        report.error(Span::at(line, column), "a tab is used as indentation").hint(hint);
+        report.error(Rule::TabIndentation, Span::at(line, column), "a tab is used as indentation").hint(hint);
         return;
     }
     let info = error.info();
@@ -249,7 +265,9 @@ fn report_scan_error(error: &ScanError, text: &str, report: &mut Report) {
     } else {
         "check the indentation, and put a value that begins with a special character in quotes"
     };
-    report.error(Span::at(line, mark.col() + 1), format!("this is not valid YAML: {info}")).hint(hint);
+    report
+        .error(Rule::Syntax, Span::at(line, mark.col() + 1), format!("this is not valid YAML: {info}"))
+        .hint(hint);
 }
 
 /// Finds a tab in the indentation of the line at fault or of the one before it.

@@ -16,7 +16,7 @@ pub fn engines_node(file_name: &str, text: &str) -> Result<Option<Located<String
     let package: Value = serde_json::from_str(text).map_err(|error| not_json(file_name, &error))?;
     if !package.is_object() {
         return Err(Diagnostic::error(
-            Rule::PackageJson,
+            Rule::ProjectFile,
             file_name,
             Span::at(1, 1),
             "this is not a JSON object",
@@ -41,7 +41,7 @@ fn not_json(file_name: &str, error: &serde_json::Error) -> Diagnostic {
     // The library ends its message with the position, which is told already.
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-    Diagnostic::error(Rule::PackageJson, file_name, at, format!("this is not JSON: {message}"))
+    Diagnostic::error(Rule::ProjectFile, file_name, at, format!("this is not JSON: {message}"))
 }
 
 /// Finds values in a text that is known to be JSON; the parser tells values, but not where they stand.

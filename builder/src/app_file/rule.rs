@@ -86,7 +86,7 @@ rules! {
     EnginesConflict "runtime/engines-conflict" "`engines.node` and the app file exclude each other.";
     EnginesUnreadable "runtime/engines-unreadable" "`engines.node` cannot be read, and is ignored.";
     VersionMismatch "runtime/version-mismatch" "The project's own files ask for another version than the app file.";
-    PackageJson "source/package-json" "`package.json` cannot be read.";
+    ProjectFile "source/project-file" "A file that describes the project cannot be read.";
     FileName "source/file-name" "The app file has another name than the one that is looked for.";
     NothingFound "source/nothing-found" "There is no app file, and nothing that tells how to build the app.";
 }

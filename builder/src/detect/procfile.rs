@@ -1,6 +1,6 @@
 //! The `Procfile` of an app: one line for each kind of process, `NAME: COMMAND`.
 
-use crate::app_file::{Diagnostic, Position, Span};
+use crate::app_file::{Diagnostic, Position, Rule, Span};
 
 use super::files::Files;
 use super::{Decided, DetectError, Finding};
@@ -80,7 +80,7 @@ fn malformed(file: &str, text: &str, number: usize, message: &str) -> DetectErro
     let line = text.lines().nth(number).unwrap_or_default();
     let start = Position { line: number + 1, column: 1 };
     let end = Position { line: number + 1, column: line.chars().count() + 1 };
-    DetectError::malformed(Diagnostic::error(file, Span { start, end }, message), text)
+    DetectError::malformed(Diagnostic::error(Rule::ProjectFile, file, Span { start, end }, message), text)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod build;
 pub mod catalog;
 pub mod catalog_text;
 pub mod changes;
+pub mod checkout;
 pub mod cli;
 pub mod command_line;
 pub mod commands;

@@ -27,6 +27,8 @@ use std::path::PathBuf;
 use lapstrake_oci::tree::{FileTree, Kind, TreePath};
 use oci_spec::image::Digest;
 
+use crate::checkout::Checkout;
+
 pub use app_dir::{AppDirError, app_dir};
 pub use compression::Compression;
 pub use error::{Fault, SourceError};
@@ -47,6 +49,8 @@ pub struct Source {
     pub digest: Digest,
     /// The newest modification time of a file, `.git` aside; 0 when there is none.
     pub newest_mtime: i64,
+    /// The commit that it was taken from, where it is known.
+    pub checkout: Option<Checkout>,
     /// What was read.
     pub kind: SourceKind,
     /// What the user should know although it was accepted.

@@ -60,6 +60,7 @@ pub(super) fn read(input: impl Read, name: &str, options: &ReadOptions) -> Resul
         times: BTreeMap::new(),
         digest,
         newest_mtime: 0,
+        checkout: None,
         kind: SourceKind::Archive(compression),
         warnings: if end_marker { Vec::new() } else { vec![Warning::NoEndMarker] },
     };

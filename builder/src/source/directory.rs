@@ -116,6 +116,7 @@ impl<'a> Walk<'a> {
             times: self.times,
             digest,
             newest_mtime: 0,
+            checkout: None,
             kind: SourceKind::Directory,
             warnings: self.warnings,
         };

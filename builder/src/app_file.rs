@@ -10,7 +10,6 @@ mod missing;
 mod mistakes;
 mod node;
 mod read;
-mod resolution;
 mod rule;
 #[cfg(test)]
 mod tests;
@@ -21,9 +20,10 @@ use lapstrake_catalog::VersionRequest;
 
 pub use diagnostic::{Diagnostic, Position, Severity, Span, decode, render};
 pub use missing::{NearMiss, NotFound, not_found};
-pub use read::parse;
-pub use resolution::{refusal, refusal_with_engines};
+pub(crate) use read::port_number;
+pub use read::{Supplied, parse, parse_with};
 pub use rule::Rule;
+pub(crate) use variables::{can_hold_port, is_plain_name, name_fault, secret_fault, value_fault};
 
 /// The name that the file must have.
 pub const FILE_NAME: &str = "apprunner.yaml";
@@ -45,8 +45,9 @@ pub struct Located<T> {
 pub struct AppFile {
     /// The version of the file's format, as written.
     pub version: Located<String>,
-    /// The name of a runtime or of a line of it, in lower case; the catalog says whether there is one.
-    pub runtime: Located<String>,
+    /// The name of a runtime or of a line of it, in lower case; the catalog says whether there is one. None only where
+    /// it is supplied from elsewhere.
+    pub runtime: Option<Located<String>>,
     /// How the app is built.
     pub build: Build,
     /// How it is run.
@@ -67,14 +68,14 @@ pub struct Build {
 }
 
 /// How an app is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
     /// The version lock.
     pub runtime_version: Option<Located<VersionRequest>>,
     /// Commands that run on the tree of the final image.
     pub pre_run: Vec<Command>,
-    /// The start command.
-    pub command: Located<String>,
+    /// The start command. None only where it is supplied from elsewhere.
+    pub command: Option<Located<String>>,
     /// Where the app listens.
     pub network: Network,
     /// Variables of the start command; those that hold the port are not among them.
@@ -84,17 +85,19 @@ pub struct Run {
 }
 
 /// Where an app listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
-    /// The port, [`DEFAULT_PORT`] unless given.
-    pub port: u16,
+    /// The port; without one it is [`DEFAULT_PORT`].
+    pub port: Option<Located<u16>>,
     /// One more variable, beside `PORT`, that holds the port; never `PORT` itself.
     pub env: Option<Located<String>>,
 }
 
-impl Default for Network {
-    fn default() -> Self {
-        Self { port: DEFAULT_PORT, env: None }
+impl Network {
+    /// The port that the app listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port.as_ref().map_or(DEFAULT_PORT, |port| port.value)
     }
 }
 

@@ -50,7 +50,6 @@ pub fn assemble(
             .chain(&labels)
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
-        user: if runtime.user.is_empty() { plan.run.user.clone() } else { runtime.user.clone() },
         ..plan.run.clone()
     };
     let runtime_layers = runtime.layers.iter().map(|layer| ConfigLayer {
@@ -78,7 +77,8 @@ pub fn assemble(
         .map(crate::runtime::RuntimeLayer::blob)
         .chain(app.into_iter().map(|layer| layer.blob))
         .collect();
-    Ok((Image::assemble(config, blobs, &labels), reports))
+    let annotations = labels.into_iter().chain(plan.annotations.clone()).collect();
+    Ok((Image::assemble(config, blobs, &annotations), reports))
 }
 
 fn report(layer: &AppLayer) -> LayerReport {

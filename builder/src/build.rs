@@ -10,7 +10,7 @@ use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath};
 
 use crate::assemble::{AppLayer, assemble};
 use crate::catalog::CatalogAt;
-use crate::changes::{self, APP_OWNER, AppTrees, Listing, Recorded};
+use crate::changes::{self, AppTrees, Listing, Recorded};
 use crate::cli::{Keep, NetworkMode};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -23,6 +23,7 @@ use crate::prepare::Runtimes;
 use crate::rootfs::{Rootfs, listing};
 use crate::runtime::{RuntimeImage, RuntimeLayer};
 use crate::scratch::Scratch;
+use crate::settings;
 use crate::source::{MaterialiseOptions, materialise};
 use crate::steps::{Workshop, hand_over};
 use crate::tool_env::build_env;
@@ -56,6 +57,8 @@ pub fn build(
     let platforms = platforms(plan)?;
     let mut runtimes = metadata.timed("runtime", || Runtimes::prepare(plan, &platforms, catalog, context))?;
     metadata.runtime = Some(plan.runtime.clone());
+    let of_runtime = runtimes.run.first().and_then(|image| settings::user(&image.user).ok());
+    plan.run.user = plan.run.user.or(of_runtime);
     if options.local_layers {
         for layer in runtimes.run.iter_mut().flat_map(|image| &mut image.layers) {
             layer.file = Some(metadata.timed("runtime", || catalog.layer_file(layer, context))?);
@@ -70,7 +73,7 @@ pub fn build(
                 Site { plan, build_image: &here.build, run_image: &here.run, options, scratch, context, npm };
             site.trees(inputs, catalog, &platforms, metadata)?
         }
-        None => changes::app_trees(below_app(inputs.source.tree)?, FileTree::new()),
+        None => changes::app_trees(below_app(inputs.source.tree)?, FileTree::new(), plan.run.user()),
     };
     context.stop.check()?;
     let layers = metadata.timed("pack", || pack(trees, scratch, context))?;
@@ -166,7 +169,7 @@ impl Site<'_> {
         image.layers.iter().map(unpack).collect()
     }
 
-    fn workshop(&self, build_layers: &[PathBuf], app: PathBuf) -> Result<Workshop<'_>, Failure> {
+    fn workshop(&self, build_layers: &[PathBuf], app: PathBuf) -> Result<Workshop, Failure> {
         let scratch = self.scratch.directory("sandbox")?;
         let network = crate::network::network(self.options.network, self.context, &scratch)?;
         let env = build_env(
@@ -183,7 +186,6 @@ impl Site<'_> {
             env,
             mounts: network.mounts,
             network: network.mode,
-            app_file: &self.plan.app_file,
         })
     }
 
@@ -194,7 +196,8 @@ impl Site<'_> {
         build: &Listing,
         run: &Listing,
     ) -> Result<AppTrees, Failure> {
-        let options = ScanOptions { skip: &changes::is_left_out_of_app, ..ScanOptions::new(APP_OWNER) };
+        let options =
+            ScanOptions { skip: &changes::is_left_out_of_app, ..ScanOptions::new(self.plan.run.user()) };
         let app = layer::scan(app, &options).map_err(refused)?;
         self.tell_dropped("app/", &app);
         let outside = if changed.is_dir() {
@@ -205,7 +208,7 @@ impl Site<'_> {
         self.tell_dropped("", &outside);
         let recorded = Recorded { tree: outside.tree, opaque: outside.opaque };
         let kept = changes::kept(recorded, build, run, self.options.keep);
-        Ok(changes::app_trees(below_app(app.tree)?, kept))
+        Ok(changes::app_trees(below_app(app.tree)?, kept, self.plan.run.user()))
     }
 
     fn tell_dropped(&self, prefix: &str, scan: &Scan) {

@@ -10,7 +10,8 @@ use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath};
 
 use crate::cli::Keep;
 
-/// The user and group that an app runs as, and that own `/app`.
+/// The user and group that an app runs as, and that own `/app`, unless the runtime or the user of this program says
+/// otherwise.
 pub const APP_OWNER: Owner = Owner { uid: 1000, gid: 1000 };
 
 /// What an overlay recorded.
@@ -42,16 +43,20 @@ pub struct AppTrees {
     pub app: FileTree,
 }
 
-/// Sorts the result of the build into the layers of the app.
+/// Sorts the result of the build into the layers of the app. `/app` and the home directory belong to `owner`, who runs
+/// the app; everything else to root.
 #[must_use]
-pub fn app_trees(app: FileTree, outside: FileTree) -> AppTrees {
+pub fn app_trees(app: FileTree, outside: FileTree, owner: Owner) -> AppTrees {
     let homes = dependency_homes(&app);
-    let owned = |(path, node)| (path, Node { owner: APP_OWNER, ..node });
+    let owned = |(path, node): (TreePath, Node)| {
+        let owner = if is_of_app(&path) { owner } else { Owner::default() };
+        (path, Node { owner, ..node })
+    };
     let app: FileTree = app.into_iter().map(owned).collect();
     let (mut dependencies, app) = app.partition(|path, node| {
         is_above(path, node, &homes) || homes.iter().any(|home| path.is_within(home))
     });
-    dependencies.extend(outside);
+    dependencies.extend(outside.into_iter().map(owned));
     AppTrees { dependencies, app }
 }
 
@@ -105,15 +110,13 @@ pub fn kept(recorded: Recorded, build: &Listing, run: &Listing, keep: Keep) -> F
     // Only a directory that something kept lies in is worth an entry, when the build layers have it as well.
     let is_of_the_toolchain =
         |path: &TreePath, node: &Node| matches!(node.kind, Kind::Directory) && build.contains_key(path);
-    let (directories, tree) = changed.partition(is_of_the_toolchain);
-    let mut tree: FileTree = tree.into_iter().map(|(path, node)| owned_at(path, node)).collect();
+    let (directories, mut tree) = changed.partition(is_of_the_toolchain);
     for path in hidden.into_iter().filter(|path| !is_left_out(path)) {
         tree.insert(path, Node { kind: Kind::Whiteout, mode: 0, owner: Owner::default() });
     }
     let used: Vec<_> = directories
         .into_iter()
         .filter(|(directory, _)| tree.iter().any(|(path, _)| path.is_within(directory)))
-        .map(|(path, node)| owned_at(path, node))
         .collect();
     tree.extend(used);
     tree
@@ -128,10 +131,10 @@ fn is_of_the_image(node: &Node, in_build: Option<&Entry>, in_run: Option<&Entry>
     }
 }
 
-fn owned_at(path: TreePath, node: Node) -> (TreePath, Node) {
-    let is_home = path.as_bytes() == b"home/app" || path.as_bytes().starts_with(b"home/app/");
-    let owner = if is_home { APP_OWNER } else { Owner::default() };
-    (path, Node { owner, ..node })
+/// Whether a path belongs to the user of the app.
+fn is_of_app(path: &TreePath) -> bool {
+    let parts: Vec<&[u8]> = path.components().take(2).collect();
+    matches!(parts.as_slice(), [b"app", ..] | [b"home", b"app"])
 }
 
 /// Places whose content is temporary, a cache, or the machine's.
@@ -211,7 +214,11 @@ mod tests {
         let lower = listing(&[("usr", Entry::Directory), ("usr/lib", Entry::Directory)]);
         let kept = kept(recorded, &lower, &lower, Keep::All);
         assert_eq!(names(&kept), ["home/app/.local/bin/x", "usr/lib/flask", "usr/lib/flask/app.py"]);
-        assert_eq!(kept.get(&path("home/app/.local/bin/x")).unwrap().owner, APP_OWNER);
+        let owner = Owner { uid: 2, gid: 3 };
+        let trees = app_trees(FileTree::new(), kept, owner);
+        let owner_of = |at: &str| trees.dependencies.get(&path(at)).unwrap().owner;
+        assert_eq!(owner_of("home/app/.local/bin/x"), owner);
+        assert_eq!(owner_of("usr/lib/flask/app.py"), Owner::default());
     }
 
     #[test]
@@ -280,7 +287,7 @@ mod tests {
             ("app/venv/bin/python", file()),
             ("app/venv/pyvenv.cfg", file()),
         ]);
-        let trees = app_trees(app, FileTree::new());
+        let trees = app_trees(app, FileTree::new(), APP_OWNER);
         assert_eq!(names(&trees.app), ["app/web/index.js"]);
         assert_eq!(trees.dependencies.len(), 8);
         assert!(trees.dependencies.iter().all(|(_, node)| node.owner == APP_OWNER));
@@ -293,7 +300,7 @@ mod tests {
             ("app/node_modules/a", Node { kind: Kind::Hardlink(path("app/z")), ..file() }),
             ("app/z", file()),
         ]);
-        let trees = app_trees(app, FileTree::new());
+        let trees = app_trees(app, FileTree::new(), APP_OWNER);
         assert!(matches!(trees.dependencies.get(&path("app/node_modules/a")).unwrap().kind, Kind::File(_)));
     }
 }

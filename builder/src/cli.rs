@@ -1,8 +1,12 @@
 //! The command line. Every option that changes what is built can also be given as an environment variable.
 
+mod settings;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use settings::{SettingArgs, Shell};
 
 /// Builds OCI images from source without a daemon, without root and without a Dockerfile.
 #[derive(Debug, Parser)]
@@ -88,9 +92,6 @@ pub struct SourceArgs {
     /// The app file, instead of `apprunner.yaml` in the source directory.
     #[arg(long, env = "LAPSTRAKE_CONFIG", value_name = "PATH")]
     pub config: Option<PathBuf>,
-    /// The runtime version, instead of `run.runtime-version`: `3`, `3.13`, `3.13.5` or `3.13.5-2`.
-    #[arg(long, env = "LAPSTRAKE_RUNTIME_VERSION", value_name = "VERSION")]
-    pub runtime_version: Option<String>,
     /// Platforms to build for; the machine's own by default.
     #[arg(long, env = "LAPSTRAKE_PLATFORM", value_name = "OS/ARCH", value_delimiter = ',')]
     pub platform: Vec<String>,
@@ -106,6 +107,9 @@ pub struct SourceArgs {
     /// Keep only what the commands changed below `/app`, as the managed service does.
     #[arg(long, value_enum, default_value_t = Keep::All)]
     pub keep: Keep,
+    /// Values of the app file.
+    #[command(flatten)]
+    pub settings: SettingArgs,
 }
 
 /// What symbolic links of the source may point at.

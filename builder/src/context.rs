@@ -1,6 +1,6 @@
 //! What a command knows of its surroundings: read once in `main`, passed down as values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,6 +26,8 @@ pub struct Context {
     pub stop: Stop,
     /// Explicit addresses of package mirrors, from the command line.
     pub mirrors: MirrorFlags,
+    /// The arguments whose values were given by a variable of the environment, by the names of their fields.
+    pub given_by_variable: BTreeSet<String>,
 }
 
 /// A request to stop, made by a signal.

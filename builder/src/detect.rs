@@ -32,6 +32,16 @@ pub enum Language {
 }
 
 impl Language {
+    /// The language of a runtime, as its name tells.
+    #[must_use]
+    pub fn of_runtime(name: &str) -> Option<Self> {
+        match name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.') {
+            "python" => Some(Self::Python),
+            "nodejs" => Some(Self::Node),
+            _ => None,
+        }
+    }
+
     /// The language as people write it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use lapstrake_oci::tree::Owner;
 use oci_spec::OciSpecError;
 use oci_spec::image::{
     Arch, Config, ConfigBuilder, Digest, History, HistoryBuilder, ImageConfiguration,
     ImageConfigurationBuilder, Os, RootFsBuilder,
 };
+
+use crate::changes::APP_OWNER;
 
 /// What an image starts, and how.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -21,10 +24,27 @@ pub struct RunConfig {
     pub working_dir: String,
     /// The port that the app listens on.
     pub port: u16,
-    /// `UID:GID`, or a name that the image knows.
-    pub user: String,
+    /// The user and group that the app runs as; those of the runtime unless they were given.
+    #[serde(serialize_with = "user_and_group")]
+    pub user: Option<Owner>,
     /// Labels; the same pairs become annotations of the manifest.
     pub labels: BTreeMap<String, String>,
+}
+
+impl RunConfig {
+    /// The user and group that the app runs as, and that own `/app`.
+    #[must_use]
+    pub fn user(&self) -> Owner {
+        self.user.unwrap_or(APP_OWNER)
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the form that serde asks for")]
+fn user_and_group<S: serde::Serializer>(user: &Option<Owner>, serializer: S) -> Result<S::Ok, S::Error> {
+    match user {
+        Some(Owner { uid, gid }) => serializer.collect_str(&format_args!("{uid}:{gid}")),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// A layer as the config names it.
@@ -62,8 +82,9 @@ pub fn image_config(
 }
 
 fn config(run: &RunConfig) -> Result<Config, OciSpecError> {
+    let Owner { uid, gid } = run.user();
     ConfigBuilder::default()
-        .user(run.user.clone())
+        .user(format!("{uid}:{gid}"))
         .exposed_ports(vec![format!("{}/tcp", run.port)])
         .env(environment(&run.env))
         .cmd(run.cmd.clone())
@@ -107,7 +128,7 @@ mod tests {
             env: vec![("PORT".into(), "8080".into())],
             working_dir: "/app".into(),
             port: 8080,
-            user: "1000:1000".into(),
+            user: None,
             labels: BTreeMap::from([("a".into(), "b".into())]),
         };
         let diff_id: Digest = format!("sha256:{}", "0".repeat(64)).parse().unwrap();

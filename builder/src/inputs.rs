@@ -1,29 +1,44 @@
-//! What a build starts from: the source, and the app file in it.
+//! What a build starts from: the source, and what the app in it asks for.
 
 use std::path::Path;
 
 use lapstrake_oci::tree::{Content, FileTree, Kind, TreePath};
 
-use crate::app_file::{self, AppFile, Diagnostic, FILE_NAME, Severity, decode, render};
+use crate::app_file::{self, AppFile, Diagnostic, FILE_NAME, Rule, Severity, Supplied, decode, render};
 use crate::cli::{SourceArgs, Symlinks};
 use crate::context::Context;
+use crate::detect::{self, DetectError, Detected, Language};
 use crate::failure::{Exit, Failure};
+use crate::origin::Origin;
+use crate::settings::{self, AppSettings, Runtime, Settings};
 use crate::source::{self, ReadOptions, Source, SourceError, SourceSpec, SymlinkPolicy};
+use crate::steps::Phase;
 
 const FILE_LIMIT: u64 = 1 << 20;
 
-/// A source and its app file.
+/// A source, and what the app in it asks for.
 pub struct Inputs {
     /// The source.
     pub source: Source,
     /// The directory of the app inside it; none for its root.
     pub directory: Option<TreePath>,
-    /// What the app asks for.
-    pub app_file: AppFile,
-    /// The name of the app file, for messages.
-    pub app_file_name: String,
-    /// The text of the app file, for messages.
-    pub text: String,
+    /// What the app asks for, the options of the command included.
+    pub settings: AppSettings,
+    /// The app file or, where there is none, what its own files tell.
+    pub told: Told,
+}
+
+/// What tells what the app asks for.
+pub enum Told {
+    /// An app file.
+    ByFile {
+        /// Its name, for messages.
+        name: String,
+        /// Its text, for messages.
+        text: String,
+    },
+    /// The app's own files.
+    ByDetection(Box<Detected>),
 }
 
 impl Inputs {
@@ -41,16 +56,38 @@ impl Inputs {
         }
         let directory = source::app_dir(&source.tree, args.source_dir.as_deref().unwrap_or_default())
             .map_err(|cause| Failure::new(Exit::NotUnderstood, cause.to_string()))?;
-        let (app_file_name, bytes) = app_file_bytes(args, &source.tree, directory.as_ref())?;
-        let text = match decode(&app_file_name, &bytes) {
-            Ok(text) => text.to_owned(),
-            Err(diagnostic) => {
-                return Err(Failure::rendered(Exit::NotUnderstood, render(&diagnostic, "").trim_end()));
+        let given = settings::flags(&args.settings, context)?;
+        let (settings, told) = match app_file_bytes(args, &source.tree, directory.as_ref())? {
+            Some((name, bytes)) => {
+                let (file, text) = read_app_file(&name, &bytes, &given, context)?;
+                let settings = given.over(Settings::of_file(&file, &name));
+                (settings.complete(&[])?, Told::ByFile { name, text })
+            }
+            None => {
+                let found = detected(&source.tree, directory.as_ref(), &given)?;
+                let settings = given.over(Settings::of_detected(&found));
+                (settings.complete(&found.start_sought)?, Told::ByDetection(Box::new(found)))
             }
         };
-        let (app_file, diagnostics) = app_file::parse(&app_file_name, &text);
-        let app_file = accepted(app_file, &diagnostics, &text, context)?;
-        Ok(Self { source, directory, app_file, app_file_name, text })
+        Ok(Self { source, directory, settings, told })
+    }
+
+    /// The refusal of a value, at the place that it came from.
+    #[must_use]
+    pub fn refused(&self, rule: Rule, origin: &Origin, message: String, hint: Option<String>) -> Failure {
+        let Origin::File { name, at } = origin else {
+            let failure = Failure::new(Exit::NotUnderstood, format!("{message} ({origin})"));
+            return match hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            };
+        };
+        let diagnostic = Diagnostic { hint, ..Diagnostic::error(rule, name, *at, message) };
+        let text = match &self.told {
+            Told::ByFile { name: file, text } if file == name => text.as_str(),
+            _ => "",
+        };
+        Failure::rendered(Exit::NotUnderstood, render(&diagnostic, text).trim_end())
     }
 
     /// A file of the source directory, if it has one of this name.
@@ -71,30 +108,61 @@ fn source_failure(cause: SourceError) -> Failure {
     Failure::because(exit, "could not read the source", cause)
 }
 
-/// The app file: the one named by a flag, else `apprunner.yaml` in the source directory.
+/// The app file: the one named by a flag, else `apprunner.yaml` in the source directory, if there is one.
 fn app_file_bytes(
     args: &SourceArgs,
     tree: &FileTree,
     directory: Option<&TreePath>,
-) -> Result<(String, Vec<u8>), Failure> {
+) -> Result<Option<(String, Vec<u8>)>, Failure> {
     if let Some(path) = &args.config {
         let bytes = fs_err::read(path)
             .map_err(|cause| Failure::because(Exit::NotUnderstood, "could not read the app file", cause))?;
-        return Ok((path.display().to_string(), bytes));
+        return Ok(Some((path.display().to_string(), bytes)));
     }
     let path = in_directory(directory, FILE_NAME)?;
-    match file(tree, &path) {
-        Some(content) => Ok((path.to_string(), read_small(content, FILE_NAME)?)),
-        None => Err(not_found(tree, directory)),
-    }
+    let Some(content) = file(tree, &path) else { return Ok(None) };
+    Ok(Some((path.to_string(), read_small(content, FILE_NAME)?)))
 }
 
-fn not_found(tree: &FileTree, directory: Option<&TreePath>) -> Failure {
+/// Reads an app file, which may do without the keys that options give.
+fn read_app_file(
+    name: &str,
+    bytes: &[u8],
+    given: &Settings,
+    context: &Context,
+) -> Result<(AppFile, String), Failure> {
+    let text = decode(name, bytes)
+        .map_err(|diagnostic| Failure::rendered(Exit::NotUnderstood, render(&diagnostic, "").trim_end()))?;
+    let supplied = Supplied {
+        runtime: given.runtime.is_some(),
+        build: given.commands.contains_key(&Phase::Build),
+        command: given.start.is_some(),
+    };
+    let (app_file, diagnostics) = app_file::parse_with(name, text, supplied);
+    Ok((accepted(app_file, &diagnostics, text, context)?, text.to_owned()))
+}
+
+/// What the app's own files tell. Nothing is guessed where an app file has only the wrong name.
+fn detected(tree: &FileTree, directory: Option<&TreePath>, given: &Settings) -> Result<Detected, Failure> {
     let paths: Vec<String> = tree.iter().map(|(path, _)| path.to_string()).collect();
     let place = directory.map(ToString::to_string).unwrap_or_default();
     let missing = app_file::not_found(&place, paths.iter().map(String::as_str));
-    let hint = missing.hint().unwrap_or_else(|| "write one, or name it with `--config PATH`".to_owned());
-    Failure::new(Exit::NotUnderstood, missing.to_string()).hint(hint)
+    let failure = |hint: Option<String>| {
+        let hint = hint.unwrap_or_else(|| "write one, or name it with `--config PATH`".to_owned());
+        Failure::new(Exit::NotUnderstood, missing.to_string()).hint(hint)
+    };
+    if missing.is_misnamed() {
+        return Err(failure(missing.hint()));
+    }
+    let wanted = match &given.runtime {
+        Some(Runtime::Named(name)) => Language::of_runtime(&name.value),
+        _ => None,
+    };
+    detect::detect(tree, directory, wanted).map_err(|cause| match cause {
+        // An app file elsewhere says more than any other file there.
+        DetectError::Nothing(_) if missing.hint().is_some() => failure(missing.hint()),
+        cause => cause.into(),
+    })
 }
 
 fn in_directory(directory: Option<&TreePath>, name: &str) -> Result<TreePath, Failure> {

@@ -3,12 +3,13 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use jiff::Timestamp;
 use lapstrake::cli::{CatalogCommand, Cli, Command};
 use lapstrake::commands;
@@ -21,12 +22,15 @@ fn main() -> ExitCode {
     // Inside the sandbox this call never returns: the same program is its first process there.
     lapstrake_sandbox::enter_if_asked();
     lapstrake_sandbox::return_freed_memory();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches();
+    let (cli, given_by_variable) = match parsed
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, given_by_variable(&matches))))
+    {
+        Ok(parsed) => parsed,
         Err(error) => return not_understood(&error),
     };
     let report = Arc::new(Report::new(cli.global.progress, cli.global.quiet));
-    let context = match context(&cli, report) {
+    let context = match context(&cli, given_by_variable, report) {
         Ok(context) => context,
         Err((failure, report)) => return failed(&failure, &report),
     };
@@ -47,7 +51,18 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { ExitCode::from(Exit::NotUnderstood.code()) } else { ExitCode::SUCCESS }
 }
 
-fn context(cli: &Cli, report: Arc<Report>) -> Result<Context, (Failure, Arc<Report>)> {
+/// The arguments of the command that a variable of the environment gave.
+fn given_by_variable(matches: &ArgMatches) -> BTreeSet<String> {
+    let by_variable = |id: &&str| matches.value_source(id) == Some(ValueSource::EnvVariable);
+    let here = matches.ids().map(clap::Id::as_str).filter(by_variable).map(str::to_owned);
+    here.chain(matches.subcommand().into_iter().flat_map(|(_, below)| given_by_variable(below))).collect()
+}
+
+fn context(
+    cli: &Cli,
+    given_by_variable: BTreeSet<String>,
+    report: Arc<Report>,
+) -> Result<Context, (Failure, Arc<Report>)> {
     let env = environment();
     let stop = Stop::default();
     let data_dir = watch_signals(&stop).and_then(|()| data_dir(cli, &env));
@@ -59,7 +74,9 @@ fn context(cli: &Cli, report: Arc<Report>) -> Result<Context, (Failure, Arc<Repo
         python: global.python_index.clone(),
     };
     match data_dir {
-        Ok(data_dir) => Ok(Context { env, now: Timestamp::now(), data_dir, report, stop, mirrors }),
+        Ok(data_dir) => {
+            Ok(Context { env, now: Timestamp::now(), data_dir, report, stop, mirrors, given_by_variable })
+        }
         Err(failure) => Err((failure, report)),
     }
 }

@@ -21,8 +21,12 @@ pub const APP_ROOT: &str = "/app";
 pub struct Plan {
     /// The source, as far as it decides anything.
     pub source: SourceFacts,
-    /// The app file that was read.
-    pub app_file: String,
+    /// The app file that was read; none where the app's own files told everything.
+    pub app_file: Option<String>,
+    /// The files of the app that decided something, and what, where there is no app file.
+    pub detected: Vec<String>,
+    /// Where detection had a choice: what it took, and how to choose otherwise.
+    pub notes: Vec<String>,
     /// The runtime.
     pub runtime: RuntimeChoice,
     /// The platforms of the image, as `os/architecture`.
@@ -37,7 +41,9 @@ pub struct Plan {
     pub start: String,
     /// References to secrets, for the platform that deploys: names and where the values are.
     pub secrets: BTreeMap<String, String>,
-    /// Where each value came from, for values that could have come from several places.
+    /// Annotations of the manifest, and of the image index where there is one.
+    pub annotations: BTreeMap<String, String>,
+    /// Where each value came from: a place in a file, an option, a variable, or `default`.
     pub origins: BTreeMap<String, String>,
     /// Where the image goes.
     pub destinations: Vec<String>,
@@ -99,55 +105,112 @@ impl Plan {
     /// The plan for people.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut text = String::new();
-        let mut line = |name: &str, value: &str| {
-            let _ = writeln!(text, "{name:<13}{}", printable(value));
-        };
+        let mut text = Lines::default();
+        self.source_text(&mut text);
+        self.runtime_text(&mut text);
+        for phase in [Phase::PreBuild, Phase::Build, Phase::PostBuild, Phase::PreRun] {
+            for step in self.steps.iter().filter(|step| step.phase == phase) {
+                text.line(
+                    phase.prefix(),
+                    &format!("{}{}", step.command, from(Some(&step.origin.to_string()))),
+                );
+            }
+        }
+        for (name, value) in &self.build_env {
+            text.line("build env", &format!("{name}={value}{}", self.origin(&format!("build-env.{name}"))));
+        }
+        self.run_text(&mut text);
+        let layers =
+            format!("{} of {}, then dependencies and app", self.runtime.run_image, self.runtime.entry);
+        text.line("layers", &layers);
+        for destination in &self.destinations {
+            text.line("destination", destination);
+        }
+        text.0
+    }
+
+    fn source_text(&self, text: &mut Lines) {
         let source = &self.source;
-        line(
+        text.line(
             "source",
             &format!("{} ({}, {} paths, {})", source.given, source.kind, source.paths, source.digest),
         );
         if !source.directory.is_empty() {
-            line("directory", &source.directory);
+            text.line("directory", &format!("{}{}", source.directory, self.origin("source-dir")));
         }
-        line("app file", &self.app_file);
-        line(
+        match &self.app_file {
+            Some(name) => text.line("app file", &format!("{name}{}", self.origin("config"))),
+            None => text.line("app file", "none: the app's own files tell"),
+        }
+        for finding in &self.detected {
+            text.line("detected", finding);
+        }
+        for note in &self.notes {
+            text.line("note", note);
+        }
+    }
+
+    fn runtime_text(&self, text: &mut Lines) {
+        let runtime = &self.runtime;
+        let origins = match self.origins.get("runtime-version").filter(|origin| *origin != "default") {
+            Some(version) => format!("{}, version{}", self.origin("runtime"), from(Some(version))),
+            None => self.origin("runtime"),
+        };
+        text.line(
             "runtime",
-            &format!("{} for `{}`: {}", self.runtime.entry, self.runtime.request, self.runtime.reason),
+            &format!("{} for `{}`{origins}: {}", runtime.entry, runtime.request, runtime.reason),
         );
-        line("catalog", &format!("{}, revision {}", self.runtime.catalog, self.runtime.revision));
-        for used in &self.runtime.overrides {
-            line("override", used);
+        text.line("catalog", &format!("{}, revision {}", runtime.catalog, runtime.revision));
+        for used in &runtime.overrides {
+            text.line("override", used);
         }
-        line("platforms", &self.platforms.join(", "));
-        for phase in [Phase::PreBuild, Phase::Build, Phase::PostBuild, Phase::PreRun] {
-            for step in self.steps.iter().filter(|step| step.phase == phase) {
-                line(phase.prefix(), &step.command);
-            }
-        }
-        for (name, value) in &self.build_env {
-            line("build env", &format!("{name}={value}"));
-        }
-        line("start", &format!("{:?}: {}", self.run.cmd, self.start));
-        line("directory", &self.run.working_dir);
-        line("user", &self.run.user);
-        line("port", &self.run.port.to_string());
-        for (name, value) in &self.run.env {
-            line("run env", &format!("{name}={value}"));
+        text.line("platforms", &self.platforms.join(", "));
+    }
+
+    fn run_text(&self, text: &mut Lines) {
+        let run = &self.run;
+        text.line("start", &format!("{:?}{}: {}", run.cmd, self.origin("command"), self.start));
+        text.line("directory", &run.working_dir);
+        let user = run.user.map_or("the runtime's".to_owned(), |user| format!("{}:{}", user.uid, user.gid));
+        text.line("user", &format!("{user}{}", self.origin("user")));
+        text.line("port", &format!("{}{}", run.port, self.origin("port")));
+        for (name, value) in &run.env {
+            let origin = match name.as_str() {
+                "PORT" => " (the port)".to_owned(),
+                name if self.origins.contains_key(&format!("env.{name}")) => {
+                    self.origin(&format!("env.{name}"))
+                }
+                _ => format!(" (the port){}", self.origin("port-env")),
+            };
+            text.line("run env", &format!("{name}={value}{origin}"));
         }
         for (name, reference) in &self.secrets {
-            line("secret", &format!("{name} from {reference}, by the platform that deploys"));
+            let origin = self.origin(&format!("run-secret.{name}"));
+            text.line("secret", &format!("{name} from {reference}, by the platform that deploys{origin}"));
         }
-        for (name, origin) in &self.origins {
-            line("origin", &format!("{name}: {origin}"));
+        for (name, value) in &run.labels {
+            text.line("label", &format!("{name}={value}{}", self.origin(&format!("label.{name}"))));
         }
-        let layers =
-            format!("{} of {}, then dependencies and app", self.runtime.run_image, self.runtime.entry);
-        line("layers", &layers);
-        for destination in &self.destinations {
-            line("destination", destination);
+        for (name, value) in &self.annotations {
+            text.line("annotation", &format!("{name}={value}{}", self.origin(&format!("annotation.{name}"))));
         }
-        text
+    }
+
+    fn origin(&self, name: &str) -> String {
+        from(self.origins.get(name))
+    }
+}
+
+fn from(origin: Option<&String>) -> String {
+    origin.map(|origin| format!(" ({origin})")).unwrap_or_default()
+}
+
+/// Lines of a name and a value.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn line(&mut self, name: &str, value: &str) {
+        let _ = writeln!(self.0, "{name:<13}{}", printable(value));
     }
 }

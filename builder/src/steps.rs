@@ -15,6 +15,7 @@ use lapstrake_sandbox::{
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
+use crate::origin::Origin;
 use crate::report::{Report, Stream};
 
 /// The id that build commands run under outside when the program was started as root.
@@ -57,12 +58,12 @@ pub struct PlannedStep {
     pub phase: Phase,
     /// The command, for `/bin/sh -c`.
     pub command: String,
-    /// Where the app file has it, from 1; absent when it came from elsewhere.
-    pub line: Option<usize>,
+    /// Where it came from.
+    pub origin: Origin,
 }
 
 /// Where commands run, and on what.
-pub struct Workshop<'a> {
+pub struct Workshop {
     /// The unpacked layers of the build image, topmost first.
     pub layers: Vec<PathBuf>,
     /// The directory that commands see as `/app`.
@@ -77,11 +78,9 @@ pub struct Workshop<'a> {
     pub network: Network,
     /// Files that commands need for the network.
     pub mounts: Vec<Mount>,
-    /// The name of the app file, for messages.
-    pub app_file: &'a str,
 }
 
-impl Workshop<'_> {
+impl Workshop {
     /// Runs all commands, in the order pre-build, build, post-build, pre-run.
     pub fn run(&self, steps: &[PlannedStep], stop: &AtomicBool, report: &Report) -> Result<(), Failure> {
         let groups: [&[Phase]; 3] = [&[Phase::PreBuild, Phase::Build], &[Phase::PostBuild], &[Phase::PreRun]];
@@ -161,12 +160,12 @@ impl Workshop<'_> {
         let in_phase: Vec<&&PlannedStep> = group.iter().filter(|other| other.phase == step.phase).collect();
         let number =
             in_phase.iter().position(|other| std::ptr::eq(**other, step)).map_or(1, |index| index + 1);
-        let place = step.line.map(|line| format!(" ({}:{line})", self.app_file)).unwrap_or_default();
         let mut what = format!(
-            "[{}] command {number} of {} failed: {}{place}: `{}`",
+            "[{}] command {number} of {} failed: {} ({}): `{}`",
             step.phase.prefix(),
             in_phase.len(),
             failed.failure,
+            step.origin,
             crate::report::printable(&step.command)
         );
         if !last.is_empty() {
@@ -245,10 +244,11 @@ mod tests {
     use super::*;
 
     fn step(phase: Phase, command: &str) -> PlannedStep {
-        PlannedStep { phase, command: command.to_owned(), line: Some(7) }
+        let origin = Origin::File { name: "apprunner.yaml".to_owned(), at: crate::app_file::Span::at(7, 1) };
+        PlannedStep { phase, command: command.to_owned(), origin }
     }
 
-    fn workshop() -> Workshop<'static> {
+    fn workshop() -> Workshop {
         Workshop {
             layers: vec!["/layers/top".into(), "/layers/bottom".into()],
             app: "/scratch/app".into(),
@@ -257,7 +257,6 @@ mod tests {
             env: BTreeMap::new(),
             network: Network::None,
             mounts: Vec::new(),
-            app_file: "apprunner.yaml",
         }
     }
 

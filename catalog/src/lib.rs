@@ -27,6 +27,7 @@ pub mod version;
 
 pub use change::{Change, ChangeError, NewEntry};
 pub use date::Date;
+pub use engines::EnginesRange;
 pub use entry::{Entry, PackageChange, Record, Revocation, Upstream, UpstreamSource};
 pub use entry_id::EntryId;
 pub use format::ParseError;

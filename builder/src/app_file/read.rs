@@ -5,21 +5,38 @@ use lapstrake_catalog::VersionRequest;
 use super::diagnostic::{Diagnostic, Report, Span};
 use super::node::{Node, Section, Value};
 use super::rule::Rule;
-use super::variables::{self, is_plain_name};
+use super::variables::{self, can_hold_port};
 use super::{AppFile, Build, Located, Network, Run, commands, keys, yaml};
+
+/// The required keys whose values come from elsewhere, so that a file may do without them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Supplied {
+    /// `runtime`.
+    pub runtime: bool,
+    /// `build.commands.build`.
+    pub build: bool,
+    /// `run.command`.
+    pub command: bool,
+}
 
 /// Reads an app file and reports all of its problems. There is no app file if one of them is an error.
 #[must_use]
 pub fn parse(file_name: &str, text: &str) -> (Option<AppFile>, Vec<Diagnostic>) {
+    parse_with(file_name, text, Supplied::default())
+}
+
+/// Does the same for a file that may do without some of the required keys.
+#[must_use]
+pub fn parse_with(file_name: &str, text: &str, supplied: Supplied) -> (Option<AppFile>, Vec<Diagnostic>) {
     let mut report = Report::new(file_name);
-    let app_file = yaml::load(text, &mut report).and_then(|node| read(&node, &mut report));
+    let app_file = yaml::load(text, &mut report).and_then(|node| read(&node, supplied, &mut report));
     let app_file = app_file.filter(|_| !report.has_errors());
     let mut diagnostics = report.diagnostics;
     diagnostics.sort_by_key(|diagnostic| diagnostic.at.start);
     (app_file, diagnostics)
 }
 
-fn read(node: &Node, report: &mut Report) -> Option<AppFile> {
+fn read(node: &Node, supplied: Supplied, report: &mut Report) -> Option<AppFile> {
     let Value::Map(entries) = &node.value else {
         report.error(Rule::WrongType, node.at, format!("the file must be a map, not {}", node.kind()));
         return None;
@@ -33,13 +50,13 @@ fn read(node: &Node, report: &mut Report) -> Option<AppFile> {
     }
     let top = node.section(&keys::TOP, report)?;
     let version = version(&top, report);
-    let runtime = runtime(&top, report);
-    let build = build(&top, report);
-    let run = run(&top, report);
+    let runtime = runtime(&top, supplied, report);
+    let build = build(&top, supplied, report);
+    let run = run(&top, supplied, report);
     let build_env = build.as_ref().map_or(0, |build| build.env.len());
     let run_env = run.as_ref().map_or(0, |run| run.env.len() + run.secrets.len());
     variables::check_number(build_env + run_env, top.at, report);
-    Some(AppFile { version: version?, runtime: runtime?, build: build?, run: run? })
+    Some(AppFile { version: version?, runtime, build: build?, run: run? })
 }
 
 /// Reports a key that is not there.
@@ -68,10 +85,10 @@ fn version(top: &Section<'_>, report: &mut Report) -> Option<Located<String>> {
     Some(version)
 }
 
-fn runtime(top: &Section<'_>, report: &mut Report) -> Option<Located<String>> {
+fn runtime(top: &Section<'_>, supplied: Supplied, report: &mut Report) -> Option<Located<String>> {
     let hint = "add `runtime: python3` or `runtime: nodejs22`, for example";
     let Some(mut runtime) = top.text("runtime", report) else {
-        if top.get("runtime").is_none() {
+        if top.get("runtime").is_none() && !supplied.runtime {
             missing("runtime", top.at, hint, report);
         }
         return None;
@@ -91,18 +108,23 @@ fn runtime(top: &Section<'_>, report: &mut Report) -> Option<Located<String>> {
 
 const NOTHING_TO_BUILD: &str = "add `build.commands.build`; `build: []` says that there is nothing to build";
 
-fn build(top: &Section<'_>, report: &mut Report) -> Option<Build> {
+fn build(top: &Section<'_>, supplied: Supplied, report: &mut Report) -> Option<Build> {
     let path = "build.commands.build";
+    let absent = |at, report: &mut Report| {
+        if !supplied.build {
+            missing(path, at, NOTHING_TO_BUILD, report);
+        }
+    };
     let Some(node) = top.get("build") else {
-        missing(path, top.at, NOTHING_TO_BUILD, report);
-        return None;
+        absent(top.at, report);
+        return Some(Build::default());
     };
     let section = node.section(&keys::BUILD, report)?;
     let env = variables::variables(section.get("env"), &keys::BUILD_VARIABLE, report);
     variables::check_build(&env, report);
     let Some(node) = section.get("commands") else {
-        missing(path, section.at, NOTHING_TO_BUILD, report);
-        return None;
+        absent(section.at, report);
+        return Some(Build { env, ..Build::default() });
     };
     if let Value::List(_) = node.value {
         let hint = "write the list under `build.commands.build`";
@@ -117,7 +139,7 @@ fn build(top: &Section<'_>, report: &mut Report) -> Option<Build> {
     }
     let phases = node.section(&keys::COMMANDS, report)?;
     match phases.get("build").map(|node| (&node.value, node.at)) {
-        None => missing(path, phases.at, NOTHING_TO_BUILD, report),
+        None => absent(phases.at, report),
         Some((Value::List(items), at)) if items.is_empty() => {
             report.warning(
                 Rule::NothingToBuild,
@@ -132,12 +154,14 @@ fn build(top: &Section<'_>, report: &mut Report) -> Option<Build> {
     Some(Build { pre_build, build, post_build, env })
 }
 
-fn run(top: &Section<'_>, report: &mut Report) -> Option<Run> {
+fn run(top: &Section<'_>, supplied: Supplied, report: &mut Report) -> Option<Run> {
     let path = "run.command";
     let hint = "add the command that starts the app: `command: python3 app.py`";
     let Some(node) = top.get("run") else {
-        missing(path, top.at, hint, report);
-        return None;
+        if !supplied.command {
+            missing(path, top.at, hint, report);
+        }
+        return Some(Run::default());
     };
     let section = node.section(&keys::RUN, report)?;
     let runtime_version = runtime_version(&section, report);
@@ -146,15 +170,12 @@ fn run(top: &Section<'_>, report: &mut Report) -> Option<Run> {
     let env = variables::variables(section.get("env"), &keys::RUN_VARIABLE, report);
     let secrets = variables::secrets(section.get("secrets"), report);
     let command = section.get("command").and_then(|node| commands::start(node, report));
-    if section.get("command").is_none() {
+    if section.get("command").is_none() && !supplied.command {
         missing(path, section.at, hint, report);
     }
-    // The other rules are checked even where the command is at fault: all problems in one pass.
-    let nothing = Located { value: String::new(), at: section.at };
-    let is_whole = command.is_some();
-    let run = Run { runtime_version, pre_run, command: command.unwrap_or(nothing), network, env, secrets };
+    let run = Run { runtime_version, pre_run, command, network, env, secrets };
     variables::check_run(&run, report);
-    is_whole.then(|| without_repeated_port(run))
+    Some(without_repeated_port(run))
 }
 
 /// Leaves out what says once more that `PORT` holds the port.
@@ -183,12 +204,17 @@ fn network(run: &Section<'_>, report: &mut Report) -> Network {
     let section = run.get("network").and_then(|node| node.section(&keys::NETWORK, report));
     let Some(section) = section else { return Network::default() };
     let port = section.text("port", report).and_then(|text| port(&text, report));
-    Network { port: port.unwrap_or(super::DEFAULT_PORT), env: port_variable(&section, report) }
+    Network { port, env: port_variable(&section, report) }
 }
 
-fn port(text: &Located<String>, report: &mut Report) -> Option<u16> {
-    let is_number = text.value.bytes().all(|b| b.is_ascii_digit()) && !text.value.starts_with('0');
-    let port = text.value.parse::<u16>().ok().filter(|_| is_number);
+/// Reads a port: a number from 1 to 65535, without leading zeros.
+pub(crate) fn port_number(text: &str) -> Option<u16> {
+    let is_number = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    text.parse::<u16>().ok().filter(|_| is_number)
+}
+
+fn port(text: &Located<String>, report: &mut Report) -> Option<Located<u16>> {
+    let port = port_number(&text.value).map(|value| Located { value, at: text.at });
     if port.is_none() {
         let message = format!("port `{}` is not a number from 1 to 65535", text.value);
         report
@@ -208,7 +234,7 @@ fn port_variable(network: &Section<'_>, report: &mut Report) -> Option<Located<S
         return None;
     }
     let env = node.text("env", report)?;
-    if !is_plain_name(&env.value) || env.value.starts_with("AWSAPPRUNNER") {
+    if !can_hold_port(&env.value) {
         let message = format!("`{}` cannot be the name of a variable that holds the port", env.value);
         report.error(Rule::PortVariable, env.at, message).hint("write a name such as `APP_PORT`");
         return None;

@@ -31,6 +31,9 @@ fn problems(text: &str) -> Vec<String> {
     let (app_file, diagnostics) = parse(FILE_NAME, text);
     let is_error = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     assert_eq!(app_file.is_none(), is_error, "{diagnostics:?}");
+    if let Some(app_file) = app_file {
+        assert!(app_file.runtime.is_some() && app_file.run.command.is_some(), "nothing else supplies them");
+    }
     let lines = diagnostics.into_iter().map(|diagnostic| {
         let line = diagnostic.to_string().replacen("apprunner.yaml:", "", 1);
         diagnostic.hint.map_or(line.clone(), |hint| format!("{line} -> {hint}"))
@@ -51,4 +54,33 @@ fn with_commands(commands: &str) -> String {
 /// The small file with its start command replaced.
 fn with_start(command: &str) -> String {
     SMALL.replace("  command: python3 app.py\n", command)
+}
+
+/// The name of the runtime.
+fn runtime(app_file: &AppFile) -> &str {
+    &app_file.runtime.as_ref().unwrap().value
+}
+
+/// The start command.
+fn command(app_file: &AppFile) -> &Located<String> {
+    app_file.run.command.as_ref().unwrap()
+}
+
+#[test]
+fn a_required_key_may_be_absent_only_where_it_is_supplied_from_elsewhere() {
+    let all = Supplied { runtime: true, build: true, command: true };
+    let (app_file, diagnostics) = parse_with(FILE_NAME, "version: 1.0\n", all);
+    assert_eq!(diagnostics, []);
+    let app_file = app_file.unwrap();
+    assert_eq!((app_file.runtime, app_file.build, app_file.run), (None, Build::default(), Run::default()));
+    for supplied in [
+        Supplied { runtime: false, ..all },
+        Supplied { build: false, ..all },
+        Supplied { command: false, ..all },
+    ] {
+        let (app_file, diagnostics) = parse_with(FILE_NAME, "version: 1.0\n", supplied);
+        assert!(app_file.is_none());
+        assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
+    }
+    assert!(parse_with(FILE_NAME, "runtime: python3\n", all).0.is_none(), "no flag says the file's version");
 }

@@ -143,35 +143,54 @@ fn is_reference(text: &str) -> bool {
 }
 
 /// Tells whether a text is a name that every shell takes.
-pub(super) fn is_plain_name(name: &str) -> bool {
+pub(crate) fn is_plain_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+/// Tells whether a variable of this name can hold the port.
+pub(crate) fn can_hold_port(name: &str) -> bool {
+    is_plain_name(name) && !name.starts_with(RESERVED)
+}
+
+/// Says why a text cannot be the name of a variable.
+pub(crate) fn name_fault(name: &str) -> Option<(Rule, String)> {
+    if name.is_empty() || name.contains(['=', '\0', '\n']) {
+        let fault = "a variable's name must not be empty or hold `=`, a zero byte or a line end";
+        Some((Rule::VariableName, fault.to_owned()))
+    } else if name.chars().count() > MAX_VALUE {
+        Some((Rule::VariableName, format!("a variable's name has more than {MAX_VALUE} characters")))
+    } else if name.starts_with(RESERVED) {
+        let fault = format!("`{name}` is reserved: names must not begin with `{RESERVED}`");
+        Some((Rule::ReservedName, fault))
+    } else {
+        None
+    }
+}
+
+/// Says why a text cannot be the value of a variable.
+pub(crate) fn value_fault(value: &str) -> Option<String> {
+    let is_good = !value.contains('\0') && value.chars().count() <= MAX_VALUE;
+    let fault = || format!("a value must not hold a zero byte or more than {MAX_VALUE} characters");
+    (!is_good).then(fault)
+}
+
+/// Says why a name and a reference cannot be a secret's.
+pub(crate) fn secret_fault(name: &str, value_from: &str) -> Option<String> {
+    let too_long = |(key, text): (&str, &str)| {
+        let length = text.chars().count();
+        let is_wrong = length > MAX_SECRET || (length == 0 && key == "value-from");
+        is_wrong
+            .then(|| format!("`{key}` of a secret has {length} characters; it may have 1 to {MAX_SECRET}"))
+    };
+    let of_name = name_fault(name).map(|(_, fault)| fault);
+    of_name.or_else(|| [("name", name), ("value-from", value_from)].into_iter().find_map(too_long))
+}
+
 fn check_name(name: &Located<String>, report: &mut Report) -> bool {
     let text = &name.value;
-    if text.is_empty() || text.contains(['=', '\0', '\n']) {
-        report.error(
-            Rule::VariableName,
-            name.at,
-            "a variable's name must not be empty or hold `=`, a zero byte or a line end",
-        );
-        return false;
-    }
-    if text.chars().count() > MAX_VALUE {
-        report.error(
-            Rule::VariableName,
-            name.at,
-            format!("a variable's name has more than {MAX_VALUE} characters"),
-        );
-        return false;
-    }
-    if text.starts_with(RESERVED) {
-        report.error(
-            Rule::ReservedName,
-            name.at,
-            format!("`{text}` is reserved: names must not begin with `{RESERVED}`"),
-        );
+    if let Some((rule, fault)) = name_fault(text) {
+        report.error(rule, name.at, fault);
         return false;
     }
     if !is_plain_name(text) {
@@ -185,10 +204,8 @@ fn check_name(name: &Located<String>, report: &mut Report) -> bool {
 
 fn check_value(value: &Located<String>, report: &mut Report) -> bool {
     let text = &value.value;
-    let length = text.chars().count();
-    if text.contains('\0') || length > MAX_VALUE {
-        let message = format!("a value must not hold a zero byte or more than {MAX_VALUE} characters");
-        report.error(Rule::VariableValue, value.at, message).withheld();
+    if let Some(fault) = value_fault(text) {
+        report.error(Rule::VariableValue, value.at, fault).withheld();
         return false;
     }
     if text.contains("${") || text.contains("{{resolve:") {
@@ -231,7 +248,7 @@ pub(super) fn check_build(variables: &[Variable], report: &mut Report) {
 
 /// Checks that the names of one app do not contradict each other.
 pub(super) fn check_run(run: &Run, report: &mut Report) {
-    let port = run.network.port.to_string();
+    let port = run.network.port().to_string();
     for variable in &run.env {
         check_port(variable, &run.network, &port, report);
         if looks_like_credentials(variable) {

@@ -51,7 +51,7 @@ fn build_and_deliver(
     let local_layers = outputs.iter().any(|output| !matches!(output, Output::Registry(_)));
     let options = Options { network: args.network, keep: args.source.keep, created, local_layers };
     let images = build(&mut plan, inputs, &catalog, &options, &scratch, context, metadata)?;
-    let product = Product::new(images, &std::collections::BTreeMap::new())?;
+    let product = Product::new(images, &plan.annotations)?;
     metadata.digest = Some(product.digest().clone());
     let delivery = Delivery { client: catalog.client(), context };
     for output in &outputs {
@@ -72,6 +72,12 @@ fn outputs(args: &BuildArgs) -> Result<Vec<Output>, Failure> {
 fn announce(plan: &Plan, context: &Context) {
     let runtime = &plan.runtime;
     context.report.note(&format!("runtime {} for `{}`: {}", runtime.entry, runtime.request, runtime.reason));
+    for finding in &plan.detected {
+        context.report.note(&format!("detected {finding}"));
+    }
+    for note in &plan.notes {
+        context.report.note(&format!("note: {note}"));
+    }
     for used in &runtime.overrides {
         context.report.warning(used);
     }

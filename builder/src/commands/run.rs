@@ -8,7 +8,7 @@ use lapstrake_oci::layout::Layout;
 
 use crate::build;
 use crate::catalog::CatalogAt;
-use crate::cli::{Keep, NetworkMode, RunArgs, SourceArgs, Symlinks};
+use crate::cli::{Keep, NetworkMode, RunArgs, SettingArgs, SourceArgs, Symlinks};
 use crate::commands::build::created;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -62,12 +62,12 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
         source: args.image.clone(),
         source_dir: args.source_dir.clone(),
         config: None,
-        runtime_version: None,
         platform: Vec::new(),
         catalog: None,
         allow_eol: Vec::new(),
         symlinks: Symlinks::Inside,
         keep: Keep::All,
+        settings: SettingArgs::default(),
     };
     let client = registry::client(&args.registry, context)?;
     let inputs = Inputs::read(&source, scratch.path(), context)?;

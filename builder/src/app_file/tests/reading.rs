@@ -69,10 +69,7 @@ fn an_empty_item_of_a_command_list_is_skipped_with_a_warning() {
 fn a_byte_order_mark_and_carriage_returns_are_accepted() {
     let text = format!("\u{feff}{}", SMALL.replace('\n', "\r\n"));
     let app_file = good(&text);
-    assert_eq!(
-        (app_file.run.command.value.as_str(), app_file.run.command.at.start.line),
-        ("python3 app.py", 8)
-    );
+    assert_eq!((command(&app_file).value.as_str(), command(&app_file).at.start.line), ("python3 app.py", 8));
     assert_eq!(app_file.version.at.start, Position { line: 1, column: 10 });
 }
 

@@ -49,7 +49,7 @@ fn a_runtime_is_read_in_lower_case() {
         &text,
         "2:10: warning: runtime `Python3` is read as `python3` -> names of runtimes are in lower case",
     );
-    assert_eq!(parse(FILE_NAME, &text).0.unwrap().runtime.value, "python3");
+    assert_eq!(runtime(&parse(FILE_NAME, &text).0.unwrap()), "python3");
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn the_start_command_is_one_text_with_balanced_quotes() {
     let hint = "write it as one text";
     let text = with_start("  command: [npm start]\n");
     one(&text, &format!("8:12: warning: `command` is a list; its one item is taken -> {hint}"));
-    assert_eq!(parse(FILE_NAME, &text).0.unwrap().run.command.value, "npm start");
+    assert_eq!(command(&parse(FILE_NAME, &text).0.unwrap()).value, "npm start");
     let hint = "write the command as one line, or join commands with `&&`";
     let message = format!("8:12: error: `command` must be one text, not a list of 2 items -> {hint}");
     one(&with_start("  command: [npm, start]\n"), &message);
@@ -281,7 +281,7 @@ fn the_start_command_is_one_text_with_balanced_quotes() {
 #[test]
 fn a_start_command_as_block_scalar_loses_its_last_line_end() {
     let folded = good(&with_start("  command: >\n    python3\n    app.py\n"));
-    assert_eq!(folded.run.command.value, "python3 app.py");
+    assert_eq!(command(&folded).value, "python3 app.py");
     let lines = good(&with_start("  command: |\n    python3 migrate.py\n    exec python3 app.py\n"));
-    assert_eq!(lines.run.command.value, "python3 migrate.py\nexec python3 app.py");
+    assert_eq!(command(&lines).value, "python3 migrate.py\nexec python3 app.py");
 }

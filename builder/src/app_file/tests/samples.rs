@@ -3,12 +3,12 @@ use super::*;
 #[test]
 fn the_smallest_file_means_port_8080_and_no_environment() {
     let app_file = good(SMALL);
-    assert_eq!((app_file.version.value.as_str(), app_file.runtime.value.as_str()), ("1.0", "python3"));
+    assert_eq!((app_file.version.value.as_str(), runtime(&app_file)), ("1.0", "python3"));
     let build = Command { text: "pip install -r requirements.txt".to_owned(), line: 6 };
     assert_eq!(app_file.build, Build { build: vec![build], ..Build::default() });
-    assert_eq!(app_file.run.network, Network { port: 8080, env: None });
-    assert_eq!(app_file.run.command.value, "python3 app.py");
-    assert_eq!(app_file.run.command.at.start, Position { line: 8, column: 12 });
+    assert_eq!(app_file.run.network, Network::default());
+    assert_eq!(command(&app_file).value, "python3 app.py");
+    assert_eq!(command(&app_file).at.start, Position { line: 8, column: 12 });
     assert_eq!(
         (app_file.run.runtime_version, app_file.run.env, app_file.run.secrets),
         (None, vec![], vec![])
@@ -73,10 +73,10 @@ fn every_key_is_read() {
     let run = &app_file.run;
     assert_eq!(run.runtime_version.as_ref().unwrap().value.text(), "22.14.0");
     assert_eq!(
-        (texts(&run.pre_run), run.command.value.as_str()),
+        (texts(&run.pre_run), command(&app_file).value.as_str()),
         (vec!["npm rebuild".to_owned()], "npm start")
     );
-    assert_eq!((run.network.port, run.network.env.as_ref().unwrap().value.as_str()), (3000, "APP_PORT"));
+    assert_eq!((run.network.port(), run.network.env.as_ref().unwrap().value.as_str()), (3000, "APP_PORT"));
     assert_eq!(pairs(&run.env), [("DEBUG".into(), "False".into()), ("LEVEL".into(), "007".into())]);
     let secrets = run.secrets.iter().map(|secret| secret.name.value.as_str()).collect::<Vec<_>>();
     assert_eq!(secrets, ["DB_PASSWORD", "API_KEY"]);

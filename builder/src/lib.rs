@@ -16,6 +16,7 @@ pub mod context;
 pub mod deliver;
 pub mod detect;
 pub mod failure;
+pub mod git;
 pub mod image_config;
 pub mod inputs;
 pub mod layer_progress;

@@ -65,13 +65,17 @@ fn is_above(path: &TreePath, node: &Node, homes: &[TreePath]) -> bool {
     matches!(node.kind, Kind::Directory) && homes.iter().any(|home| home.is_within(path))
 }
 
-/// The outermost directories below `/app` that installers fill.
+/// What installers fill below `/app`: the outermost directories, and the files by which yarn's Plug'n'Play finds them.
 fn dependency_homes(app: &FileTree) -> Vec<TreePath> {
     let mut homes: Vec<TreePath> = Vec::new();
     for (path, node) in app.iter() {
-        let home = match node.kind {
-            Kind::Directory if path.name() == b"node_modules" => Some(path.clone()),
-            Kind::File(_) if path.name() == b"pyvenv.cfg" => path.parent(),
+        let home = match (&node.kind, path.name()) {
+            (Kind::Directory, b"node_modules") => Some(path.clone()),
+            (Kind::Directory, b"cache" | b"unplugged") if is_in(path, b".yarn") => Some(path.clone()),
+            (Kind::File(_), b".pnp.cjs" | b".pnp.js" | b".pnp.loader.mjs" | b".pnp.data.json") => {
+                Some(path.clone())
+            }
+            (Kind::File(_), b"pyvenv.cfg") => path.parent(),
             _ => None,
         };
         if let Some(home) = home
@@ -82,6 +86,10 @@ fn dependency_homes(app: &FileTree) -> Vec<TreePath> {
         }
     }
     homes
+}
+
+fn is_in(path: &TreePath, directory: &[u8]) -> bool {
+    path.parent().is_some_and(|parent| parent.name() == directory)
 }
 
 /// What of the changes outside `/app` reaches the image.
@@ -161,7 +169,31 @@ fn is_cache(name: &[u8]) -> bool {
 /// What of `/app` stays out of the image although commands may see it.
 #[must_use]
 pub fn is_left_out_of_app(path: &TreePath) -> bool {
-    path.components().any(|part| part == b".git" || part == b"__pycache__")
+    let parts: Vec<&[u8]> = path.components().collect();
+    parts.iter().any(|part| matches!(*part, b".git" | b"__pycache__"))
+        || parts.first() == Some(&b".pnpm-store".as_slice())
+        || parts.windows(2).any(|pair| is_installers_own(pair[0], pair[1]))
+}
+
+/// What package managers of Node.js write for their own next run, with the time and the registry in it, and the caches
+/// that tools keep among packages. No app reads them, and they would make every build of an app another one.
+fn is_installers_own(directory: &[u8], name: &[u8]) -> bool {
+    match directory {
+        b"node_modules" => matches!(
+            name,
+            b".cache"
+                | b".modules.yaml"
+                | b".pnpm-task-run-state-v1"
+                | b".pnpm-workspace-state.json"
+                | b".pnpm-workspace-state-v1.json"
+                | b".vite"
+                | b".vite-temp"
+                | b".yarn-integrity"
+                | b".yarn-state.yml"
+        ),
+        b".yarn" => matches!(name, b"build-state.yml" | b"install-state.gz"),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -291,6 +323,57 @@ mod tests {
         assert_eq!(names(&trees.app), ["app/web/index.js"]);
         assert_eq!(trees.dependencies.len(), 8);
         assert!(trees.dependencies.iter().all(|(_, node)| node.owner == APP_OWNER));
+    }
+
+    #[test]
+    fn what_plug_and_play_loads_goes_to_the_lower_layer() {
+        let app = tree(vec![
+            ("app", Node::directory()),
+            ("app/.pnp.cjs", file()),
+            ("app/.pnp.loader.mjs", file()),
+            ("app/.yarn", Node::directory()),
+            ("app/.yarn/cache", Node::directory()),
+            ("app/.yarn/cache/x.zip", file()),
+            ("app/.yarn/releases", Node::directory()),
+            ("app/.yarn/releases/yarn.cjs", file()),
+            ("app/.yarn/unplugged", Node::directory()),
+            ("app/.yarn/unplugged/y", file()),
+            ("app/cache", Node::directory()),
+            ("app/cache/page.html", file()),
+        ]);
+        let trees = app_trees(app, FileTree::new());
+        assert_eq!(
+            names(&trees.app),
+            ["app/.yarn/releases", "app/.yarn/releases/yarn.cjs", "app/cache", "app/cache/page.html"]
+        );
+        assert_eq!(trees.dependencies.len(), 8);
+    }
+
+    #[test]
+    fn what_installers_note_for_themselves_is_left_out_and_what_apps_load_is_not() {
+        for out in [
+            ".git/HEAD",
+            ".pnpm-store/v10/files",
+            ".yarn/install-state.gz",
+            "node_modules/.cache/babel/x.json",
+            "node_modules/.modules.yaml",
+            "node_modules/.yarn-integrity",
+            "packages/api/node_modules/.cache",
+        ] {
+            assert!(is_left_out_of_app(&path(out)), "{out}");
+        }
+        for kept in [
+            ".cache/x",
+            ".modules.yaml",
+            ".yarn/cache/x.zip",
+            "node_modules/.bin/next",
+            "node_modules/.package-lock.json",
+            "node_modules/.pnpm/lock.yaml",
+            "node_modules/.prisma/client/index.js",
+            "packages/.pnpm-store",
+        ] {
+            assert!(!is_left_out_of_app(&path(kept)), "{kept}");
+        }
     }
 
     #[test]

@@ -171,7 +171,8 @@ impl Site<'_> {
 
     fn workshop(&self, build_layers: &[PathBuf], app: PathBuf) -> Result<Workshop, Failure> {
         let scratch = self.scratch.directory("sandbox")?;
-        let network = crate::network::network(self.options.network, self.context, &scratch)?;
+        let network = crate::network::network(self.options.network, self.context, &scratch)?
+            .or_registry_of(build_layers);
         let env = build_env(
             &network.indexes(self.npm.as_deref()),
             &self.build_image.env,

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use lapstrake_runtimes::mirrors::{Ask, Auth, Endpoint, Machine, Mirrors, NoPrograms, Programs};
+use lapstrake_runtimes::mirrors::{Ask, Auth, Endpoint, Machine, Mirrors, NoPrograms, Programs, defaults};
 use lapstrake_sandbox::{HostPort, Mount, Network, PROXY_URL, ProxyMode, ProxyPolicy, Upstream};
 use url::Url;
 
@@ -13,6 +13,10 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::tool_env::{CA_BUNDLE, Indexes, NPM_CONFIG};
 
+/// Where npm keeps its own settings, in a layer that has it.
+const NPM_SETTINGS: &str =
+    "usr/local/lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js";
+
 /// The network of a build.
 pub struct BuildNetwork {
     /// What commands reach.
@@ -20,6 +24,7 @@ pub struct BuildNetwork {
     /// Files that commands need for it.
     pub mounts: Vec<Mount>,
     npm_registry: Option<String>,
+    npm_login: Option<Auth>,
     python_index: Option<String>,
     has_ca: bool,
     has_npm_config: bool,
@@ -35,8 +40,22 @@ impl BuildNetwork {
             proxy: matches!(self.mode, Network::Proxy(_)).then_some(PROXY_URL),
             ca_bundle: self.has_ca,
             npm_config: self.has_npm_config,
+            npm_login: self.npm_login.as_ref(),
             npm,
         }
+    }
+
+    /// Takes the registry that the npm of a build image takes by itself, where none is configured: yarn and corepack
+    /// would ask hosts of their own otherwise.
+    #[must_use]
+    pub fn or_registry_of(mut self, layers: &[PathBuf]) -> Self {
+        if self.npm_registry.is_none() {
+            let source =
+                layers.iter().find_map(|layer| fs_err::read_to_string(layer.join(NPM_SETTINGS)).ok());
+            let url = source.as_deref().and_then(defaults::npm_registry);
+            self.npm_registry = url.map(|url| url.to_string());
+        }
+        self
     }
 }
 
@@ -66,6 +85,7 @@ pub fn network(mode: NetworkMode, context: &Context, scratch: &Path) -> Result<B
         },
         mounts: Vec::new(),
         npm_registry: mirrors.npm.as_ref().map(|endpoint| endpoint.url.to_string()),
+        npm_login: mirrors.npm.as_ref().and_then(|endpoint| endpoint.auth.clone()),
         python_index: mirrors.python.as_ref().map(address_with_login),
         has_ca: false,
         has_npm_config: false,
@@ -190,6 +210,29 @@ mod tests {
             "//npm.example/:username=me\n//npm.example/:_password=cCB3\n"
         );
         assert_eq!(npm_login(&endpoint("https://npm.example/", None)), None);
+    }
+
+    #[test]
+    fn without_a_configured_registry_that_of_the_npm_in_the_build_image_is_named() {
+        let network = |registry: Option<&str>| BuildNetwork {
+            mode: Network::None,
+            mounts: Vec::new(),
+            npm_registry: registry.map(str::to_owned),
+            npm_login: None,
+            python_index: None,
+            has_ca: false,
+            has_npm_config: false,
+        };
+        let layer = tempfile::tempdir().unwrap();
+        let settings = layer.path().join(NPM_SETTINGS);
+        std::fs::create_dir_all(settings.parent().unwrap()).unwrap();
+        std::fs::write(settings, "define('registry', {\n  default: `https://npm.example/`,\n})").unwrap();
+        let layers = [PathBuf::from("/nowhere"), layer.path().to_owned()];
+        let found = network(None).or_registry_of(&layers);
+        assert_eq!(found.indexes(None).npm_registry, Some("https://npm.example/"));
+        let configured = network(Some("https://other.example/")).or_registry_of(&layers);
+        assert_eq!(configured.indexes(None).npm_registry, Some("https://other.example/"));
+        assert_eq!(network(None).or_registry_of(&[]).indexes(None).npm_registry, None);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use lapstrake_runtimes::mirrors::Auth;
+
 /// Where the machine's certificates are inside the sandbox.
 pub const CA_BUNDLE: &str = "/run/build/ca.crt";
 /// Where npm's logins are inside the sandbox.
@@ -23,6 +25,8 @@ pub struct Indexes<'a> {
     pub ca_bundle: bool,
     /// Whether logins lie at [`NPM_CONFIG`].
     pub npm_config: bool,
+    /// The login for the npm registry.
+    pub npm_login: Option<&'a Auth>,
     /// The version of npm, in images that have it.
     pub npm: Option<&'a str>,
 }
@@ -60,13 +64,19 @@ pub fn build_env(
         set(&mut env, "NODE_USE_ENV_PROXY", "1");
         // It is an experiment in node 22, which says so whenever it starts.
         set(&mut env, "NODE_OPTIONS", "--disable-warning=UNDICI-EHPA");
+        // Yarn's later versions know their own variables only.
+        for name in ["YARN_HTTP_PROXY", "YARN_HTTPS_PROXY"] {
+            set(&mut env, name, proxy);
+        }
     }
     if indexes.npm_config {
         set(&mut env, "npm_config_userconfig", NPM_CONFIG);
     }
     if let Some(registry) = indexes.npm_registry {
-        set(&mut env, "npm_config_registry", registry);
-        set(&mut env, "YARN_NPM_REGISTRY_SERVER", registry);
+        set_npm_registry(&mut env, registry);
+    }
+    if let Some(login) = indexes.npm_login {
+        set_npm_login(&mut env, login);
     }
     if let Some(index) = indexes.python_index {
         set(&mut env, "PIP_INDEX_URL", index);
@@ -79,6 +89,35 @@ pub fn build_env(
     set(&mut env, "HOME", HOME);
     env.extend(app.iter().cloned());
     env
+}
+
+/// Yarn and corepack have registries of their own to ask; one that npm is configured for stands in for them too.
+fn set_npm_registry(env: &mut BTreeMap<String, String>, registry: &str) {
+    set(env, "npm_config_registry", registry);
+    set(env, "YARN_NPM_REGISTRY_SERVER", registry);
+    // Corepack appends `/NAME` to it, and registries answer `//NAME` with 400.
+    set(env, "COREPACK_NPM_REGISTRY", registry.trim_end_matches('/'));
+    // Yarn refuses plain http for hosts that are not listed.
+    let plain = url::Url::parse(registry).ok().filter(|url| url.scheme() == "http");
+    if let Some(host) = plain.as_ref().and_then(url::Url::host_str) {
+        set(env, "YARN_UNSAFE_HTTP_WHITELIST", host);
+    }
+}
+
+/// npm and pnpm find the login in a file; yarn and corepack do not read that file.
+fn set_npm_login(env: &mut BTreeMap<String, String>, login: &Auth) {
+    set(env, "YARN_NPM_ALWAYS_AUTH", "true");
+    match login {
+        Auth::Bearer(token) => {
+            set(env, "YARN_NPM_AUTH_TOKEN", token.reveal());
+            set(env, "COREPACK_NPM_TOKEN", token.reveal());
+        }
+        Auth::Basic { user, password } => {
+            set(env, "YARN_NPM_AUTH_IDENT", &format!("{user}:{}", password.reveal()));
+            set(env, "COREPACK_NPM_USERNAME", user);
+            set(env, "COREPACK_NPM_PASSWORD", password.reveal());
+        }
+    }
 }
 
 /// Settings that make installers quiet about themselves and their output the same on every machine.
@@ -124,6 +163,8 @@ fn set(env: &mut BTreeMap<String, String>, name: &str, value: &str) {
 
 #[cfg(test)]
 mod tests {
+    use lapstrake_runtimes::mirrors::Secret;
+
     use super::*;
 
     #[test]
@@ -153,6 +194,39 @@ mod tests {
         assert_eq!(
             (env["HTTPS_PROXY"].as_str(), env["PIP_CERT"].as_str()),
             ("http://127.0.0.1:3128", CA_BUNDLE)
+        );
+    }
+
+    #[test]
+    fn every_package_manager_of_node_asks_the_registry_that_npm_is_configured_for() {
+        let env = |registry| {
+            build_env(
+                &Indexes { npm_registry: Some(registry), ..Indexes::default() },
+                &BTreeMap::new(),
+                &[],
+                0,
+            )
+        };
+        let secure = env("https://npm.example/team/");
+        assert_eq!(secure["npm_config_registry"], "https://npm.example/team/");
+        assert_eq!(secure["YARN_NPM_REGISTRY_SERVER"], "https://npm.example/team/");
+        assert_eq!(secure["COREPACK_NPM_REGISTRY"], "https://npm.example/team");
+        assert!(!secure.contains_key("YARN_UNSAFE_HTTP_WHITELIST"));
+        assert_eq!(env("http://127.0.0.1:4873/")["YARN_UNSAFE_HTTP_WHITELIST"], "127.0.0.1");
+    }
+
+    #[test]
+    fn yarn_and_corepack_are_told_the_login_in_their_own_variables() {
+        let env = |login: &Auth| {
+            build_env(&Indexes { npm_login: Some(login), ..Indexes::default() }, &BTreeMap::new(), &[], 0)
+        };
+        let token = env(&Auth::Bearer(Secret::new("t".to_owned())));
+        assert_eq!((token["YARN_NPM_AUTH_TOKEN"].as_str(), token["COREPACK_NPM_TOKEN"].as_str()), ("t", "t"));
+        let basic = env(&Auth::Basic { user: "me".into(), password: Secret::new("p".to_owned()) });
+        assert_eq!(basic["YARN_NPM_AUTH_IDENT"], "me:p");
+        assert_eq!(
+            (basic["COREPACK_NPM_USERNAME"].as_str(), basic["COREPACK_NPM_PASSWORD"].as_str()),
+            ("me", "p")
         );
     }
 }

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use lapstrake_oci::tree::{FileTree, Kind};
+use url::Url;
 
 use super::{Machine, Mirrors, MirrorsError, VARIABLES, npmrc, pip_conf};
 use crate::tarball::ArchiveError;
@@ -26,6 +27,12 @@ pub enum DefaultsError {
     /// The directory for unpacking cannot be used.
     #[error("could not unpack the package of pip or npm")]
     Scratch(#[from] std::io::Error),
+}
+
+/// The registry that an npm takes when nobody configures another, from the source of its settings.
+#[must_use]
+pub fn npm_registry(settings: &str) -> Option<Url> {
+    npmrc::registry_in_source(settings)
 }
 
 impl Mirrors {

@@ -341,7 +341,7 @@ mod tests {
             ("app/cache", Node::directory()),
             ("app/cache/page.html", file()),
         ]);
-        let trees = app_trees(app, FileTree::new());
+        let trees = app_trees(app, FileTree::new(), APP_OWNER);
         assert_eq!(
             names(&trees.app),
             ["app/.yarn/releases", "app/.yarn/releases/yarn.cjs", "app/cache", "app/cache/page.html"]

@@ -37,6 +37,7 @@ pub mod report;
 pub mod rootfs;
 pub mod runtime;
 pub mod runtime_choice;
+pub mod scope;
 pub mod scratch;
 pub mod serve;
 pub mod settings;

@@ -29,7 +29,7 @@ use oci_spec::image::Digest;
 
 use crate::checkout::Checkout;
 
-pub use app_dir::{AppDirError, app_dir};
+pub use app_dir::{AppDirError, app_dir, app_path};
 pub use compression::Compression;
 pub use error::{Fault, SourceError};
 pub use limits::Limits;

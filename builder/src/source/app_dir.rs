@@ -19,6 +19,18 @@ pub struct AppDirError {
 /// Symbolic links are not followed: what is built is what is named.
 pub fn app_dir(tree: &FileTree, given: &str) -> Result<Option<TreePath>, AppDirError> {
     let fail = |reason| AppDirError { given: printable(given.as_bytes()), reason };
+    let Some(path) = app_path(given)? else { return Ok(None) };
+    match tree.get(&path).map(|node| &node.kind) {
+        Some(Kind::Directory) => Ok(Some(path)),
+        Some(Kind::Symlink(_)) => Err(fail("it is a symbolic link")),
+        Some(_) => Err(fail("it is not a directory")),
+        None => Err(fail("it does not exist")),
+    }
+}
+
+/// The path that a user means by the directory of the app, whether or not it is there. None is the root.
+pub fn app_path(given: &str) -> Result<Option<TreePath>, AppDirError> {
+    let fail = |reason| AppDirError { given: printable(given.as_bytes()), reason };
     let mut names = Vec::new();
     for name in given.split('/').filter(|name| !name.is_empty() && *name != ".") {
         match name {
@@ -30,13 +42,7 @@ pub fn app_dir(tree: &FileTree, given: &str) -> Result<Option<TreePath>, AppDirE
     if names.is_empty() {
         return Ok(None);
     }
-    let path = TreePath::new(names.join("/")).map_err(|error| fail(error.reason))?;
-    match tree.get(&path).map(|node| &node.kind) {
-        Some(Kind::Directory) => Ok(Some(path)),
-        Some(Kind::Symlink(_)) => Err(fail("it is a symbolic link")),
-        Some(_) => Err(fail("it is not a directory")),
-        None => Err(fail("it does not exist")),
-    }
+    TreePath::new(names.join("/")).map(Some).map_err(|error| fail(error.reason))
 }
 
 #[cfg(test)]

@@ -34,6 +34,9 @@ pub struct Global {
     /// Show errors and results only.
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// Trust these certificate authorities besides the system's (PEM), for registries and for sources.
+    #[arg(long, global = true, env = "LAPSTRAKE_CA", value_name = "FILE")]
+    pub ca: Vec<PathBuf>,
     /// Base address of the Debian mirror, instead of the machine's apt configuration.
     #[arg(long, global = true, env = "LAPSTRAKE_DEBIAN_MIRROR", value_name = "URL", hide_env_values = true)]
     pub debian_mirror: Option<String>,
@@ -147,9 +150,6 @@ pub struct RegistryArgs {
     /// Speak plain http to this registry (HOST or HOST:PORT); loopback addresses need no permission.
     #[arg(long, env = "LAPSTRAKE_INSECURE_REGISTRY", value_name = "HOST", value_delimiter = ',')]
     pub insecure_registry: Vec<String>,
-    /// Trust these certificates besides the system's (PEM).
-    #[arg(long, env = "LAPSTRAKE_CA", value_name = "FILE")]
-    pub ca: Vec<PathBuf>,
     /// Read registry credentials from this file, instead of the usual places.
     #[arg(long, env = "LAPSTRAKE_AUTHFILE", value_name = "FILE")]
     pub authfile: Option<PathBuf>,

@@ -24,6 +24,8 @@ pub struct Context {
     pub report: Arc<Report>,
     /// Set when the command should stop.
     pub stop: Stop,
+    /// Certificate authorities that are trusted besides the system's, as PEM files.
+    pub authorities: Vec<PathBuf>,
     /// Explicit addresses of package mirrors, from the command line.
     pub mirrors: MirrorFlags,
     /// The arguments whose values were given by a variable of the environment, by the names of their fields.

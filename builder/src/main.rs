@@ -75,7 +75,8 @@ fn context(
     };
     match data_dir {
         Ok(data_dir) => {
-            Ok(Context { env, now: Timestamp::now(), data_dir, report, stop, mirrors, given_by_variable })
+            let (now, authorities) = (Timestamp::now(), global.ca.clone());
+            Ok(Context { env, now, data_dir, report, stop, authorities, mirrors, given_by_variable })
         }
         Err(failure) => Err((failure, report)),
     }

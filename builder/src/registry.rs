@@ -27,22 +27,12 @@ pub fn client(args: &RegistryArgs, context: &Context) -> Result<Client, Failure>
         config_home: path("XDG_CONFIG_HOME"),
         home: path("HOME"),
     };
-    let extra = args.ca.iter().map(fs_err::read).collect::<Result<Vec<_>, _>>();
-    let extra = extra
-        .map_err(|cause| Failure::because(Exit::NotUnderstood, "could not read a certificate", cause))?;
-    let proxy =
-        |upper: &str, lower: &str| context.var(lower).or_else(|| context.var(upper)).map(str::to_owned);
     let report = Arc::clone(&context.report);
     let options = Options {
         credentials: Credentials::from_locations(&locations),
         insecure: args.insecure_registry.clone(),
-        trust: Trust { bundle: path("SSL_CERT_FILE"), extra },
-        proxies: Proxies {
-            // A program on the web server side may be handed HTTP_PROXY by a request header; only the lower-case name is safe.
-            http: context.var("http_proxy").map(str::to_owned),
-            https: proxy("HTTPS_PROXY", "https_proxy"),
-            no_proxy: proxy("NO_PROXY", "no_proxy"),
-        },
+        trust: trust(context)?,
+        proxies: proxies(context),
         scratch: context.scratch_dir(),
         on_wait: Some(Arc::new(move |wait: &Wait| {
             report.note(&format!(
@@ -55,6 +45,27 @@ pub fn client(args: &RegistryArgs, context: &Context) -> Result<Client, Failure>
         ..Options::default()
     };
     Client::new(options).map_err(|cause| failure(cause, "could not set up the registry client"))
+}
+
+/// The certificate authorities that are trusted.
+pub fn trust(context: &Context) -> Result<Trust, Failure> {
+    let extra = context.authorities.iter().map(fs_err::read).collect::<Result<Vec<_>, _>>();
+    let extra = extra
+        .map_err(|cause| Failure::because(Exit::NotUnderstood, "could not read a certificate", cause))?;
+    Ok(Trust { bundle: context.var("SSL_CERT_FILE").map(std::path::PathBuf::from), extra })
+}
+
+/// The proxies of this machine.
+#[must_use]
+pub fn proxies(context: &Context) -> Proxies {
+    let proxy =
+        |upper: &str, lower: &str| context.var(lower).or_else(|| context.var(upper)).map(str::to_owned);
+    Proxies {
+        // A program on the web server side may be handed HTTP_PROXY by a request header; only the lower-case name is safe.
+        http: context.var("http_proxy").map(str::to_owned),
+        https: proxy("HTTPS_PROXY", "https_proxy"),
+        no_proxy: proxy("NO_PROXY", "no_proxy"),
+    }
 }
 
 /// Brings an image, or the one of an index that is for a platform, into a layout.

@@ -6,6 +6,7 @@
 mod commands;
 mod diagnostic;
 mod keys;
+mod lines;
 mod missing;
 mod mistakes;
 mod node;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::lines::Lines;
 use super::rule::Rule;
 
 /// A place in a text; lines and columns count from 1, columns in characters.
@@ -160,8 +161,7 @@ const WIDTH: usize = 120;
 #[must_use]
 pub fn render(diagnostic: &Diagnostic, text: &str) -> String {
     let mut shown = format!("{diagnostic}\n");
-    let line = diagnostic.at.start.line;
-    let source = text.trim_start_matches('\u{feff}').lines().nth(line.saturating_sub(1));
+    let source = Lines::of(text).get(diagnostic.at.start.line);
     if let Some(source) = source.filter(|_| diagnostic.is_shown) {
         shown.push_str(&excerpt(diagnostic.at, source));
     }

@@ -2,7 +2,8 @@
 
 use lapstrake_catalog::VersionRequest;
 
-use super::diagnostic::{Diagnostic, Report, Span};
+use super::diagnostic::{Diagnostic, Report, Severity, Span};
+use super::lines::Lines;
 use super::node::{Node, Section, Value};
 use super::rule::Rule;
 use super::variables::{self, can_hold_port};
@@ -32,8 +33,32 @@ pub fn parse_with(file_name: &str, text: &str, supplied: Supplied) -> (Option<Ap
     let app_file = yaml::load(text, &mut report).and_then(|node| read(&node, supplied, &mut report));
     let app_file = app_file.filter(|_| !report.has_errors());
     let mut diagnostics = report.diagnostics;
+    if text.len() <= yaml::MAX_BYTES {
+        let lines = Lines::of(text);
+        for diagnostic in &mut diagnostics {
+            diagnostic.at = lines.clamp(diagnostic.at);
+        }
+    }
     diagnostics.sort_by_key(|diagnostic| diagnostic.at.start);
+    shorten(&mut diagnostics);
     (app_file, diagnostics)
+}
+
+/// How many problems of one file are told.
+const MAX_PROBLEMS: usize = 200;
+
+/// Leaves out what no person would read; a small file can have very many problems.
+fn shorten(diagnostics: &mut Vec<Diagnostic>) {
+    let more = diagnostics.len().saturating_sub(MAX_PROBLEMS);
+    diagnostics.truncate(MAX_PROBLEMS);
+    if let Some(last) = diagnostics.last().filter(|_| more > 0) {
+        let message = format!("{more} more problems are not shown");
+        let note = Diagnostic {
+            severity: Severity::Note,
+            ..Diagnostic::error(Rule::Limit, &last.file, last.at, message)
+        };
+        diagnostics.push(note);
+    }
 }
 
 fn read(node: &Node, supplied: Supplied, report: &mut Report) -> Option<AppFile> {

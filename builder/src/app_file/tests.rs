@@ -1,3 +1,4 @@
+mod hostile;
 mod quirks;
 mod reading;
 mod rendering;
@@ -83,4 +84,35 @@ fn a_required_key_may_be_absent_only_where_it_is_supplied_from_elsewhere() {
         assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
     }
     assert!(parse_with(FILE_NAME, "runtime: python3\n", all).0.is_none(), "no flag says the file's version");
+}
+
+/// Asserts that every problem stands inside of the text: in one of its lines or right behind one.
+fn inside(text: &str, diagnostics: &[Diagnostic]) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
+    let lengths: Vec<usize> = text.split('\n').map(|line| line.chars().count()).collect();
+    for diagnostic in diagnostics {
+        let Span { start, end } = diagnostic.at;
+        for Position { line, column } in [start, end] {
+            let length = lengths.get(line.wrapping_sub(1));
+            let is_inside = length.is_some_and(|length| (1..=length + 1).contains(&column));
+            assert!(is_inside, "{diagnostic} {:?}\n{text:?}", diagnostic.at);
+        }
+        assert!(start <= end, "{diagnostic} {:?}", diagnostic.at);
+    }
+}
+
+/// Reads a text, and asserts that it takes less than 50 ms; on a busy machine the best of some tries counts.
+fn read_in_time(text: &str) {
+    let read = || {
+        let started = std::time::Instant::now();
+        let (_, diagnostics) = parse(FILE_NAME, text);
+        let elapsed = started.elapsed();
+        inside(text, &diagnostics);
+        for diagnostic in &diagnostics {
+            assert!(render(diagnostic, text).starts_with(FILE_NAME));
+        }
+        elapsed
+    };
+    let best = (0..4).map(|_| read()).find(|elapsed| elapsed.as_millis() < 50);
+    assert!(best.is_some(), "{} bytes took 50 ms each time: {text:?}", text.len());
 }

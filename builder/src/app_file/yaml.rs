@@ -7,15 +7,18 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as Marks, StrInp
 
 use super::Located;
 use super::diagnostic::{Position, Report, Span};
+use super::lines::Lines;
 use super::node::{Node, Value};
 use super::rule::Rule;
 
 /// The largest file that is read, in bytes.
-const MAX_BYTES: usize = 256 * 1024;
+pub(super) const MAX_BYTES: usize = 256 * 1024;
 /// How deeply lists and maps may be nested.
 const MAX_DEPTH: usize = 32;
 /// How many nodes there may be once aliases are expanded.
 const MAX_NODES: usize = 20_000;
+/// How many bytes of text aliases may stand for.
+const MAX_ALIASED: usize = 1024 * 1024;
 
 /// Reads the text as one document; what makes that impossible is reported.
 pub(super) fn load(text: &str, report: &mut Report) -> Option<Node> {
@@ -27,9 +30,18 @@ pub(super) fn load(text: &str, report: &mut Report) -> Option<Node> {
         );
         return None;
     }
+    let lines = Lines::of(text);
+    if let Some((c, at)) = lines.control_character() {
+        let message = format!("the control character U+{:04X} must not stand in the file", u32::from(c));
+        report
+            .error(Rule::Syntax, at, message)
+            .hint("in a text in double quotes it can be written as `\\xNN`");
+        return None;
+    }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let parser = Parser::new_from_str(text);
-    let mut loader = Loader { parser, report, anchors: BTreeMap::new(), nodes: 0, next: None };
+    let mut loader =
+        Loader { parser, lines, report, anchors: BTreeMap::new(), nodes: 0, aliased: 0, next: None };
     match loader.document() {
         Ok(node) => Some(node),
         Err(Stop::Reported) => None,
@@ -50,10 +62,13 @@ type Read<T> = Result<T, Stop>;
 
 struct Loader<'a, 'r> {
     parser: Parser<'a, StrInput<'a>>,
+    lines: Lines<'a>,
     report: &'r mut Report,
     /// Nodes by anchor; one that is still open holds none.
     anchors: BTreeMap<usize, Option<Node>>,
     nodes: usize,
+    /// The bytes that aliases stood for so far.
+    aliased: usize,
     /// An event that was looked at and put back.
     next: Option<(Event<'a>, Span)>,
 }
@@ -73,8 +88,8 @@ impl<'a> Loader<'a, '_> {
     fn document(&mut self) -> Read<Node> {
         loop {
             match self.event()? {
-                (Event::StreamEnd, at) => {
-                    return Err(self.stop(Rule::Empty, at, "the file is empty"));
+                (Event::StreamEnd, _) => {
+                    return Err(self.stop(Rule::Empty, Span::at(1, 1), "the file is empty"));
                 }
                 (Event::DocumentStart(_), _) => break,
                 _ => {}
@@ -107,11 +122,7 @@ impl<'a> Loader<'a, '_> {
             return Err(self.stop(Rule::Limit, at, format!("the file has more than {MAX_NODES} nodes")));
         }
         if depth > MAX_DEPTH {
-            return Err(self.stop(
-                Rule::Limit,
-                at,
-                format!("lists and maps are nested more than {MAX_DEPTH} deep"),
-            ));
+            return Err(self.stop(Rule::Limit, at, too_deep()));
         }
         Ok(())
     }
@@ -210,39 +221,61 @@ impl<'a> Loader<'a, '_> {
     }
 
     fn alias(&mut self, anchor: usize, at: Span, depth: usize) -> Read<Node> {
-        match self.anchors.get(&anchor).cloned().flatten() {
-            Some(node) => {
-                let (nodes, deep) = size(&node);
-                self.count(at, depth + deep, nodes)?;
-                Ok(node)
-            }
-            None => Err(self.stop(Rule::Alias, at, "this alias lies inside of what it stands for")),
+        let Some(size) = self.anchors.get(&anchor).and_then(Option::as_ref).map(size) else {
+            return Err(self.stop(Rule::Alias, at, "this alias lies inside of what it stands for"));
+        };
+        self.count(at, depth + size.depth, size.nodes)?;
+        self.aliased += size.bytes;
+        if self.aliased > MAX_ALIASED {
+            let message = format!("the aliases of the file stand for more than {MAX_ALIASED} bytes");
+            return Err(self.stop(Rule::Limit, at, message));
         }
+        let node = self.anchors.get(&anchor).cloned().flatten();
+        Ok(node.unwrap_or(Node { at, value: Value::Empty }))
     }
 
     fn refuse_tag(&mut self, tag: Option<Cow<'a, Tag>>, at: Span) {
-        if let Some(tag) = tag {
-            let hint = "remove the tag, or put the text in quotes if it is part of the value";
-            self.report.error(Rule::Tag, at, format!("tags such as `{tag}` are not supported")).hint(hint);
-        }
+        let Some(tag) = tag else { return };
+        // The parser tells where the value begins that the tag belongs to, and the tag in its long form.
+        let (written, at) = match self.lines.tag_before(at.start) {
+            Some((written, at)) => (written.to_owned(), at),
+            None => (tag.to_string(), at),
+        };
+        let hint = "remove the tag, or put the text in quotes if it is part of the value";
+        self.report.error(Rule::Tag, at, format!("tags such as `{written}` are not supported")).hint(hint);
     }
 }
 
-/// Counts the nodes of a tree and how deep it goes.
-fn size(node: &Node) -> (usize, usize) {
-    let children: Vec<(usize, usize)> = match &node.value {
-        Value::Empty | Value::Text(_) => return (1, 0),
-        Value::List(items) => items.iter().map(size).collect(),
-        Value::Map(entries) => entries.iter().map(|(_, value)| size(value)).collect(),
+/// What a tree takes.
+struct Size {
+    nodes: usize,
+    depth: usize,
+    bytes: usize,
+}
+
+/// Measures a tree: its nodes, the keys among them, how deep it goes, and the bytes of its texts.
+fn size(node: &Node) -> Size {
+    let children: Vec<(usize, Size)> = match &node.value {
+        Value::Empty => return Size { nodes: 1, depth: 0, bytes: 0 },
+        Value::Text(text) => return Size { nodes: 1, depth: 0, bytes: text.len() },
+        Value::List(items) => items.iter().map(|item| (0, size(item))).collect(),
+        Value::Map(entries) => entries.iter().map(|(key, value)| (key.value.len(), size(value))).collect(),
     };
-    let nodes = children.iter().map(|child| child.0 + 1).sum::<usize>() + 1;
-    (nodes, children.iter().map(|child| child.1 + 1).max().unwrap_or(0))
+    Size {
+        nodes: children.iter().map(|(_, child)| child.nodes + 1).sum::<usize>() + 1,
+        depth: children.iter().map(|(_, child)| child.depth + 1).max().unwrap_or(0),
+        bytes: children.iter().map(|(key, child)| key + child.bytes).sum(),
+    }
 }
 
 fn scalar(text: &str, style: ScalarStyle, at: Span) -> Node {
     // The parser writes `~` for a node that is not there; one that is there has a length.
     let is_absent = style == ScalarStyle::Plain && (text.is_empty() || (text == "~" && at.start == at.end));
     Node { at, value: if is_absent { Value::Empty } else { Value::Text(text.to_owned()) } }
+}
+
+fn too_deep() -> String {
+    format!("lists and maps are nested more than {MAX_DEPTH} deep")
 }
 
 fn span(marks: Marks) -> Span {
@@ -260,6 +293,10 @@ fn report_scan_error(error: &ScanError, text: &str, report: &mut Report) {
         return;
     }
     let info = error.info();
+    if info.contains("recursion limit") {
+        report.error(Rule::Limit, Span::at(line, mark.col() + 1), too_deep());
+        return;
+    }
     let hint = if info.contains("mapping values") || info.contains("':'") {
         "put a value that contains `: ` or ends with `:` in quotes, and check the indentation"
     } else {

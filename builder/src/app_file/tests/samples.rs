@@ -15,7 +15,8 @@ fn the_smallest_file_means_port_8080_and_no_environment() {
     );
 }
 
-const WHOLE: &str = "\
+/// A file with every key.
+pub(super) const WHOLE: &str = "\
 ---
 # every key there is
 version: 1.0

@@ -18,6 +18,8 @@ mod memory;
 #[cfg(test)]
 mod mounted;
 #[cfg(test)]
+mod overrides;
+#[cfg(test)]
 mod platforms;
 #[cfg(test)]
 mod refusals;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use lapstrake_runtimes::mirrors::MirrorFlags;
 
 use crate::failure::{Exit, Failure};
+use crate::origin::Origin;
 use crate::report::Report;
 
 /// The surroundings of one command.
@@ -81,6 +82,16 @@ impl Context {
     #[must_use]
     pub fn var(&self, name: &str) -> Option<&str> {
         self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Where the value of an argument came from: an option of the command, or the variable that stands for it.
+    #[must_use]
+    pub fn origin(&self, argument: &str) -> Origin {
+        if self.given_by_variable.contains(argument) {
+            Origin::Variable(format!("LAPSTRAKE_{}", argument.to_uppercase()))
+        } else {
+            Origin::Flag(format!("--{}", argument.replace('_', "-")))
+        }
     }
 
     /// Where scratch directories are made: not where the local catalog makes its own, which it sweeps by its own locks.

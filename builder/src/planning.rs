@@ -58,7 +58,7 @@ impl Inputs {
             start: start.reason.to_string(),
             secrets: self.settings.run_secrets.pairs().into_iter().collect(),
             annotations: self.settings.annotations.pairs().into_iter().collect(),
-            origins: self.origins(args, &chosen),
+            origins: self.origins(args, &chosen, context),
             destinations: outputs.iter().map(ToString::to_string).collect(),
         })
     }
@@ -128,7 +128,7 @@ impl Inputs {
     }
 
     /// Where each value came from. Commands carry it themselves.
-    fn origins(&self, args: &SourceArgs, chosen: &Chosen<'_>) -> BTreeMap<String, String> {
+    fn origins(&self, args: &SourceArgs, chosen: &Chosen<'_>, context: &Context) -> BTreeMap<String, String> {
         let settings = &self.settings;
         let mut origins = BTreeMap::new();
         let mut from = |name: &str, origin: &Origin| {
@@ -152,10 +152,12 @@ impl Inputs {
         for (kind, values) in named {
             values.iter().for_each(|(name, set)| from(&format!("{kind}.{name}"), &set.origin));
         }
-        for (name, is_given) in [("source-dir", args.source_dir.is_some()), ("config", args.config.is_some())]
-        {
+        for (name, id, is_given) in [
+            ("source-dir", "source_dir", args.source_dir.is_some()),
+            ("config", "config", args.config.is_some()),
+        ] {
             if is_given {
-                from(name, &Origin::Flag(format!("--{name}")));
+                from(name, &context.origin(id));
             }
         }
         origins

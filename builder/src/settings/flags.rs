@@ -53,11 +53,9 @@ struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// A value that can be given once. The command line's reader knows which of the two places it came from.
+    /// A value that can be given once.
     fn one(&self, value: Option<&String>, id: &str) -> Option<Set<String>> {
-        let by_variable = self.context.given_by_variable.contains(id);
-        let origin = if by_variable { Origin::Variable(variable(id)) } else { Origin::Flag(flag(id)) };
-        value.map(|value| Set::new(value.clone(), origin))
+        value.map(|value| Set::new(value.clone(), self.context.origin(id)))
     }
 
     /// Values that can be repeated: the lines of the variable, then those of the command line.

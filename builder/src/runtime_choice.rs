@@ -200,7 +200,10 @@ fn of_language<'c>(
     terms: &Terms<'c, '_>,
     engines: Option<&Engines>,
 ) -> Result<Chosen<'c>, Refusal> {
-    let refused = |error: &ResolveError| refusal(error, wanted.origin.clone(), engines);
+    let refused = |error: &ResolveError| match &wanted.range {
+        Some(range) => nothing_satisfies(range, language, &wanted.origin, terms),
+        None => refusal(error, wanted.origin.clone(), engines),
+    };
     let mut chosen = match newest(&wanted, language, terms) {
         Ok((request, resolution)) => Chosen::new(request, resolution, Origin::Default, wanted.origin.clone()),
         Err(error) => {
@@ -218,6 +221,33 @@ fn of_language<'c>(
     };
     check_engines(&mut chosen, engines)?;
     Ok(chosen)
+}
+
+/// The refusal of a range that no runtime of the language lies in.
+fn nothing_satisfies(range: &str, language: Language, origin: &Origin, terms: &Terms<'_, '_>) -> Refusal {
+    let records = &terms.catalog.runtimes;
+    let is_of_language = |runtime: &String| {
+        records.get(runtime).is_some_and(|record| record.language == language.in_catalog())
+    };
+    let mut versions: Vec<_> = terms
+        .catalog
+        .entries
+        .iter()
+        .filter(|entry| is_of_language(&entry.runtime))
+        .filter(|entry| {
+            matches!(terms.catalog.status_at(entry, terms.as_of), Status::Active | Status::Deprecated)
+        })
+        .map(|entry| entry.version)
+        .collect();
+    versions.sort_unstable_by(|a, b| b.cmp(a));
+    versions.dedup();
+    let known: Vec<String> = versions.iter().map(ToString::to_string).collect();
+    Refusal {
+        rule: Rule::EnginesConflict,
+        origin: origin.clone(),
+        message: format!("no {} of the catalog satisfies `{range}`", language.name()),
+        hint: Some(format!("it has {}; choose one with `--runtime-version`", known.join(", "))),
+    }
 }
 
 /// Asks for every runtime of the language, and takes the newest answer; one in use before one whose support ends soon.
@@ -271,4 +301,132 @@ fn check_engines(chosen: &mut Chosen<'_>, engines: Option<&Engines>) -> Result<(
         message,
         hint: Some(hint.to_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app_file::Span;
+    use crate::catalog::open_local;
+    use crate::detect::Finding;
+    use crate::settings::Settings;
+
+    /// The entry that is chosen in the program's own catalog on a day on which nodejs20 has ended, or the refusal.
+    fn entry(
+        runtime: Runtime,
+        version: Option<&str>,
+        engines: Option<&str>,
+    ) -> Result<(String, usize), Refusal> {
+        let data = tempfile::tempdir().unwrap();
+        let local = open_local(data.path(), None).unwrap();
+        let terms = Terms {
+            catalog: local.catalog(),
+            platforms: &["linux/amd64".parse().unwrap()],
+            permissions: &Permissions::default(),
+            as_of: "2026-11-26".parse().unwrap(),
+        };
+        let settings = Settings {
+            runtime: Some(runtime),
+            version: version
+                .map(|text| Set::new(text.parse().unwrap(), Origin::Flag("--runtime-version".to_owned()))),
+            start: Some(Set::new("x".to_owned(), Origin::Default)),
+            ..Settings::default()
+        };
+        let engines = engines.map(|range| {
+            ("package.json".to_owned(), Located { value: range.to_owned(), at: Span::at(3, 5) })
+        });
+        let chosen = choose(&settings.complete(&[]).unwrap(), &terms, engines.as_ref())?;
+        let entry = chosen.resolution.entry.id.to_string();
+        let line = entry.split('.').take(2).collect::<Vec<_>>().join(".");
+        Ok((line, chosen.warnings.len()))
+    }
+
+    fn of(language: Language, wish: Option<VersionWish>) -> Runtime {
+        Runtime::Of { language, because: "a file".to_owned(), wish }
+    }
+
+    fn because() -> Finding {
+        Finding { file: ".nvmrc".to_owned(), at: None, says: "a version".to_owned() }
+    }
+
+    fn lock(text: &str) -> Option<VersionWish> {
+        Some(VersionWish::Lock { request: text.parse().unwrap(), because: because() })
+    }
+
+    fn range(text: &str) -> Option<VersionWish> {
+        Some(VersionWish::Range { text: text.to_owned(), because: because() })
+    }
+
+    fn chosen(line: &str, warnings: usize) -> Result<(String, usize), Refusal> {
+        Ok((line.to_owned(), warnings))
+    }
+
+    #[test]
+    fn a_language_alone_gives_its_newest_line_in_use() {
+        assert_eq!(entry(of(Language::Node, None), None, None), chosen("nodejs24-24.21", 0));
+        assert_eq!(entry(of(Language::Python, None), None, None), chosen("python3-3.13", 0));
+    }
+
+    #[test]
+    fn a_file_of_the_app_chooses_the_line_and_a_patch_that_is_not_there_only_warns() {
+        let node = |wish| entry(of(Language::Node, wish), None, None);
+        assert_eq!(node(lock("22")), chosen("nodejs22-22.23", 0));
+        assert_eq!(node(lock("22.1.0")), chosen("nodejs22-22.23", 1));
+        assert_eq!(node(range("^22.1")), chosen("nodejs22-22.23", 0));
+        assert_eq!(node(range(">=18")), chosen("nodejs24-24.21", 0));
+        let python = |wish| entry(of(Language::Python, wish), None, None);
+        assert_eq!(python(lock("3.13")), chosen("python3-3.13", 0));
+        assert_eq!(python(lock("3.13.99")), chosen("python3-3.13", 1));
+    }
+
+    #[test]
+    fn a_line_that_is_not_there_or_has_ended_is_refused_at_the_file_that_asked() {
+        let refused = |runtime| entry(runtime, None, None).unwrap_err();
+        let ended = refused(of(Language::Node, lock("20")));
+        assert_eq!(ended.rule, Rule::RuntimeRefused);
+        assert!(ended.hint.unwrap().contains("--allow-eol"), "{}", ended.message);
+        for absent in [lock("16"), lock("18.1.2"), range("<18")] {
+            let refusal = refused(of(Language::Node, absent));
+            assert_eq!(
+                refusal.origin,
+                Origin::Detected(".nvmrc: a version".to_owned()),
+                "{}",
+                refusal.message
+            );
+            assert!(refusal.hint.is_some(), "{}", refusal.message);
+        }
+        let below = refused(of(Language::Node, range("<18")));
+        assert_eq!(below.message, "no Node.js of the catalog satisfies `<18`");
+        let hint = below.hint.unwrap();
+        assert!(hint.starts_with("it has 24.") && hint.contains(", 22."), "{hint}");
+        let python = refused(of(Language::Python, lock("3.8.1")));
+        assert_eq!(python.rule, Rule::UnknownVersion);
+    }
+
+    #[test]
+    fn an_option_is_taken_to_the_letter_and_wins_over_files() {
+        let node = |version| entry(of(Language::Node, lock("24")), Some(version), None);
+        assert_eq!(node("22"), chosen("nodejs22-22.23", 0));
+        assert_eq!(node("22.1.0").unwrap_err().origin, Origin::Flag("--runtime-version".to_owned()));
+    }
+
+    #[test]
+    fn engines_choose_without_another_wish_and_bind_beside_one() {
+        let node = |wish, engines| entry(of(Language::Node, wish), None, Some(engines));
+        assert_eq!(node(None, "22.x"), chosen("nodejs22-22.23", 0));
+        assert_eq!(node(lock("22"), ">=20"), chosen("nodejs22-22.23", 0));
+        let conflict = node(lock("22"), ">=24").unwrap_err();
+        assert_eq!(conflict.rule, Rule::EnginesConflict);
+        assert!(conflict.message.contains("`>=24` at package.json:3:5"), "{}", conflict.message);
+    }
+
+    #[test]
+    fn a_name_is_taken_to_the_letter() {
+        let name = |name: &str| Runtime::Named(Set::new(name.to_owned(), Origin::Default));
+        assert_eq!(entry(name("nodejs22"), None, None), chosen("nodejs22-22.23", 0));
+        assert_eq!(entry(name("nodejs22"), Some("24"), None).unwrap_err().rule, Rule::UnknownVersion);
+        assert_eq!(entry(name("ruby3"), None, None).unwrap_err().rule, Rule::UnknownRuntime);
+        let conflict = entry(name("nodejs22"), None, Some(">=24")).unwrap_err();
+        assert!(conflict.message.ends_with("at package.json:3:5"), "{}", conflict.message);
+    }
 }

@@ -25,7 +25,7 @@ pub use error::{GitError, Why};
 pub use object::{Commit, ObjectId};
 pub use refs::Refs;
 pub use remote::{Login, Remote, RemoteError, Transport};
-pub use repository::{Fetched, Repository};
+pub use repository::{Expression, Fetched, Repository, TreeEntry};
 pub use revision::{Revision, RevisionError};
 
 use crate::context::{Context, Stop};

@@ -52,6 +52,16 @@ pub enum GitError {
         /// References with similar names.
         near: Vec<String>,
     },
+    /// A commit that the remote does not have, or does not give.
+    #[error("{remote} has no commit `{wanted}`")]
+    NoSuchCommit {
+        /// The remote's address.
+        remote: String,
+        /// What was looked for.
+        wanted: String,
+        /// Whether it has only the end of its history.
+        shallow: bool,
+    },
     /// A name that means several things.
     #[error("`{wanted}` means several things in {remote}: {}", found.join(", "))]
     Ambiguous {
@@ -163,7 +173,10 @@ impl GitError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::NotInstalled | Self::NoSuchRevision { .. } | Self::Ambiguous { .. } => Exit::NotUnderstood,
+            Self::NotInstalled
+            | Self::NoSuchRevision { .. }
+            | Self::NoSuchCommit { .. }
+            | Self::Ambiguous { .. } => Exit::NotUnderstood,
             Self::Stopped => Exit::Interrupted,
             Self::TooSlow { .. } => Exit::Transient,
             Self::TooLarge { .. } | Self::Malformed { .. } => Exit::Refused,
@@ -189,6 +202,10 @@ impl GitError {
             Self::NoSuchRevision { near, .. } if !near.is_empty() => {
                 Some(format!("there are {}", near.join(", ")))
             }
+            Self::NoSuchCommit { shallow: true, .. } => Some(
+                "the clone is shallow: fetch more of its history first, with `git fetch --unshallow` or `--depth`"
+                    .to_owned(),
+            ),
             Self::Ambiguous { found, .. } => Some(format!("name one of them in full: `{}`", found[0])),
             Self::Failed { why, .. } => why.hint().map(str::to_owned),
             _ => None,

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use super::error::GitError;
 
 /// The full name of an object: 40 or 64 hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct ObjectId(String);
 
 impl ObjectId {
@@ -14,6 +15,12 @@ impl ObjectId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is all zeros, which stands for no object.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        self.0.bytes().all(|digit| digit == b'0')
     }
 }
 
@@ -27,6 +34,20 @@ impl fmt::Display for ObjectId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is no full object name")]
 pub struct NoObjectId;
+
+impl From<ObjectId> for String {
+    fn from(id: ObjectId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for ObjectId {
+    type Error = NoObjectId;
+
+    fn try_from(text: String) -> Result<Self, NoObjectId> {
+        text.parse()
+    }
+}
 
 impl FromStr for ObjectId {
     type Err = NoObjectId;
@@ -77,6 +98,8 @@ mod tests {
         let upper = "A".repeat(40);
         assert_eq!(upper.parse::<ObjectId>().unwrap().as_str(), "a".repeat(40));
         assert!("b".repeat(64).parse::<ObjectId>().is_ok());
+        assert!("0".repeat(40).parse::<ObjectId>().unwrap().is_null());
+        assert!(!upper.parse::<ObjectId>().unwrap().is_null());
         for bad in ["", "abc", &"a".repeat(39), &"a".repeat(41), &"g".repeat(40)] {
             assert!(bad.parse::<ObjectId>().is_err(), "{bad}");
         }

@@ -1,14 +1,20 @@
 //! A repository of our own, into which one commit after the other may be fetched.
 
+mod compare;
+mod resolve;
+
 use std::path::{Path, PathBuf};
 
 use super::error::{GitError, Why, said};
 use super::object::{Commit, ObjectId};
 use super::process::{Job, read_all};
 use super::refs::Refs;
-use super::remote::Remote;
+use super::remote::{Remote, Transport};
 use super::revision::Revision;
 use super::{Git, environment};
+
+pub use compare::TreeEntry;
+pub use resolve::Expression;
 
 /// Where the reference that was fetched last is kept.
 const FETCHED: &str = "refs/lapstrake/fetched";
@@ -16,6 +22,9 @@ const FETCHED: &str = "refs/lapstrake/fetched";
 const FEWEST_DIGITS: usize = 7;
 /// The largest commit that is read.
 const COMMIT: u64 = 1 << 20;
+/// What answers for a repository on this machine. Whoever owns it: git's rule on owners is there for the settings and
+/// hooks of a repository, and of those this one program obeys none that run anything. It may leave files out.
+const UPLOAD_PACK: &str = "--upload-pack=git -c safe.directory=* -c uploadpack.allowFilter=true upload-pack";
 
 /// A bare repository with our settings, no hooks and no templates.
 pub struct Repository<'g> {
@@ -52,19 +61,21 @@ impl<'g> Repository<'g> {
 
     /// The branches and tags of a remote, and its `HEAD`.
     pub fn refs(&self, remote: &Remote) -> Result<Refs, GitError> {
-        self.list(remote, &[])
+        self.list(remote, &[], &[])
     }
 
     /// The branches and tags of a remote alone: servers can leave out the rest, which may be much more.
     pub fn branches_and_tags(&self, remote: &Remote) -> Result<Refs, GitError> {
-        self.list(remote, &["--heads", "--tags"])
+        self.list(remote, &["--heads", "--tags"], &[])
     }
 
-    fn list(&self, remote: &Remote, which: &[&str]) -> Result<Refs, GitError> {
+    /// Lists references of the kinds that options name, and of those whose full names end in a pattern, if any is given.
+    fn list(&self, remote: &Remote, kinds: &[&str], patterns: &[&str]) -> Result<Refs, GitError> {
         let doing = format!("list the references of {remote}");
-        let address = remote.address().to_owned();
-        let arguments = ["ls-remote", "--quiet", "--symref"].iter().chain(which).map(ToString::to_string);
-        let arguments = arguments.chain(["--end-of-options".to_owned(), address]).collect();
+        let words =
+            ["ls-remote", "--quiet", "--symref"].iter().chain(kinds).chain(upload_pack(remote)).copied();
+        let words = words.chain(["--end-of-options", remote.address()]).chain(patterns.iter().copied());
+        let arguments = words.map(str::to_owned).collect();
         let listing = self.run(arguments, Some(remote), &doing, self.git.limits.listing)?;
         Ok(Refs::parse(&String::from_utf8_lossy(&listing)))
     }
@@ -160,7 +171,8 @@ impl<'g> Repository<'g> {
     fn fetch_from(&self, remote: &Remote, how: &[&str], refspecs: &[&str]) -> Result<(), GitError> {
         let doing = format!("fetch from {remote}");
         let fixed = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"];
-        let words = fixed.iter().chain(how).copied().chain(["--end-of-options", remote.address()]);
+        let words = fixed.iter().chain(how).chain(upload_pack(remote)).copied();
+        let words = words.chain(["--end-of-options", remote.address()]);
         let arguments = words.chain(refspecs.iter().copied()).map(str::to_owned).collect();
         self.run(arguments, Some(remote), &doing, COMMIT).map(drop)
     }
@@ -235,6 +247,11 @@ impl<'g> Repository<'g> {
         let said = said(&ended.complaints, remote);
         Err(GitError::Failed { doing: doing.to_owned(), why: Why::of(&said), said })
     }
+}
+
+/// How git is told what answers for a remote, where that is for us to say.
+fn upload_pack(remote: &Remote) -> &'static [&'static str] {
+    if remote.transport() == Transport::File { &[UPLOAD_PACK] } else { &[] }
 }
 
 fn lay_out(directory: &Path) -> std::io::Result<()> {

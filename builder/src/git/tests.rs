@@ -1,5 +1,7 @@
 //! The runner against repositories of this machine.
 
+mod comparing;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::Ordering;

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 
 /// Classes of failure, each with the exit code that scripts may rely on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exit {
     /// The app's own build commands failed.

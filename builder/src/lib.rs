@@ -46,3 +46,4 @@ pub mod steps;
 pub mod store;
 pub mod tool_env;
 pub mod toolbox;
+pub mod watch;

@@ -41,6 +41,7 @@ pub fn serve(image: &Image, start: &Start<'_>, scratch: &Scratch, context: &Cont
     let spec = Spec {
         root: Root { lower: layers.into_iter().rev().collect(), scratch: scratch.directory("run")? },
         mounts: Vec::new(),
+        files: Vec::new(),
         hostname: "app".to_owned(),
         identity: settings.identity,
         network: match start.network {

@@ -41,6 +41,7 @@ impl Toolbox {
         let spec = Spec {
             root: Root { lower: rootfs.to_vec(), scratch: scratch.path().join("root") },
             mounts: vec![Mount::writable(work, WORK)],
+            files: Vec::new(),
             hostname: "build".to_owned(),
             identity: Identity::default(),
             network: Network::None,

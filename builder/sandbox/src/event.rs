@@ -22,6 +22,8 @@ pub enum Event {
         stream: Stream,
         /// The text. It may hold terminal escapes: escape it before it is shown.
         line: String,
+        /// Whether this is a piece of a long line, which goes on in the next output of the stream.
+        continues: bool,
     },
     /// The step ended with success.
     StepEnded {

@@ -17,7 +17,7 @@ use crate::inside;
 use crate::owner;
 use crate::spec::{MountKind, Network, Spec};
 use crate::sys::{self, Closing, Fork};
-use crate::wire::{self, Order, Report};
+use crate::wire::{self, Report};
 
 /// The first argument that asks for the hidden mode.
 pub(crate) const HIDDEN_MODE: &str = "--become-lapstrake-sandbox--";
@@ -78,13 +78,7 @@ fn launch() -> i32 {
     let control = UnixStream::from(control);
     // The modes of what steps make do not depend on who called.
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    let spec = match wire::receive::<Order>(&control) {
-        Ok(Some(received)) => match received.message {
-            Order::SetUp(spec) => *spec,
-            _ => return 125,
-        },
-        _ => return 125,
-    };
+    let Ok(Some(spec)) = wire::receive_set_up(&control) else { return 125 };
     match enter(&control, &spec) {
         Ok(code) => code,
         Err(stop) => {

@@ -41,5 +41,7 @@ pub use owner::outside_identity;
 pub use probe::probe;
 pub use proxy::policy::{HostPort, ProxyMode, ProxyPolicy, Upstream};
 pub use session::{run, serve};
-pub use spec::{Forward, Identity, Limits, Mount, MountKind, Network, PROXY_URL, Root, Spec, Step};
+pub use spec::{
+    Forward, Identity, Limits, MemoryFile, Mount, MountKind, Network, PROXY_URL, Root, Spec, Step,
+};
 pub use sys::return_freed_memory;

@@ -60,11 +60,11 @@ impl Lines {
         budget.left -= kept as u64;
         for &byte in &bytes[..kept] {
             if byte == b'\n' {
-                self.end_line(step, events);
+                self.pass_on(step, false, events);
             } else {
                 self.pending.push(byte);
                 if self.pending.len() >= LONGEST_LINE {
-                    self.end_line(step, events);
+                    self.pass_on(step, true, events);
                 }
             }
         }
@@ -77,15 +77,31 @@ impl Lines {
     /// Passes on a last line that has no line feed.
     pub(crate) fn finish(&mut self, step: usize, events: &mut dyn FnMut(Event)) {
         if !self.pending.is_empty() {
-            self.end_line(step, events);
+            self.pass_on(step, false, events);
         }
     }
 
-    fn end_line(&mut self, step: usize, events: &mut dyn FnMut(Event)) {
+    /// Passes on what is pending. Where the line goes on, half a character at the end waits for its other half.
+    fn pass_on(&mut self, step: usize, continues: bool, events: &mut dyn FnMut(Event)) {
+        let end = if continues { end_of_characters(&self.pending) } else { self.pending.len() };
+        let rest = self.pending.split_off(end);
         let line = String::from_utf8_lossy(&self.pending).into_owned();
-        self.pending.clear();
-        events(Event::Output { step, stream: self.stream, line });
+        self.pending = rest;
+        events(Event::Output { step, stream: self.stream, line, continues });
     }
+}
+
+/// Where the last character ends that is whole, or that can never become so.
+fn end_of_characters(bytes: &[u8]) -> usize {
+    let starts = (1..=bytes.len().min(3)).find(|back| bytes[bytes.len() - back] & 0xc0 != 0x80);
+    let Some(back) = starts else { return bytes.len() };
+    let length = match bytes[bytes.len() - back] {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => 1,
+    };
+    if length > back { bytes.len() - back } else { bytes.len() }
 }
 
 #[cfg(test)]
@@ -104,7 +120,11 @@ mod tests {
     }
 
     fn output(line: &str) -> Event {
-        Event::Output { step: 0, stream: Stream::Stdout, line: line.to_owned() }
+        Event::Output { step: 0, stream: Stream::Stdout, line: line.to_owned(), continues: false }
+    }
+
+    fn piece(line: &str) -> Event {
+        Event::Output { step: 0, stream: Stream::Stdout, line: line.to_owned(), continues: true }
     }
 
     #[test]
@@ -115,7 +135,18 @@ mod tests {
     #[test]
     fn a_long_line_comes_in_pieces() {
         let events = lines_of(&vec![b'x'; LONGEST_LINE + 1], u64::MAX);
-        assert_eq!(events, [output(&"x".repeat(LONGEST_LINE)), output("x")]);
+        assert_eq!(events, [piece(&"x".repeat(LONGEST_LINE)), output("x")]);
+    }
+
+    #[test]
+    fn a_character_is_never_cut_in_two() {
+        let line = format!("x{}", "\u{1f6a2}".repeat(LONGEST_LINE / 4));
+        let whole = format!("x{}", "\u{1f6a2}".repeat(LONGEST_LINE / 4 - 1));
+        assert_eq!(lines_of(line.as_bytes(), u64::MAX), [piece(&whole), output("\u{1f6a2}")]);
+        for (bytes, end) in [(&b"a"[..], 1), (b"", 0), (b"a\xe2\x82", 1), (b"\x80\x80\x80", 3), (b"\xff", 1)]
+        {
+            assert_eq!(end_of_characters(bytes), end, "{bytes:?}");
+        }
     }
 
     #[test]

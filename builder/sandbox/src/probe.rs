@@ -19,6 +19,7 @@ pub fn probe(scratch: &Path, build_uid: u32) -> Vec<(Feature, Result<(), String>
     let spec = Spec {
         root: Root { lower: vec![scratch.join("lower")], scratch: scratch.join("scratch") },
         mounts: Vec::new(),
+        files: Vec::new(),
         hostname: "probe".to_owned(),
         identity: Identity::default(),
         network: Network::None,

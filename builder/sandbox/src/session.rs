@@ -129,16 +129,12 @@ impl<'spec> Session<'spec> {
             proxy: None,
             forwarder: None,
         };
-        session.order(&Order::SetUp(Box::new(spec.clone())))?;
+        reached(wire::send_set_up(&session.control, spec))?;
         Ok(session)
     }
 
     fn order(&self, order: &Order) -> Result<(), SandboxError> {
-        match wire::send(&self.control, order, None) {
-            // It is gone; why, the next report or the lack of one tells.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(SandboxError::io("reach the sandbox")),
-        }
+        reached(wire::send(&self.control, order, None))
     }
 
     fn wait_until_ready(&mut self, events: &mut dyn FnMut(Event)) -> Result<(), SandboxError> {
@@ -381,6 +377,14 @@ impl<'spec> Session<'spec> {
             Err(error) => error.to_string(),
         };
         SandboxError::Lost { status }
+    }
+}
+
+/// What became of a message to the sandbox. Where it is gone, the next report or the lack of one tells why.
+fn reached(sent: io::Result<()>) -> Result<(), SandboxError> {
+    match sent {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(SandboxError::io("reach the sandbox")),
     }
 }
 

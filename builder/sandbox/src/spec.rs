@@ -1,6 +1,7 @@
 //! What the caller asks for: the file system, the network, the limits and the steps.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct Spec {
     pub root: Root,
     /// What is mounted on top of it, in this order.
     pub mounts: Vec<Mount>,
+    /// Files that only memory holds, such as secrets.
+    pub files: Vec<MemoryFile>,
     /// The host name that programs inside see.
     pub hostname: String,
     /// Who the programs inside are.
@@ -112,6 +115,27 @@ impl Mount {
     }
 }
 
+/// A file inside that only memory holds: it never lies on a disk of the machine, its swap space aside.
+///
+/// The user inside may read it; nobody can change or remove it. It ends with the sandbox.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryFile {
+    /// An absolute path below `/run`.
+    pub target: PathBuf,
+    /// The content. It travels beside the description: whoever prints or serialises a [`Spec`] does not have it.
+    #[serde(skip)]
+    pub content: Vec<u8>,
+}
+
+impl fmt::Debug for MemoryFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryFile")
+            .field("target", &self.target)
+            .field("bytes", &self.content.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// The one user and group that exist inside.
 ///
 /// Not 0: programs that see uid 0 try to change owners, which fails where only one id is mapped.
@@ -189,7 +213,7 @@ impl Default for Limits {
 }
 
 /// One command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The program, looked up in the `PATH` of `env` when it has no slash, and its arguments.
     pub argv: Vec<String>,
@@ -197,4 +221,34 @@ pub struct Step {
     pub env: BTreeMap<String, String>,
     /// The working directory inside.
     pub cwd: PathBuf,
+}
+
+/// Values of variables may be secrets, so their names alone are shown.
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variables: Vec<&String> = self.env.keys().collect();
+        f.debug_struct("Step")
+            .field("argv", &self.argv)
+            .field("env", &variables)
+            .field("cwd", &self.cwd)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printing_or_serialising_shows_no_content_and_no_value() {
+        let file = MemoryFile { target: "/run/secrets/x".into(), content: b"hunter22".to_vec() };
+        let step = Step {
+            argv: vec!["true".into()],
+            env: BTreeMap::from([("TOKEN".into(), "hunter22".into())]),
+            cwd: "/".into(),
+        };
+        let shown = format!("{file:?} {step:?} {}", serde_json::to_string(&file).unwrap());
+        assert!(!shown.contains("hunter22") && !shown.contains("104"), "{shown}");
+        assert!(shown.contains("/run/secrets/x") && shown.contains("TOKEN"), "{shown}");
+    }
 }

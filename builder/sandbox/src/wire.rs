@@ -22,8 +22,8 @@ const LARGEST: usize = 64 << 20;
 /// From the caller to the sandbox.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
-    /// First of all: what to build.
-    SetUp(Box<Spec>),
+    /// First of all: what to build. The contents of its files follow the message as they are.
+    SetUp { spec: Box<Spec>, lengths: Vec<usize> },
     /// Run this step; answered by [`Report::Ended`].
     Run(Step),
     /// Connect to this port inside; answered by [`Report::Connected`].
@@ -67,6 +67,28 @@ pub(crate) fn send(
     // A blocking stream socket takes four bytes at once or not at all.
     rustix::net::sendmsg(socket.as_fd(), &[IoSlice::new(&length)], &mut ancillary, SendFlags::NOSIGNAL)?;
     socket.write_all(&body)
+}
+
+/// Sends what to build, and behind it the contents of the files that only memory holds.
+pub(crate) fn send_set_up(mut socket: &UnixStream, spec: &Spec) -> io::Result<()> {
+    let lengths = spec.files.iter().map(|file| file.content.len()).collect();
+    send(socket, &Order::SetUp { spec: Box::new(spec.clone()), lengths }, None)?;
+    spec.files.iter().try_for_each(|file| socket.write_all(&file.content))
+}
+
+/// Receives what to build, whole; `None` when it is something else that arrives, or nothing.
+pub(crate) fn receive_set_up(mut socket: &UnixStream) -> io::Result<Option<Spec>> {
+    let Some(Received { message: Order::SetUp { mut spec, lengths }, .. }) = receive(socket)? else {
+        return Ok(None);
+    };
+    if lengths.len() != spec.files.len() || lengths.iter().any(|&length| length > LARGEST) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    for (file, length) in spec.files.iter_mut().zip(lengths) {
+        file.content = vec![0; length];
+        socket.read_exact(&mut file.content)?;
+    }
+    Ok(Some(*spec))
 }
 
 /// A message that arrived, and the file descriptor that came along.

@@ -171,6 +171,7 @@ impl Bench {
         Spec {
             root: Root { lower: vec![self.rootfs.clone()], scratch: self.directory.join("scratch") },
             mounts: Vec::new(),
+            files: Vec::new(),
             hostname: "build".to_owned(),
             identity: Identity::default(),
             network: Network::None,

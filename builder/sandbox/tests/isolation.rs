@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use lapstrake_sandbox::{Feature, Mount, SandboxError};
+use lapstrake_sandbox::{Feature, MemoryFile, Mount, SandboxError};
 
 use crate::harness::{BUILD_UID, Bench, PLANTED, Test, run_spec, sh, shell_in};
 use crate::inside::PROGRAM;
@@ -16,6 +16,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("process 1 shows nothing of its program", process_one),
     ("the machine's files in /proc cannot be read or written", machine_files),
     ("only harmless devices exist", devices),
+    ("a file of memory is the build user's alone, and no process or disk outside shows it", memory_file),
+    ("a file of memory lies below /run and nowhere else", memory_file_elsewhere),
     ("a forged whiteout cannot be made", forged_whiteout),
     ("emptying a standard stream empties nothing", streams),
     ("a link in a layer does not lead a mount outside", link_in_layer),
@@ -93,6 +95,65 @@ fn devices(bench: &Bench) {
         "zero",
     ];
     assert_eq!(said.stdout(), format!("{}\nzzz", expected.join("\n")));
+}
+
+fn memory_file(bench: &Bench) {
+    let content = [b"a-value-of-memory-".repeat(20_000), b"\xff\x00end".to_vec()].concat();
+    let mut spec = bench.spec();
+    spec.files = vec![
+        MemoryFile { target: "/run/secrets/TOKEN".into(), content: content.clone() },
+        MemoryFile { target: "/run/secrets/empty".into(), content: Vec::new() },
+    ];
+    let script = "cd /run/secrets; ls; stat -c '%a %u %s %F' TOKEN; tr -cd '\\377\\000' <TOKEN | wc -c
+         for try in 'echo x >TOKEN' 'rm -f TOKEN' 'chmod 666 TOKEN' 'rm -r /run/secrets'; do
+           (eval $try) 2>/dev/null && echo done: $try; done
+         cat TOKEN >/dev/null && echo ready; sleep 1";
+    let (mut seen, mut said) = (Vec::new(), Vec::new());
+    let never = std::sync::atomic::AtomicBool::new(false);
+    let outcome = lapstrake_sandbox::run(&spec, &[sh(script)], &never, &mut |event| {
+        if let lapstrake_sandbox::Event::Output { line, .. } = event {
+            if line == "ready" {
+                seen = who_shows(b"a-value-of-memory", bench);
+            }
+            said.push(line);
+        }
+    });
+    assert_eq!(outcome.unwrap().result, Ok(()), "{said:?}");
+    let size = content.len();
+    assert_eq!(said[..3], ["TOKEN", "empty", &format!("400 1000 {size} regular file")], "{said:?}");
+    assert_eq!(said[3..], ["2", "ready"], "{said:?}");
+    assert_eq!(seen, Vec::<String>::new());
+    assert_eq!(shell_in(&bench.spec(), "ls /run").stdout(), "");
+}
+
+/// Processes of this machine whose command line or environment shows `words`, and files of the bench that do.
+fn who_shows(words: &[u8], bench: &Bench) -> Vec<String> {
+    let holds = |path: &std::path::Path| {
+        fs::read(path).is_ok_and(|bytes| bytes.windows(words.len()).any(|window| window == words))
+    };
+    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let files = processes.flat_map(|process| [process.join("cmdline"), process.join("environ")]);
+    let mut shown: Vec<_> = files.filter(|path| holds(path)).collect();
+    let mut open = vec![bench.spec().root.scratch];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                open.push(entry.path());
+            } else if holds(&entry.path()) {
+                shown.push(entry.path());
+            }
+        }
+    }
+    shown.iter().map(|path| path.display().to_string()).collect()
+}
+
+fn memory_file_elsewhere(bench: &Bench) {
+    for target in ["/etc/token", "/app", "run/token"] {
+        let mut spec = bench.spec();
+        spec.files = vec![MemoryFile { target: target.into(), content: b"x".to_vec() }];
+        let (_, outcome) = run_spec(&spec, &[sh("true")]);
+        assert!(matches!(&outcome, Err(SandboxError::Setup { what, .. }) if what == target), "{outcome:?}");
+    }
 }
 
 fn forged_whiteout(bench: &Bench) {

@@ -1,7 +1,9 @@
 //! The root file system: staged on a tmpfs in the sandbox's own mount namespace, then pivoted into.
 
 use std::fs;
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, openat2};
@@ -14,7 +16,7 @@ use rustix::mount::{
 use super::{devices, proc};
 use crate::error::Feature;
 use crate::launcher::{MountSource, Sources, Stop};
-use crate::spec::{Mount, Network, Spec};
+use crate::spec::{MemoryFile, Mount, Network, Spec};
 
 /// Directories that exist on any machine and that the set-up does not need, one of which the stage covers.
 const STAGES: [&str; 4] = ["/tmp", "/run", "/mnt", "/sys"];
@@ -39,6 +41,9 @@ pub(super) fn enter(spec: &Spec, sources: Sources) -> Result<(), Stop> {
     host_files.mount(&root)?;
     for (index, (mount, source)) in spec.mounts.iter().zip(sources.mounts).enumerate() {
         mount_extra(&root, index, mount, source)?;
+    }
+    for (index, file) in spec.files.iter().enumerate() {
+        mount_file(&root, index, file)?;
     }
     pivot(&root)
 }
@@ -143,6 +148,25 @@ fn mount_extra(root: &OwnedFd, index: usize, mount: &Mount, source: MountSource)
         Some(scratch) => overlay(&format!("mount-{index}"), &[source.tree], &scratch)?,
     };
     attach(root, &tree, &mount.target)
+}
+
+/// Mounts a file of the stage's memory. Nothing can be done to it through a read-only mount, and a mount point cannot
+/// be removed.
+fn mount_file(root: &OwnedFd, index: usize, file: &MemoryFile) -> Result<(), Stop> {
+    let target = &file.target;
+    if !target.starts_with("/run") {
+        return Err(Stop::with(target.display())("only `/run` has files of memory"));
+    }
+    make_target_inside(root, &relative(target), FileType::RegularFile)?;
+    let name = format!("file-{index}");
+    let mut options = fs::OpenOptions::new();
+    let opened = options.write(true).create_new(true).mode(0o400).open(&name);
+    opened.and_then(|mut made| made.write_all(&file.content)).map_err(Stop::with(target.display()))?;
+    let locked = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    attach(root, &clone_tree(&name, locked)?, target)
 }
 
 /// Makes a mount point on one of the tmpfs mounts, which hold nothing of anybody else's yet.

@@ -61,7 +61,7 @@ fn wait_for_news(control: &UnixStream, running: Option<&Running>) -> io::Result<
 
 fn obey(control: &UnixStream, order: Order, running: &mut Option<Running>) -> io::Result<()> {
     match order {
-        Order::SetUp(_) => Err(io::ErrorKind::InvalidData.into()),
+        Order::SetUp { .. } => Err(io::ErrorKind::InvalidData.into()),
         Order::Run(step) => match start(&step) {
             Ok(started) => {
                 *running = Some(started);

@@ -12,6 +12,7 @@ pub(crate) struct Lines {
     stream: Stream,
     pipe: Option<OwnedFd>,
     pending: Vec<u8>,
+    goes_on: bool,
 }
 
 /// What is left of the total that may be passed on.
@@ -29,7 +30,7 @@ impl Budget {
 impl Lines {
     /// `pipe` must not block.
     pub(crate) fn new(stream: Stream, pipe: OwnedFd) -> Self {
-        Self { stream, pipe: Some(pipe), pending: Vec::new() }
+        Self { stream, pipe: Some(pipe), pending: Vec::new(), goes_on: false }
     }
 
     pub(crate) fn pipe(&self) -> Option<&OwnedFd> {
@@ -74,9 +75,9 @@ impl Lines {
         }
     }
 
-    /// Passes on a last line that has no line feed.
+    /// Passes on a last line that has no line feed, and the end of one that was said to go on.
     pub(crate) fn finish(&mut self, step: usize, events: &mut dyn FnMut(Event)) {
-        if !self.pending.is_empty() {
+        if !self.pending.is_empty() || self.goes_on {
             self.pass_on(step, false, events);
         }
     }
@@ -87,6 +88,7 @@ impl Lines {
         let rest = self.pending.split_off(end);
         let line = String::from_utf8_lossy(&self.pending).into_owned();
         self.pending = rest;
+        self.goes_on = continues;
         events(Event::Output { step, stream: self.stream, line, continues });
     }
 }
@@ -136,6 +138,17 @@ mod tests {
     fn a_long_line_comes_in_pieces() {
         let events = lines_of(&vec![b'x'; LONGEST_LINE + 1], u64::MAX);
         assert_eq!(events, [piece(&"x".repeat(LONGEST_LINE)), output("x")]);
+    }
+
+    #[test]
+    fn a_line_that_goes_on_ends() {
+        let line = "x".repeat(LONGEST_LINE);
+        assert_eq!(lines_of(line.as_bytes(), u64::MAX), [piece(&line), output("")]);
+        assert_eq!(lines_of(format!("{line}\n").as_bytes(), u64::MAX), [piece(&line), output("")]);
+        let cut =
+            Event::Notice { text: format!("the output exceeds {LONGEST_LINE} bytes; the rest is dropped") };
+        let limit = LONGEST_LINE as u64;
+        assert_eq!(lines_of(format!("{line}y").as_bytes(), limit), [piece(&line), cut, output("")]);
     }
 
     #[test]

@@ -91,6 +91,13 @@ fn report(layer: &AppLayer) -> LayerReport {
     }
 }
 
+/// Names of secrets that the app needs when it runs, sorted and between commas. Where their values are is not the image's
+/// to say: it is for the platform that deploys, which has the report of the build.
+fn names<'n>(names: impl Iterator<Item = &'n String>) -> String {
+    let encoded = |name: &String| name.replace('%', "%25").replace(',', "%2C");
+    names.map(encoded).collect::<Vec<_>>().join(",")
+}
+
 /// What an app image says of its making. Only facts that are the same on every machine are in it, so that the digest
 /// is as well; where and when it was built stands in the metadata file.
 fn labels(plan: &Plan, runtime: &RuntimeImage, created: Timestamp) -> BTreeMap<String, String> {
@@ -108,6 +115,9 @@ fn labels(plan: &Plan, runtime: &RuntimeImage, created: Timestamp) -> BTreeMap<S
     if !choice.overrides.is_empty() {
         ours("overrides", choice.overrides.join("; "));
     }
+    if !plan.secrets.is_empty() {
+        ours("run.secrets", names(plan.secrets.keys()));
+    }
     let mut standard = |name: &str, value: String| {
         labels.insert(format!("org.opencontainers.image.{name}"), value);
     };
@@ -117,4 +127,15 @@ fn labels(plan: &Plan, runtime: &RuntimeImage, created: Timestamp) -> BTreeMap<S
         standard("base.digest", manifest.to_string());
     }
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_secrets_stay_apart() {
+        let secrets = ["DB_PASSWORD", "A,B", "API%KEY"].map(|name| (name.to_owned(), "reference".to_owned()));
+        assert_eq!(names(BTreeMap::from(secrets).keys()), "A%2CB,API%25KEY,DB_PASSWORD");
+    }
 }

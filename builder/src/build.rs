@@ -17,12 +17,14 @@ use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
 use crate::metadata::{ImageReport, Metadata};
 use crate::native;
+use crate::network::{BuildNetwork, network};
 use crate::plan::Plan;
 use crate::platform::host_platform;
 use crate::prepare::Runtimes;
 use crate::rootfs::{Rootfs, listing};
 use crate::runtime::{RuntimeImage, RuntimeLayer};
 use crate::scratch::Scratch;
+use crate::secrets::{Search, Secrets, refuse};
 use crate::settings;
 use crate::source::{MaterialiseOptions, materialise};
 use crate::steps::{Workshop, hand_over};
@@ -40,6 +42,8 @@ pub struct Options {
     pub keep: Keep,
     /// The time that the image is said to have been made at.
     pub created: Timestamp,
+    /// What commands know and no image holds.
+    pub secrets: Secrets,
     /// Whether every layer must be on this machine, for a destination that is not a registry.
     pub local_layers: bool,
 }
@@ -65,17 +69,27 @@ pub fn build(
         }
     }
     metadata.isolation = Some(if plan.has_commands() { "strict" } else { "none-needed" });
+    for id in options.secrets.unused(&plan.steps) {
+        context
+            .report
+            .warning(&format!("no command of the phases of secret `{id}` runs, so nothing uses it"));
+    }
+    let mut hidden = options.secrets.hidden();
     let trees = match &runtimes.here {
         Some(here) => {
             let entry = catalog.catalog().entry(&here.build.entry);
             let npm = entry.and_then(|entry| entry.tools.get("npm").cloned());
-            let site =
-                Site { plan, build_image: &here.build, run_image: &here.run, options, scratch, context, npm };
+            let network = network(options.network, context, &scratch.directory("sandbox")?)?;
+            hidden.extend(network.logins.iter().cloned());
+            let (build_image, run_image) = (&here.build, &here.run);
+            let site = Site { plan, build_image, run_image, options, network, scratch, context, npm };
             site.trees(inputs, catalog, &platforms, metadata)?
         }
         None => changes::app_trees(below_app(inputs.source.tree)?, FileTree::new(), plan.run.user()),
     };
     context.stop.check()?;
+    let search = Search::new(&hidden);
+    metadata.timed("search", || search_trees(&search, &trees))?;
     let layers = metadata.timed("pack", || pack(trees, scratch, context))?;
     let mut images = Vec::new();
     for (platform, runtime) in platforms.iter().zip(&runtimes.run) {
@@ -88,6 +102,10 @@ pub fn build(
             })
             .collect();
         let (image, reports) = assemble(plan, platform, runtime, app, options.created)?;
+        let documents = [("the image config", &image.config), ("the image manifest", &image.manifest)];
+        let leaks =
+            documents.iter().filter_map(|(name, document)| search.in_document(name, document.bytes()));
+        refuse(&leaks.collect::<Vec<_>>())?;
         let report = ImageReport {
             platform: platform.to_string(),
             digest: image.manifest.digest().clone(),
@@ -97,6 +115,13 @@ pub fn build(
         images.push(image);
     }
     Ok(images)
+}
+
+fn search_trees(search: &Search, trees: &AppTrees) -> Result<(), Failure> {
+    let leaks = search
+        .in_trees(&[&trees.dependencies, &trees.app])
+        .map_err(|cause| Failure::io("could not search what the commands made for secrets", cause))?;
+    refuse(&leaks)
 }
 
 fn platforms(plan: &Plan) -> Result<Vec<PlatformKey>, Failure> {
@@ -113,6 +138,7 @@ struct Site<'a> {
     build_image: &'a RuntimeImage,
     run_image: &'a RuntimeImage,
     options: &'a Options,
+    network: BuildNetwork,
     scratch: &'a Scratch,
     context: &'a Context,
     npm: Option<String>,
@@ -169,10 +195,9 @@ impl Site<'_> {
         image.layers.iter().map(unpack).collect()
     }
 
-    fn workshop(&self, build_layers: &[PathBuf], app: PathBuf) -> Result<Workshop, Failure> {
+    fn workshop(&self, build_layers: &[PathBuf], app: PathBuf) -> Result<Workshop<'_>, Failure> {
         let scratch = self.scratch.directory("sandbox")?;
-        let network = crate::network::network(self.options.network, self.context, &scratch)?
-            .or_registry_of(build_layers);
+        let network = self.network.clone().or_registry_of(build_layers);
         let env = build_env(
             &network.indexes(self.npm.as_deref()),
             &self.build_image.env,
@@ -187,6 +212,8 @@ impl Site<'_> {
             env,
             mounts: network.mounts,
             network: network.mode,
+            files: network.files,
+            secrets: &self.options.secrets,
         })
     }
 

@@ -1,11 +1,13 @@
 //! The command line. Every option that changes what is built can also be given as an environment variable.
 
+mod secrets;
 mod settings;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use secrets::SecretArgs;
 pub use settings::{SettingArgs, Shell};
 
 /// Builds OCI images from source without a daemon, without root and without a Dockerfile.
@@ -167,6 +169,9 @@ pub struct BuildArgs {
     /// Write the image to `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker-archive:FILE[:NAME:TAG]`; may be given several times.
     #[arg(long = "output", short = 'o', value_name = "DEST")]
     pub outputs: Vec<String>,
+    /// Secrets of the build commands.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
     /// Network access of the build commands.
     #[arg(long, env = "LAPSTRAKE_NETWORK", value_enum, default_value_t = NetworkMode::Proxy)]
     pub network: NetworkMode,
@@ -187,6 +192,9 @@ pub struct PlanArgs {
     /// What would be built.
     #[command(flatten)]
     pub source: SourceArgs,
+    /// Secrets of the build commands.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
     /// How the plan is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -221,6 +229,9 @@ pub struct RunArgs {
     /// The directory of the app inside the source, when a source is given.
     #[arg(long, value_name = "DIR")]
     pub source_dir: Option<String>,
+    /// Secrets of the build commands, when a source is given.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,

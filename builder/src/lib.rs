@@ -39,6 +39,7 @@ pub mod runtime;
 pub mod runtime_choice;
 pub mod scope;
 pub mod scratch;
+pub mod secrets;
 pub mod serve;
 pub mod settings;
 pub mod source;

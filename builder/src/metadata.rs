@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use oci_spec::image::Digest;
@@ -9,9 +10,10 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::plan::RuntimeChoice;
+use crate::secrets::{Mask, SecretUse};
 
 /// What happened. Times are in milliseconds, sizes in bytes.
-#[derive(Debug, Default, Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
     /// The form of this report.
@@ -37,6 +39,9 @@ pub struct Metadata {
     /// How build commands were isolated: `strict`, or `none-needed` where there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<&'static str>,
+    /// The secrets of the build commands, without their values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub build_secrets: Vec<SecretUse>,
     /// References to secrets: names and where their values are.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
@@ -46,6 +51,9 @@ pub struct Metadata {
     pub pushes: Vec<PushedTo>,
     /// How long each part took.
     pub timings: BTreeMap<&'static str, u64>,
+    /// What keeps hidden values out of the report.
+    #[serde(skip)]
+    pub mask: Arc<Mask>,
 }
 
 /// Why a command failed.
@@ -146,7 +154,11 @@ impl Metadata {
             causes: failure.causes(),
             hint: failure.hint.clone(),
         });
-        let written = serde_json::to_vec_pretty(&self)
+        let written = serde_json::to_value(&self)
+            .and_then(|mut report| {
+                self.mask.apply_to(&mut report);
+                serde_json::to_vec_pretty(&report)
+            })
             .map_err(std::io::Error::other)
             .and_then(|bytes| write_whole(file, &bytes));
         match (outcome, written) {
@@ -192,6 +204,20 @@ mod tests {
             (Some("app-failed"), Some(1))
         );
         assert_eq!(json["failure"]["hint"], "fix it");
+    }
+
+    #[test]
+    fn what_is_hidden_is_not_in_the_report() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("m.json");
+        let mut metadata = Metadata::new();
+        metadata.mask = Arc::new(metadata.mask.with(&[crate::secrets::Hidden::value("X", b"hunter22")]));
+        metadata.secrets.insert("A".into(), "hunter22".into());
+        let outcome: Result<(), _> =
+            Err(Failure::because(Exit::AppFailed, "a hunter22", "hunter22").hint("no hunter22"));
+        assert!(metadata.finish(outcome, Some(&file)).is_err());
+        let text = fs_err::read_to_string(&file).unwrap();
+        assert!(!text.contains("hunter22") && text.matches("***").count() == 4, "{text}");
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use lapstrake_runtimes::mirrors::{Ask, Auth, Endpoint, Machine, Mirrors, NoPrograms, Programs, defaults};
-use lapstrake_sandbox::{HostPort, Mount, Network, PROXY_URL, ProxyMode, ProxyPolicy, Upstream};
+use lapstrake_sandbox::{HostPort, MemoryFile, Mount, Network, PROXY_URL, ProxyMode, ProxyPolicy, Upstream};
 use url::Url;
 
 use crate::cli::NetworkMode;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::secrets::Hidden;
 use crate::tool_env::{CA_BUNDLE, Indexes, NPM_CONFIG};
 
 /// Where npm keeps its own settings, in a layer that has it.
@@ -18,11 +19,16 @@ const NPM_SETTINGS: &str =
     "usr/local/lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js";
 
 /// The network of a build.
+#[derive(Clone)]
 pub struct BuildNetwork {
     /// What commands reach.
     pub mode: Network,
     /// Files that commands need for it.
     pub mounts: Vec<Mount>,
+    /// The same, of what must not lie on a disk.
+    pub files: Vec<MemoryFile>,
+    /// The logins among what commands are told, and the one on the way out.
+    pub logins: Vec<Hidden>,
     npm_registry: Option<String>,
     npm_login: Option<Auth>,
     python_index: Option<String>,
@@ -70,7 +76,8 @@ fn discover(context: &Context, ask: &dyn Ask) -> Result<Mirrors, Failure> {
     )
 }
 
-/// Prepares the network of build commands. Files that they need are written into `scratch`.
+/// Prepares the network of build commands. Files that they need are written into `scratch`; from now on the report shows
+/// no login.
 pub fn network(mode: NetworkMode, context: &Context, scratch: &Path) -> Result<BuildNetwork, Failure> {
     // What npm and pip take when nothing is configured, they know themselves inside the sandbox; asking them costs more
     // than everything else before the first command.
@@ -84,12 +91,15 @@ pub fn network(mode: NetworkMode, context: &Context, scratch: &Path) -> Result<B
             NetworkMode::Proxy => Network::Proxy(policy(&mirrors, &indexes)),
         },
         mounts: Vec::new(),
+        files: Vec::new(),
+        logins: logins(&mirrors),
         npm_registry: mirrors.npm.as_ref().map(|endpoint| endpoint.url.to_string()),
         npm_login: mirrors.npm.as_ref().and_then(|endpoint| endpoint.auth.clone()),
         python_index: mirrors.python.as_ref().map(address_with_login),
         has_ca: false,
         has_npm_config: false,
     };
+    context.report.hide(&network.logins);
     if mode == NetworkMode::None {
         return Ok(network);
     }
@@ -99,7 +109,7 @@ pub fn network(mode: NetworkMode, context: &Context, scratch: &Path) -> Result<B
         network.has_ca = true;
     }
     if let Some(login) = mirrors.npm.as_ref().and_then(npm_login) {
-        network.mounts.push(Mount::read_only(write(scratch, "npmrc", login.as_bytes())?, NPM_CONFIG));
+        network.files.push(MemoryFile { target: NPM_CONFIG.into(), content: login.into_bytes() });
         network.has_npm_config = true;
     }
     Ok(network)
@@ -142,6 +152,22 @@ fn npm_login(endpoint: &Endpoint) -> Option<String> {
         }
     }
     Some(text)
+}
+
+/// The logins of this machine. Commands have those of the indexes; the proxy's stays with this program.
+fn logins(mirrors: &Mirrors) -> Vec<Hidden> {
+    let npm = mirrors.npm.iter().map(|endpoint| ("the login of the npm registry", endpoint));
+    let python = mirrors.python.iter().map(|endpoint| ("the login of the Python index", endpoint));
+    let extra = mirrors.python_extra.iter().map(|endpoint| ("the login of an extra Python index", endpoint));
+    let indexes = npm.chain(python).chain(extra).filter_map(|(name, endpoint)| {
+        Some(match endpoint.auth.as_ref()? {
+            Auth::Bearer(token) => Hidden::login(name, None, token.reveal()),
+            Auth::Basic { user, password } => Hidden::login(name, Some(user), password.reveal()),
+        })
+    });
+    let proxies = [&mirrors.proxy.https, &mirrors.proxy.http].into_iter().flatten();
+    let proxies = proxies.map(|url| Hidden::logins_in("the login of the proxy", url.reveal().as_str()));
+    indexes.chain(proxies.map(Hidden::masked_only)).collect()
 }
 
 /// npm's name for a registry in its configuration: the address without its scheme.
@@ -217,6 +243,8 @@ mod tests {
         let network = |registry: Option<&str>| BuildNetwork {
             mode: Network::None,
             mounts: Vec::new(),
+            files: Vec::new(),
+            logins: Vec::new(),
             npm_registry: registry.map(str::to_owned),
             npm_login: None,
             python_index: None,
@@ -233,6 +261,29 @@ mod tests {
         let configured = network(Some("https://other.example/")).or_registry_of(&layers);
         assert_eq!(configured.indexes(None).npm_registry, Some("https://other.example/"));
         assert_eq!(network(None).or_registry_of(&[]).indexes(None).npm_registry, None);
+    }
+
+    #[test]
+    fn logins_are_kept_out_of_what_is_shown() {
+        let basic = Auth::Basic { user: "me".into(), password: Secret::new("p w-of-the-index".to_owned()) };
+        let mirrors = Mirrors {
+            npm: Some(endpoint(
+                "https://npm.example/",
+                Some(Auth::Bearer(Secret::new("npm_token_1".to_owned()))),
+            )),
+            python: Some(endpoint("https://index.example/simple/", Some(basic))),
+            ..Mirrors::default()
+        };
+        let mask = crate::secrets::Mask::default().with(&logins(&mirrors));
+        for shown in [
+            address_with_login(mirrors.python.as_ref().unwrap()),
+            npm_login(mirrors.npm.as_ref().unwrap()).unwrap(),
+        ] {
+            let masked = mask.apply(&shown);
+            assert!(
+                masked.contains("***") && !masked.contains("npm_token_1") && !masked.contains("of-the-index")
+            );
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::image_config::RunConfig;
 use crate::report::printable;
+use crate::secrets::SecretUse;
 use crate::steps::{Phase, PlannedStep};
 
 /// Where the source is inside the image.
@@ -39,6 +40,9 @@ pub struct Plan {
     pub run: RunConfig,
     /// Why the start command has its form.
     pub start: String,
+    /// The secrets of the commands, without their values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub build_secrets: Vec<SecretUse>,
     /// References to secrets, for the platform that deploys: names and where the values are.
     pub secrets: BTreeMap<String, String>,
     /// Annotations of the manifest, and of the image index where there is one.
@@ -108,7 +112,7 @@ impl Plan {
         let mut text = Lines::default();
         self.source_text(&mut text);
         self.runtime_text(&mut text);
-        for phase in [Phase::PreBuild, Phase::Build, Phase::PostBuild, Phase::PreRun] {
+        for phase in Phase::ALL {
             for step in self.steps.iter().filter(|step| step.phase == phase) {
                 text.line(
                     phase.prefix(),
@@ -118,6 +122,9 @@ impl Plan {
         }
         for (name, value) in &self.build_env {
             text.line("build env", &format!("{name}={value}{}", self.origin(&format!("build-env.{name}"))));
+        }
+        for secret in &self.build_secrets {
+            text.line("build secret", &secret.to_string());
         }
         self.run_text(&mut text);
         let layers =

@@ -54,6 +54,7 @@ impl Inputs {
             platforms: platforms.iter().map(ToString::to_string).collect(),
             steps: self.settings.steps.clone(),
             build_env: self.settings.build_env.pairs(),
+            build_secrets: Vec::new(),
             run: self.run_config(&start),
             start: start.reason.to_string(),
             secrets: self.settings.run_secrets.pairs().into_iter().collect(),

@@ -1,8 +1,9 @@
 //! What a person or a program sees while a command runs. Everything here goes to standard error; results go to
 //! standard output, by [`print_result`] alone.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cli::ProgressMode;
 use crate::failure::Failure;
+use crate::secrets::{Hidden, Mask};
 
 /// Which stream of a build command a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,7 @@ pub struct Report {
     started: Instant,
     bars: MultiProgress,
     out: Mutex<Box<dyn Write + Send>>,
+    mask: RwLock<Arc<Mask>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,13 +57,27 @@ impl Report {
             Look::Bars => ProgressDrawTarget::stderr(),
             _ => ProgressDrawTarget::hidden(),
         });
-        Self { look, started: Instant::now(), bars, out: Mutex::new(out) }
+        Self { look, started: Instant::now(), bars, out: Mutex::new(out), mask: RwLock::default() }
     }
 
     /// A report that nobody reads.
     #[must_use]
     pub fn silent() -> Self {
         Self::with(Look::Quiet, Box::new(std::io::sink()))
+    }
+
+    /// Keeps some values out of everything that is shown from now on.
+    pub fn hide(&self, hidden: &[Hidden]) {
+        if !hidden.is_empty() {
+            let mut mask = self.mask.write().unwrap_or_else(PoisonError::into_inner);
+            *mask = Arc::new(mask.with(hidden));
+        }
+    }
+
+    /// What keeps those values out of a text that is shown in another way.
+    #[must_use]
+    pub fn mask(&self) -> Arc<Mask> {
+        Arc::clone(&self.mask.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The time since the command began.
@@ -78,7 +95,7 @@ impl Report {
     pub fn warning(&self, text: &str) {
         match self.look {
             Look::Json => self.write(&self.stamped(json!({"event": "warning", "text": text})).to_string()),
-            _ => self.write(&format!("warning: {}", printable(text))),
+            _ => self.write(&format!("warning: {}", printable(&self.mask().apply(text)))),
         }
     }
 
@@ -92,14 +109,14 @@ impl Report {
 
     /// Says that a build command starts.
     pub fn step(&self, phase: &str, command: &str) {
-        let text = format!("[{phase}] $ {}", printable(command));
+        let text = format!("[{phase}] $ {}", printable(&self.mask().apply(command)));
         self.say(&text, || json!({"event": "step", "phase": phase, "command": command}));
     }
 
     /// Passes on a line that a build command wrote.
     pub fn output(&self, phase: &str, stream: Stream, line: &str) {
         let name = if stream == Stream::Out { "stdout" } else { "stderr" };
-        let text = format!("[{phase}] {}", printable(line));
+        let text = format!("[{phase}] {}", printable(&self.mask().apply(line)));
         self.say(&text, || json!({"event": "output", "phase": phase, "stream": name, "line": line}));
     }
 
@@ -123,8 +140,9 @@ impl Report {
         if let Ok(style) = style {
             bar.set_style(style);
         }
-        bar.set_message(label.to_owned());
-        Bar { report: self, drawn: bar, label: label.to_owned(), started: Instant::now() }
+        let label = self.mask().apply(label).into_owned();
+        bar.set_message(label.clone());
+        Bar { report: self, drawn: bar, label, started: Instant::now() }
     }
 
     fn say(&self, text: &str, event: impl FnOnce() -> Value) {
@@ -136,13 +154,17 @@ impl Report {
     }
 
     fn stamped(&self, mut event: Value) -> Value {
+        self.mask().apply_to(&mut event);
         event["ms"] = json!(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX));
         event
     }
 
     fn write(&self, text: &str) {
+        // The texts of JSON were masked before they were written as such.
+        let mask = self.mask();
+        let text = if self.look == Look::Json { Cow::Borrowed(text) } else { mask.apply(text) };
         self.bars.suspend(|| {
-            let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
             // Nobody is left to tell when standard error is gone.
             let _ = writeln!(out, "{text}");
         });
@@ -231,6 +253,32 @@ mod tests {
     fn output_carries_its_phase_and_cannot_drive_a_terminal() {
         let text = text_of(Look::Plain, |report| report.output("Build", Stream::Out, "a\x1b[2Jb"));
         assert_eq!(text, "[Build] a\\u{1b}[2Jb\n");
+    }
+
+    #[test]
+    fn nothing_that_is_hidden_is_shown() {
+        let secret = "hunter22\nhunter33";
+        let failure =
+            Failure::because(crate::failure::Exit::Ours, "what hunter22", "why hunter22").hint("do hunter22");
+        for look in [Look::Plain, Look::Json, Look::Quiet] {
+            let text = text_of(look, |report| {
+                report.hide(&[Hidden::value("a", secret.as_bytes())]);
+                report.hide(&[Hidden::value("b", b"another-1")]);
+                report.note("a hunter22 b another-1");
+                report.warning("hunter22");
+                report.diagnostic("hunter22");
+                report.step("Build", "x='hunter22\nhunter33'");
+                report.output("Build", Stream::Err, "hunter33");
+                report.failure(&failure);
+                let bar = report.bytes("push hunter22", 1);
+                bar.add(1);
+                bar.finish();
+            });
+            assert!(text.contains("***") && !text.contains("hunter") && !text.contains("another"), "{text}");
+            let whole =
+                look != Look::Json || text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok());
+            assert!(whole, "{text}");
+        }
     }
 
     #[test]

@@ -7,16 +7,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use lapstrake_sandbox::{
-    Event, Failure as StepEnd, Limits, Mount, Network, Root, SandboxError, Spec, Step, StepFailure,
+    Event, Failure as StepEnd, Limits, MemoryFile, Mount, Network, Root, SandboxError, Spec, Step,
+    StepFailure,
 };
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
 use crate::origin::Origin;
 use crate::report::{Report, Stream};
+use crate::secrets::{Mask, Pieces, Secrets};
 
 /// The id that build commands run under outside when the program was started as root.
 pub const BUILD_UID: u32 = 65533;
@@ -38,6 +41,26 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All phases, in the order of their commands.
+    pub const ALL: [Self; 4] = [Self::PreBuild, Self::Build, Self::PostBuild, Self::PreRun];
+
+    /// The name, as app files write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PreBuild => "pre-build",
+            Self::Build => "build",
+            Self::PostBuild => "post-build",
+            Self::PreRun => "pre-run",
+        }
+    }
+
+    /// The phase of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.name() == name)
+    }
+
     /// The prefix of the phase's output.
     #[must_use]
     pub fn prefix(self) -> &'static str {
@@ -63,7 +86,7 @@ pub struct PlannedStep {
 }
 
 /// Where commands run, and on what.
-pub struct Workshop {
+pub struct Workshop<'a> {
     /// The unpacked layers of the build image, topmost first.
     pub layers: Vec<PathBuf>,
     /// The directory that commands see as `/app`.
@@ -78,19 +101,33 @@ pub struct Workshop {
     pub network: Network,
     /// Files that commands need for the network.
     pub mounts: Vec<Mount>,
+    /// The same, of what must not lie on a disk.
+    pub files: Vec<MemoryFile>,
+    /// The secrets of the commands.
+    pub secrets: &'a Secrets,
 }
 
-impl Workshop {
+impl Workshop<'_> {
     /// Runs all commands, in the order pre-build, build, post-build, pre-run.
     pub fn run(&self, steps: &[PlannedStep], stop: &AtomicBool, report: &Report) -> Result<(), Failure> {
-        let groups: [&[Phase]; 3] = [&[Phase::PreBuild, Phase::Build], &[Phase::PostBuild], &[Phase::PreRun]];
-        for phases in groups {
+        for phases in self.groups() {
             let group: Vec<&PlannedStep> = steps.iter().filter(|step| phases.contains(&step.phase)).collect();
             if !group.is_empty() {
-                self.run_group(&group, &self.spec(phases == [Phase::PostBuild]), stop, report)?;
+                self.run_group(&group, &self.spec(phases[0]), stop, report)?;
             }
         }
         Ok(())
+    }
+
+    /// The phases that share a sandbox. Where secrets differ they do not: what is left running of one phase would see
+    /// the secrets of the next.
+    fn groups(&self) -> &'static [&'static [Phase]] {
+        use Phase::{Build, PostBuild, PreBuild, PreRun};
+        if self.secrets.are_the_same(PreBuild, Build) {
+            &[&[PreBuild, Build], &[PostBuild], &[PreRun]]
+        } else {
+            &[&[PreBuild], &[Build], &[PostBuild], &[PreRun]]
+        }
     }
 
     /// The directory with what the commands changed outside `/app`, as an overlay records it.
@@ -103,8 +140,8 @@ impl Workshop {
         Root { lower: self.layers.clone(), scratch: self.scratch.join("root") }
     }
 
-    fn spec(&self, throw_away: bool) -> Spec {
-        let (root, app) = if throw_away {
+    fn spec(&self, phase: Phase) -> Spec {
+        let (root, app) = if phase == Phase::PostBuild {
             let below = self.kept_root().upper();
             let lower = below.is_dir().then_some(below).into_iter().chain(self.layers.clone()).collect();
             let scratch = self.scratch.join("post-build");
@@ -116,6 +153,7 @@ impl Workshop {
         Spec {
             root,
             mounts: std::iter::once(app).chain(self.mounts.clone()).collect(),
+            files: self.files.iter().cloned().chain(self.secrets.files(phase)).collect(),
             hostname: "build".to_owned(),
             identity: lapstrake_sandbox::Identity::default(),
             network: self.network.clone(),
@@ -135,24 +173,24 @@ impl Workshop {
             .iter()
             .map(|step| Step {
                 argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), step.command.clone()],
-                env: self.env.clone(),
+                env: self.env.clone().into_iter().chain(self.secrets.variables(step.phase)).collect(),
                 cwd: self.working_dir.clone(),
             })
             .collect();
-        let mut last = VecDeque::new();
-        let outcome =
-            lapstrake_sandbox::run(spec, &steps, stop, &mut |event| show(&event, group, &mut last, report))
-                .map_err(|cause| sandbox_failure(cause, "could not run the build commands"))?;
+        let mut listener = Listener::new(group, report);
+        let outcome = lapstrake_sandbox::run(spec, &steps, stop, &mut |event| listener.hear(&event))
+            .map_err(|cause| sandbox_failure(cause, "could not run the build commands"))?;
         for host in &outcome.hosts {
             report.note(&format!(
                 "network: {}:{} in {} connections, {} bytes received",
                 host.host, host.port, host.connections, host.received
             ));
         }
-        outcome.result.map_err(|failed| self.step_failure(&failed, group, &last))
+        outcome.result.map_err(|failed| self.step_failure(&failed, &listener))
     }
 
-    fn step_failure(&self, failed: &StepFailure, group: &[&PlannedStep], last: &VecDeque<String>) -> Failure {
+    fn step_failure(&self, failed: &StepFailure, heard: &Listener<'_>) -> Failure {
+        let group = heard.group;
         let step = group[failed.step];
         if failed.failure == StepEnd::Cancelled {
             return Failure::new(Exit::Interrupted, "interrupted");
@@ -166,11 +204,11 @@ impl Workshop {
             in_phase.len(),
             failed.failure,
             step.origin,
-            crate::report::printable(&step.command)
+            crate::report::printable(&heard.mask.apply(&step.command))
         );
-        if !last.is_empty() {
+        if !heard.last.is_empty() {
             what.push_str("\nits last lines:");
-            for line in last {
+            for line in &heard.last {
                 let _ = write!(what, "\n  {}", crate::report::printable(line));
             }
         }
@@ -182,25 +220,52 @@ impl Workshop {
     }
 }
 
-fn show(event: &Event, group: &[&PlannedStep], last: &mut VecDeque<String>, report: &Report) {
-    match event {
-        Event::StepStarted { step } => {
-            last.clear();
-            report.step(group[*step].phase.prefix(), &group[*step].command);
-        }
-        Event::Output { step, stream, line } => {
-            let stream = if *stream == lapstrake_sandbox::Stream::Stdout { Stream::Out } else { Stream::Err };
-            report.output(group[*step].phase.prefix(), stream, line);
-            last.push_back(line.clone());
-            if last.len() > LAST_LINES {
-                last.pop_front();
+/// Shows what a group of commands does, and keeps what the failure of one of them repeats.
+struct Listener<'a> {
+    group: &'a [&'a PlannedStep],
+    report: &'a Report,
+    mask: Arc<Mask>,
+    /// Lines of standard output and standard error that come in pieces.
+    pieces: [Pieces; 2],
+    last: VecDeque<String>,
+}
+
+impl<'a> Listener<'a> {
+    fn new(group: &'a [&'a PlannedStep], report: &'a Report) -> Self {
+        let (pieces, last) = (Default::default(), VecDeque::new());
+        Self { group, report, mask: report.mask(), pieces, last }
+    }
+
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::StepStarted { step } => {
+                self.last.clear();
+                self.report.step(self.group[*step].phase.prefix(), &self.group[*step].command);
             }
+            Event::Output { step, stream, line, continues } => {
+                let stream =
+                    if *stream == lapstrake_sandbox::Stream::Stdout { Stream::Out } else { Stream::Err };
+                let goes_on = self.pieces[stream as usize].goes_on();
+                let line = self.pieces[stream as usize].next(&self.mask, line, *continues);
+                // The end of a long line may bring nothing new.
+                if !line.is_empty() || !(goes_on || *continues) {
+                    self.show(*step, stream, line);
+                }
+            }
+            Event::Refused { target, reason } => {
+                self.report.warning(&format!("network: `{target}` was refused: {reason}"));
+            }
+            Event::Notice { text } => self.report.warning(text),
+            Event::StepEnded { .. } | Event::Listening { .. } => {}
         }
-        Event::Refused { target, reason } => {
-            report.warning(&format!("network: `{target}` was refused: {reason}"));
+    }
+
+    fn show(&mut self, step: usize, stream: Stream, line: String) {
+        self.report.output(self.group[step].phase.prefix(), stream, &line);
+        self.last.push_back(line);
+        if self.last.len() > LAST_LINES {
+            self.last.pop_front();
         }
-        Event::Notice { text } => report.warning(text),
-        Event::StepEnded { .. } | Event::Listening { .. } => {}
     }
 }
 
@@ -242,13 +307,14 @@ pub fn hand_over(tree: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::Hidden;
 
     fn step(phase: Phase, command: &str) -> PlannedStep {
         let origin = Origin::File { name: "apprunner.yaml".to_owned(), at: crate::app_file::Span::at(7, 1) };
         PlannedStep { phase, command: command.to_owned(), origin }
     }
 
-    fn workshop() -> Workshop {
+    fn workshop(secrets: &Secrets) -> Workshop<'_> {
         Workshop {
             layers: vec!["/layers/top".into(), "/layers/bottom".into()],
             app: "/scratch/app".into(),
@@ -257,30 +323,45 @@ mod tests {
             env: BTreeMap::new(),
             network: Network::None,
             mounts: Vec::new(),
+            files: Vec::new(),
+            secrets,
         }
     }
 
     #[test]
     fn a_failed_command_is_named_with_its_place_its_exit_code_and_its_last_lines() {
         let steps =
-            [step(Phase::PreBuild, "true"), step(Phase::Build, "true"), step(Phase::Build, "make it")];
+            [step(Phase::PreBuild, "true"), step(Phase::Build, "true"), step(Phase::Build, "make it so now")];
         let group: Vec<&PlannedStep> = steps.iter().collect();
         let failed = StepFailure { step: 2, failure: StepEnd::Exit(3) };
-        let failure = workshop().step_failure(&failed, &group, &VecDeque::from(["no rule".to_owned()]));
+        let report = Report::silent();
+        report.hide(&[Hidden::value("X", b"make it so")]);
+        let mut heard = Listener::new(&group, &report);
+        let output = |line: &str, continues| Event::Output {
+            step: 2,
+            stream: lapstrake_sandbox::Stream::Stdout,
+            line: line.into(),
+            continues,
+        };
+        heard.hear(&output("no rule to make ", true));
+        heard.hear(&output("it so", false));
+        let none = Secrets::default();
+        let failure = workshop(&none).step_failure(&failed, &heard);
         assert_eq!(failure.exit, Exit::AppFailed);
         assert_eq!(
             failure.what,
-            "[Build] command 2 of 2 failed: exit code 3 (apprunner.yaml:7): `make it`\nits last lines:\n  no rule"
+            "[Build] command 2 of 2 failed: exit code 3 (apprunner.yaml:7): `*** now`\nits last lines:\n  no rule to ***"
         );
     }
 
     #[test]
     fn post_build_commands_see_a_view_that_is_thrown_away() {
-        let spec = workshop().spec(true);
-        assert_ne!(spec.root.upper(), workshop().changes());
+        let none = Secrets::default();
+        let spec = workshop(&none).spec(Phase::PostBuild);
+        assert_ne!(spec.root.upper(), workshop(&none).changes());
         assert!(matches!(spec.mounts[0].kind, lapstrake_sandbox::MountKind::Overlay { .. }));
-        let kept = workshop().spec(false);
-        assert_eq!(kept.root.upper(), workshop().changes());
+        let kept = workshop(&none).spec(Phase::PreRun);
+        assert_eq!(kept.root.upper(), workshop(&none).changes());
         assert_eq!(kept.mounts[0].kind, lapstrake_sandbox::MountKind::Writable);
     }
 

@@ -15,12 +15,14 @@ use crate::plan::Plan;
 use crate::registry;
 use crate::report::print_result;
 use crate::scratch::Scratch;
+use crate::secrets::Secrets;
 use crate::store;
 
 /// Runs the command. The digest goes to standard output, once for each reference.
 pub fn run(args: &BuildArgs, context: &Context) -> Result<(), Failure> {
     let mut metadata = Metadata::new();
     let outcome = build_and_deliver(args, context, &mut metadata);
+    metadata.mask = context.report.mask();
     metadata.took("total", context.report.elapsed());
     let lines = metadata.finish(outcome, args.metadata_file.as_deref())?;
     print_result(&lines)
@@ -32,6 +34,8 @@ fn build_and_deliver(
     metadata: &mut Metadata,
 ) -> Result<String, Failure> {
     let mut outputs = outputs(args)?;
+    let secrets = Secrets::read(&args.secrets.secrets, context)?;
+    metadata.build_secrets = secrets.uses();
     let client = registry::client(&args.registry, context)?;
     let scratch = Scratch::new(&context.scratch_dir())?;
     let inputs = metadata.timed("source", || Inputs::read(&args.source, scratch.path(), context))?;
@@ -42,6 +46,7 @@ fn build_and_deliver(
     let mut plan = inputs.plan(&args.source, catalog.catalog(), &outputs, context)?;
     metadata.runtime = Some(plan.runtime.clone());
     metadata.secrets.clone_from(&plan.secrets);
+    plan.build_secrets = secrets.uses();
     announce(&plan, context);
 
     let created = created(&plan, context)?;
@@ -49,7 +54,7 @@ fn build_and_deliver(
         outputs.push(store::output(&plan, context));
     }
     let local_layers = outputs.iter().any(|output| !matches!(output, Output::Registry(_)));
-    let options = Options { network: args.network, keep: args.source.keep, created, local_layers };
+    let options = Options { network: args.network, keep: args.source.keep, created, secrets, local_layers };
     let images = build(&mut plan, inputs, &catalog, &options, &scratch, context, metadata)?;
     let product = Product::new(images, &plan.annotations)?;
     metadata.digest = Some(product.digest().clone());

@@ -7,9 +7,11 @@ use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
 use crate::registry;
 use crate::report::print_result;
+use crate::secrets::Secrets;
 
 /// Runs the command.
 pub fn run(args: &PlanArgs, context: &Context) -> Result<(), Failure> {
+    let secrets = Secrets::read(&args.secrets.secrets, context)?;
     let client = registry::client(&args.registry, context)?;
     let scratch =
         tempfile::tempdir().map_err(|cause| Failure::io("could not make a temporary directory", cause))?;
@@ -21,12 +23,18 @@ pub fn run(args: &PlanArgs, context: &Context) -> Result<(), Failure> {
         scratch.path().join("data")
     };
     let catalog = CatalogAt::open(args.source.catalog.as_deref(), true, client, &data_dir)?;
-    let plan = inputs.plan(&args.source, catalog.catalog(), &[], context)?;
+    let mut plan = inputs.plan(&args.source, catalog.catalog(), &[], context)?;
+    plan.build_secrets = secrets.uses();
+    let mask = context.report.mask();
     print_result(&match args.format {
-        Format::Text => plan.to_text(),
+        Format::Text => mask.apply(&plan.to_text()).into_owned(),
         Format::Json => {
-            let json = serde_json::to_string_pretty(&plan)
-                .map_err(|cause| Failure::because(Exit::Ours, "could not print the plan", cause))?;
+            let json = serde_json::to_value(&plan).and_then(|mut json| {
+                mask.apply_to(&mut json);
+                serde_json::to_string_pretty(&json)
+            });
+            let json =
+                json.map_err(|cause| Failure::because(Exit::Ours, "could not print the plan", cause))?;
             format!("{json}\n")
         }
     })

@@ -19,6 +19,7 @@ use crate::output::parse_reference;
 use crate::platform::host_platform;
 use crate::registry;
 use crate::scratch::Scratch;
+use crate::secrets::Secrets;
 use crate::serve::{Start, serve};
 
 /// Runs the command. It ends with the app, or when it is asked to stop.
@@ -33,6 +34,10 @@ fn image(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<Image, 
     let platform = host_platform()?;
     if Path::new(&args.image).is_dir() {
         return from_source(args, scratch, context);
+    }
+    if !args.secrets.secrets.is_empty() {
+        let what = "`--secret` is for build commands, and what is started here has been built";
+        return Err(Failure::new(Exit::NotUnderstood, what).hint("variables of the app are set with `--env`"));
     }
     if let Ok(reference) = parse_reference(&args.image)
         && !Path::new(&args.image).exists()
@@ -58,6 +63,7 @@ fn pulled(
 
 /// Builds the image for this machine alone, and keeps it nowhere.
 fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<Image, Failure> {
+    let secrets = Secrets::read(&args.secrets.secrets, context)?;
     let source = SourceArgs {
         source: args.image.clone(),
         source_dir: args.source_dir.clone(),
@@ -77,6 +83,7 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
         network: NetworkMode::Proxy,
         keep: Keep::All,
         created: created(&plan, context)?,
+        secrets,
         local_layers: true,
     };
     let mut images =

@@ -4,6 +4,7 @@
 //! version and not a number, `False` a value and not a boolean. Nothing here says how anything is done.
 
 mod commands;
+mod credentials;
 mod diagnostic;
 mod keys;
 mod lines;
@@ -18,6 +19,8 @@ mod variables;
 mod yaml;
 
 use lapstrake_catalog::VersionRequest;
+
+use crate::command_line::StartText;
 
 pub use diagnostic::{Diagnostic, Position, Severity, Span, decode, render};
 pub use missing::{NearMiss, NotFound, not_found};
@@ -76,7 +79,7 @@ pub struct Run {
     /// Commands that run on the tree of the final image.
     pub pre_run: Vec<Command>,
     /// The start command. None only where it is supplied from elsewhere.
-    pub command: Option<Located<String>>,
+    pub command: Option<Located<StartText>>,
     /// Where the app listens.
     pub network: Network,
     /// Variables of the start command; those that hold the port are not among them.

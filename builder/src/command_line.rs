@@ -71,6 +71,15 @@ fn base_name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 
+/// A start command as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartText {
+    /// One text, whose form depends on what it holds.
+    Line(String),
+    /// A program and its arguments, each as given.
+    Words(Vec<String>),
+}
+
 /// The form that a user asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
@@ -93,6 +102,8 @@ pub enum Reason {
     Needs(Trigger),
     /// The user asked for the form.
     AskedFor,
+    /// It is a list of words.
+    AsGiven,
 }
 
 impl fmt::Display for Reason {
@@ -101,6 +112,7 @@ impl fmt::Display for Reason {
             Self::NoShellNeeded => f.write_str("nothing in it needs a shell"),
             Self::Needs(trigger) => write!(f, "{trigger} needs a shell"),
             Self::AskedFor => f.write_str("the form was asked for"),
+            Self::AsGiven => f.write_str("it is a list, taken as given"),
         }
     }
 }
@@ -148,6 +160,29 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
+    /// Reads a start command, in the form that the user asks for. A list is taken as it is, and by a shell only if one is
+    /// asked for.
+    pub fn of(start: &StartText, form: Form) -> Result<Self, CommandLineError> {
+        let words = match start {
+            StartText::Line(text) => return Self::parse_as(text, form),
+            StartText::Words(words) => words,
+        };
+        if words.first().is_none_or(String::is_empty) {
+            return Err(CommandLineError::Empty);
+        }
+        if words.iter().any(|word| word.contains('\0')) {
+            return Err(CommandLineError::ZeroByte);
+        }
+        let (command, reason) = match form {
+            Form::Shell => {
+                let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+                (StartCommand::Shell(format!("exec {}", quoted.join(" "))), Reason::AskedFor)
+            }
+            Form::AsNeeded | Form::Literal => (StartCommand::Exec(words.clone()), Reason::AsGiven),
+        };
+        Ok(Self { command, reason, warnings: Vec::new() })
+    }
+
     /// Reads the string of an app file.
     pub fn parse(text: &str) -> Result<Self, CommandLineError> {
         Self::parse_as(text, Form::AsNeeded)
@@ -169,6 +204,16 @@ impl CommandLine {
             return Ok(Self { command: StartCommand::Exec(scanned.words), reason, warnings: Vec::new() });
         }
         shell_form(text, scanned, reason)
+    }
+}
+
+/// A word for a shell, which gives it back as it is.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 

@@ -137,6 +137,7 @@ fn read_app_file(
         runtime: given.runtime.is_some(),
         build: given.commands.contains_key(&Phase::Build),
         command: given.start.is_some(),
+        form: given.shell.form(),
     };
     let (app_file, diagnostics) = app_file::parse_with(name, text, supplied);
     Ok((accepted(app_file, &diagnostics, text, context)?, text.to_owned()))

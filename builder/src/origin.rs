@@ -40,6 +40,11 @@ impl<T> Set<T> {
     pub fn new(value: T, origin: Origin) -> Self {
         Self { value, origin }
     }
+
+    /// Makes another value of it, which came from the same place.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Set<U> {
+        Set { value: make(self.value), origin: self.origin }
+    }
 }
 
 impl Origin {

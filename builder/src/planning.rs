@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use lapstrake_catalog::{Catalog, Date, EntryId, ImageKind, Permissions, PlatformKey, Status};
 
 use crate::app_file::{Rule, Severity, render};
-use crate::cli::{Shell, SourceArgs};
-use crate::command_line::{CommandLine, Form};
+use crate::cli::SourceArgs;
+use crate::command_line::CommandLine;
 use crate::context::Context;
+use crate::detect::Language;
 use crate::failure::{Exit, Failure};
 use crate::image_config::RunConfig;
 use crate::inputs::{Inputs, Told};
@@ -66,13 +67,9 @@ impl Inputs {
 
     fn start(&self, context: &Context) -> Result<CommandLine, Failure> {
         let start = &self.settings.start;
-        let form = match self.settings.shell {
-            Shell::Auto => Form::AsNeeded,
-            Shell::Always => Form::Shell,
-            Shell::Never => Form::Literal,
-        };
-        let line = CommandLine::parse_as(&start.value, form)
-            .map_err(|cause| self.refused(Rule::StartCommand, &start.origin, cause.to_string(), None))?;
+        let line = CommandLine::of(&start.value, self.settings.shell.form()).map_err(|cause| {
+            self.refused(Rule::StartCommand, &start.origin, cause.to_string(), cause.hint())
+        })?;
         // Those of the app file were shown with it.
         if !matches!(start.origin, Origin::File { .. }) {
             for warning in &line.warnings {
@@ -84,6 +81,10 @@ impl Inputs {
 
     /// The file and the range of `engines.node`, from the `package.json` of the source directory.
     fn engines(&self, context: &Context) -> Result<Option<Engines>, Failure> {
+        // Beside a Python app the file may belong to anything.
+        if self.settings.runtime.language() == Some(Language::Python) {
+            return Ok(None);
+        }
         let Some((path, bytes)) = self.file(package_json::FILE_NAME)? else { return Ok(None) };
         let text = String::from_utf8_lossy(&bytes);
         match package_json::engines_node(&path.to_string(), &text) {

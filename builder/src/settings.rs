@@ -20,6 +20,7 @@ pub use flags::flags;
 pub use user::{UserError, parse as user};
 
 use crate::cli::Shell;
+use crate::command_line::StartText;
 use crate::detect::{Language, VersionWish};
 use crate::origin::Set;
 use crate::steps::Phase;
@@ -40,7 +41,7 @@ pub struct Settings {
     /// Variables of the build commands.
     pub build_env: Named,
     /// The start command.
-    pub start: Option<Set<String>>,
+    pub start: Option<Set<StartText>>,
     /// Whether the start command gets a shell.
     pub shell: Shell,
     /// The port.
@@ -73,6 +74,17 @@ pub enum Runtime {
         /// What a file of the app says of the version.
         wish: Option<VersionWish>,
     },
+}
+
+impl Runtime {
+    /// The language, as far as a name tells it.
+    #[must_use]
+    pub fn language(&self) -> Option<Language> {
+        match self {
+            Self::Named(name) => Language::of_runtime(&name.value),
+            Self::Of { language, .. } => Some(*language),
+        }
+    }
 }
 
 impl Named {
@@ -155,7 +167,7 @@ mod tests {
     #[test]
     fn single_values_and_phases_replace_and_named_values_are_added() {
         let below = Settings {
-            start: Some(set("below")),
+            start: Some(set("below").map(StartText::Line)),
             port: Some(Set::new(1, Origin::Default)),
             commands: BTreeMap::from([
                 (Phase::PreBuild, vec![set("pre")]),
@@ -165,13 +177,13 @@ mod tests {
             ..Settings::default()
         };
         let above = Settings {
-            start: Some(set("above")),
+            start: Some(set("above").map(StartText::Line)),
             commands: BTreeMap::from([(Phase::Build, vec![set("c")])]),
             run_env: named(&[("C", "3"), ("A", "4")]),
             ..Settings::default()
         };
         let merged = above.over(below);
-        assert_eq!(merged.start, Some(set("above")));
+        assert_eq!(merged.start, Some(set("above").map(StartText::Line)));
         assert_eq!(merged.port.unwrap().value, 1);
         assert_eq!(merged.commands[&Phase::PreBuild], [set("pre")]);
         assert_eq!(merged.commands[&Phase::Build], [set("c")]);

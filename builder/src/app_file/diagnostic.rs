@@ -106,11 +106,15 @@ impl fmt::Display for Diagnostic {
 pub(super) struct Report {
     file: String,
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// Keys that are there under another spelling or at another place, by their right paths.
+    meant: Vec<String>,
+    /// Keys that are not there: their paths, where they are missed, and what to do.
+    absent: Vec<(&'static str, Span, &'static str)>,
 }
 
 impl Report {
     pub(super) fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), diagnostics: Vec::new() }
+        Self { file: file.to_owned(), diagnostics: Vec::new(), meant: Vec::new(), absent: Vec::new() }
     }
 
     pub(super) fn has_errors(&self) -> bool {
@@ -127,6 +131,29 @@ impl Report {
 
     pub(super) fn note(&mut self, rule: Rule, at: Span, message: impl Into<String>) -> Hint<'_> {
         self.push(Severity::Note, rule, at, message.into())
+    }
+
+    /// Notes that a key is there, though not as it should be, which is reported already.
+    pub(super) fn meant(&mut self, path: String) {
+        self.meant.push(path);
+    }
+
+    /// Notes that a required key is not there.
+    pub(super) fn absent(&mut self, path: &'static str, at: Span, hint: &'static str) {
+        self.absent.push((path, at, hint));
+    }
+
+    /// Reports the required keys that are not there in any way.
+    pub(super) fn report_absent(&mut self) {
+        for (path, at, hint) in std::mem::take(&mut self.absent) {
+            let is_below = |meant: &String| {
+                path.strip_prefix(meant.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            if !self.meant.iter().any(is_below) {
+                let at = Span { end: at.start, ..at };
+                self.error(Rule::MissingKey, at, format!("`{path}` is missing")).hint(hint);
+            }
+        }
     }
 
     fn push(&mut self, severity: Severity, rule: Rule, at: Span, message: String) -> Hint<'_> {

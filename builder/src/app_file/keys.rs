@@ -25,15 +25,18 @@ pub(super) const SECRET: Path = Path { name: "run.secrets", keys: &["name", "val
 
 /// Reports the keys that do not belong here.
 pub(super) fn check(path: &Path, entries: &[(Located<String>, Node)], report: &mut Report) {
-    for (key, _) in entries.iter().filter(|(key, _)| !path.keys.contains(&key.value.as_str())) {
+    for (key, value) in entries.iter().filter(|(key, _)| !path.keys.contains(&key.value.as_str())) {
         let name = &key.value;
-        match mistake(path, name) {
+        match mistake(path, name, value) {
             Mistake::Misspelt(known) => {
+                let parent = if path.name.is_empty() { String::new() } else { format!("{}.", path.name) };
+                report.meant(format!("{parent}{known}"));
                 report
                     .error(Rule::MisspeltKey, key.at, format!("unknown key `{name}`"))
                     .hint(format!("write `{known}`"));
             }
             Mistake::Misplaced(place) => {
+                report.meant(place.to_owned());
                 let hint = format!("it belongs to `{place}`: check the indentation");
                 report.error(Rule::MisplacedKey, key.at, format!("`{name}` does not belong here")).hint(hint);
             }

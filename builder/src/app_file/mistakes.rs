@@ -1,6 +1,7 @@
 //! What was probably meant by a key that does not belong where it stands.
 
 use super::keys::{self, Path};
+use super::node::{Node, Value};
 
 /// What is wrong with a key.
 pub(super) enum Mistake {
@@ -54,8 +55,11 @@ const OPERATIONAL: [&str; 14] = [
     "vpc",
 ];
 
-pub(super) fn mistake(path: &Path, key: &str) -> Mistake {
+pub(super) fn mistake(path: &Path, key: &str, value: &Node) -> Mistake {
     let plain = plain(key);
+    if let Some(meant) = meant_by_value(path, &plain, &value.value) {
+        return meant;
+    }
     let is_variable = path.name == keys::RUN_VARIABLE.name || path.name == keys::BUILD_VARIABLE.name;
     if is_variable && plain == "valuefrom" {
         return Mistake::ValueFrom;
@@ -70,11 +74,27 @@ pub(super) fn mistake(path: &Path, key: &str) -> Mistake {
         return Mistake::Operational;
     }
     if let Some((_, place)) = PLACES.iter().find(|(name, _)| *name == plain).filter(|_| !is_item(path)) {
-        let is_build_env = path.name == keys::COMMANDS.name && plain == "env";
-        return Mistake::Misplaced(if is_build_env { "build.env" } else { place });
+        return Mistake::Misplaced(place);
     }
     let near = path.keys.iter().find(|known| is_near(&plain, &self::plain(known)));
     near.map_or(Mistake::Unknown, |known| Mistake::Misspelt(known))
+}
+
+/// What the form of the value tells, where the name alone could mean several keys.
+fn meant_by_value(path: &Path, key: &str, value: &Value) -> Option<Mistake> {
+    let is_version = |text: &str| text.starts_with(|c: char| c.is_ascii_digit()) && text != "1.0";
+    match (path.name, key, value) {
+        ("build", "command", Value::List(_) | Value::Map(_)) => Some(Mistake::Misspelt("commands")),
+        ("run", "commands", Value::List(_) | Value::Text(_)) => Some(Mistake::Misspelt("command")),
+        ("run", "version", Value::Text(text)) if is_version(text) => {
+            Some(Mistake::Misspelt("runtime-version"))
+        }
+        ("run" | "run.network" | "build.commands", "build", Value::Map(_)) => {
+            Some(Mistake::Misplaced("build"))
+        }
+        ("build" | "build.commands", "env", _) => Some(Mistake::Misplaced("build.env")),
+        _ => None,
+    }
 }
 
 /// In the items of a list other names are data that was put there, rather than keys of the file.

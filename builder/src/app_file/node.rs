@@ -34,11 +34,35 @@ impl Section<'_> {
         entry.map(|(_, node)| node).filter(|node| node.value != Value::Empty)
     }
 
-    /// Returns the value of a key that is expected to be text; nothing at all is the empty text.
-    pub(super) fn text(&self, key: &str, report: &mut Report) -> Option<Located<String>> {
+    /// Returns the value of a key, even an empty one, which then stands where the key does.
+    pub(super) fn entry(&self, key: &str) -> Option<Node> {
         let (name, node) = self.entries.iter().find(|(name, _)| name.value == key)?;
         let at = if node.value == Value::Empty { name.at } else { node.at };
-        Node { at, value: node.value.clone() }.text(key, report)
+        Some(Node { at, value: node.value.clone() })
+    }
+
+    /// Returns the value of a key that is expected to be text; nothing at all is the empty text, with a warning.
+    pub(super) fn text(&self, key: &str, report: &mut Report) -> Option<Located<String>> {
+        self.entry(key)?.text(key, report)
+    }
+
+    /// Returns the value of a key that is expected to be text; what is not there is left to the rules of that text.
+    pub(super) fn bare(&self, key: &str, report: &mut Report) -> Option<Located<String>> {
+        match self.entry(key)? {
+            Node { at, value: Value::Empty } => Some(Located { value: String::new(), at }),
+            node => node.text(key, report),
+        }
+    }
+
+    /// Returns the value of a key at this path that must be text and must not be empty.
+    pub(super) fn filled(&self, path: &str, hint: &str, report: &mut Report) -> Option<Located<String>> {
+        let node = self.entry(path.rsplit('.').next().unwrap_or(path))?;
+        let is_empty = |text: &str| text.trim().is_empty();
+        if node.value == Value::Empty || matches!(&node.value, Value::Text(text) if is_empty(text)) {
+            report.error(Rule::EmptyValue, node.at, format!("`{path}` is empty")).hint(hint);
+            return None;
+        }
+        node.text(path, report)
     }
 }
 
@@ -72,7 +96,8 @@ impl Node {
                 Some(Located { value: String::new(), at: self.at })
             }
             Value::List(_) | Value::Map(_) => {
-                let hint = format!("put the whole value in quotes: `{key}: '…'`");
+                let name = key.rsplit('.').next().unwrap_or(key);
+                let hint = format!("put the whole value in quotes: `{name}: '…'`");
                 report
                     .error(Rule::WrongType, self.at, format!("`{key}` must be one text, not {}", self.kind()))
                     .hint(hint);

@@ -2,12 +2,13 @@
 
 use lapstrake_catalog::VersionRequest;
 
-use super::diagnostic::{Diagnostic, Report, Severity, Span};
+use super::diagnostic::{Diagnostic, Report, Severity};
 use super::lines::Lines;
 use super::node::{Node, Section, Value};
 use super::rule::Rule;
 use super::variables::{self, can_hold_port};
 use super::{AppFile, Build, Located, Network, Run, commands, keys, yaml};
+use crate::command_line::Form;
 
 /// The required keys whose values come from elsewhere, so that a file may do without them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Supplied {
     pub build: bool,
     /// `run.command`.
     pub command: bool,
+    /// The form that the start command takes.
+    pub form: Form,
 }
 
 /// Reads an app file and reports all of its problems. There is no app file if one of them is an error.
@@ -81,21 +84,15 @@ fn read(node: &Node, supplied: Supplied, report: &mut Report) -> Option<AppFile>
     let build_env = build.as_ref().map_or(0, |build| build.env.len());
     let run_env = run.as_ref().map_or(0, |run| run.env.len() + run.secrets.len());
     variables::check_number(build_env + run_env, top.at, report);
+    report.report_absent();
     Some(AppFile { version: version?, runtime, build: build?, run: run? })
 }
 
-/// Reports a key that is not there.
-fn missing(path: &str, at: Span, hint: &str, report: &mut Report) {
-    report.error(Rule::MissingKey, Span { end: at.start, ..at }, format!("`{path}` is missing")).hint(hint);
-}
-
 fn version(top: &Section<'_>, report: &mut Report) -> Option<Located<String>> {
-    let Some(version) = top.text("version", report) else {
-        if top.get("version").is_none() {
-            missing("version", top.at, "add `version: 1.0`", report);
-        }
-        return None;
-    };
+    if top.entry("version").is_none() {
+        report.absent("version", top.at, "add `version: 1.0`");
+    }
+    let version = top.filled("version", "write `version: 1.0`", report)?;
     let minor = version.value.strip_prefix("1.");
     let is_one = minor.is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit()));
     if version.value == "1" || (is_one && version.value != "1.0") {
@@ -112,16 +109,10 @@ fn version(top: &Section<'_>, report: &mut Report) -> Option<Located<String>> {
 
 fn runtime(top: &Section<'_>, supplied: Supplied, report: &mut Report) -> Option<Located<String>> {
     let hint = "add `runtime: python3` or `runtime: nodejs22`, for example";
-    let Some(mut runtime) = top.text("runtime", report) else {
-        if top.get("runtime").is_none() && !supplied.runtime {
-            missing("runtime", top.at, hint, report);
-        }
-        return None;
-    };
-    if runtime.value.is_empty() {
-        report.error(Rule::EmptyValue, runtime.at, "`runtime` is empty").hint(hint);
-        return None;
+    if top.entry("runtime").is_none() && !supplied.runtime {
+        report.absent("runtime", top.at, hint);
     }
+    let mut runtime = top.filled("runtime", hint, report)?;
     let lower = runtime.value.to_lowercase();
     if lower != runtime.value {
         let message = format!("runtime `{}` is read as `{lower}`", runtime.value);
@@ -137,7 +128,7 @@ fn build(top: &Section<'_>, supplied: Supplied, report: &mut Report) -> Option<B
     let path = "build.commands.build";
     let absent = |at, report: &mut Report| {
         if !supplied.build {
-            missing(path, at, NOTHING_TO_BUILD, report);
+            report.absent(path, at, NOTHING_TO_BUILD);
         }
     };
     let Some(node) = top.get("build") else {
@@ -184,7 +175,7 @@ fn run(top: &Section<'_>, supplied: Supplied, report: &mut Report) -> Option<Run
     let hint = "add the command that starts the app: `command: python3 app.py`";
     let Some(node) = top.get("run") else {
         if !supplied.command {
-            missing(path, top.at, hint, report);
+            report.absent(path, top.at, hint);
         }
         return Some(Run::default());
     };
@@ -194,10 +185,11 @@ fn run(top: &Section<'_>, supplied: Supplied, report: &mut Report) -> Option<Run
     let network = network(&section, report);
     let env = variables::variables(section.get("env"), &keys::RUN_VARIABLE, report);
     let secrets = variables::secrets(section.get("secrets"), report);
-    let command = section.get("command").and_then(|node| commands::start(node, report));
-    if section.get("command").is_none() && !supplied.command {
-        missing(path, section.at, hint, report);
+    let start = section.entry("command");
+    if start.is_none() && !supplied.command {
+        report.absent(path, section.at, hint);
     }
+    let command = start.and_then(|node| commands::start(&node, supplied.form, report));
     let run = Run { runtime_version, pre_run, command, network, env, secrets };
     variables::check_run(&run, report);
     Some(without_repeated_port(run))
@@ -212,7 +204,8 @@ fn without_repeated_port(mut run: Run) -> Run {
 }
 
 fn runtime_version(run: &Section<'_>, report: &mut Report) -> Option<Located<VersionRequest>> {
-    let text = run.text("runtime-version", report)?;
+    let hint = "remove the key: without it the newest version is taken";
+    let text = run.filled("run.runtime-version", hint, report)?;
     match text.value.parse::<VersionRequest>() {
         Ok(value) => Some(Located { value, at: text.at }),
         Err(error) => {
@@ -228,7 +221,8 @@ fn runtime_version(run: &Section<'_>, report: &mut Report) -> Option<Located<Ver
 fn network(run: &Section<'_>, report: &mut Report) -> Network {
     let section = run.get("network").and_then(|node| node.section(&keys::NETWORK, report));
     let Some(section) = section else { return Network::default() };
-    let port = section.text("port", report).and_then(|text| port(&text, report));
+    let hint = format!("without `port` it is {}", super::DEFAULT_PORT);
+    let port = section.filled("run.network.port", &hint, report).and_then(|text| port(&text, report));
     Network { port, env: port_variable(&section, report) }
 }
 
@@ -250,7 +244,7 @@ fn port(text: &Located<String>, report: &mut Report) -> Option<Located<u16>> {
 }
 
 fn port_variable(network: &Section<'_>, report: &mut Report) -> Option<Located<String>> {
-    let node = network.get("env")?;
+    let node = network.entry("env")?;
     if let Value::List(_) | Value::Map(_) = node.value {
         let hint = "variables of the app belong to `run.env`";
         report
@@ -258,7 +252,8 @@ fn port_variable(network: &Section<'_>, report: &mut Report) -> Option<Located<S
             .hint(hint);
         return None;
     }
-    let env = node.text("env", report)?;
+    let hint = "remove the key, or write the name of a variable that holds the port too";
+    let env = network.filled("run.network.env", hint, report)?;
     if !can_hold_port(&env.value) {
         let message = format!("`{}` cannot be the name of a variable that holds the port", env.value);
         report.error(Rule::PortVariable, env.at, message).hint("write a name such as `APP_PORT`");

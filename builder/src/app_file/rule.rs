@@ -60,6 +60,7 @@ rules! {
     CommandForm "app-file/command-form" "A command is a map or a list to YAML.";
     LostEffect "app-file/lost-effect" "A command has no effect on the next one.";
     PackageManager "app-file/package-manager" "A command needs a system package manager, which is not there.";
+    SecondRuntime "app-file/second-runtime" "A command brings a second runtime.";
     StartCommand "app-file/start-command" "The start command cannot be read.";
     StartShell "app-file/start-shell" "The shell of the start command does what may not be meant.";
     StartList "app-file/start-list" "The start command is a list.";

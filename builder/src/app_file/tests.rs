@@ -62,14 +62,16 @@ fn runtime(app_file: &AppFile) -> &str {
     &app_file.runtime.as_ref().unwrap().value
 }
 
-/// The start command.
-fn command(app_file: &AppFile) -> &Located<String> {
-    app_file.run.command.as_ref().unwrap()
+/// The start command, which is one text.
+fn command(app_file: &AppFile) -> Located<String> {
+    let Located { value, at } = app_file.run.command.clone().unwrap();
+    let StartText::Line(value) = value else { panic!("{value:?}") };
+    Located { value, at }
 }
 
 #[test]
 fn a_required_key_may_be_absent_only_where_it_is_supplied_from_elsewhere() {
-    let all = Supplied { runtime: true, build: true, command: true };
+    let all = Supplied { runtime: true, build: true, command: true, ..Supplied::default() };
     let (app_file, diagnostics) = parse_with(FILE_NAME, "version: 1.0\n", all);
     assert_eq!(diagnostics, []);
     let app_file = app_file.unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::credentials::looks_like_credential;
 use super::diagnostic::{Position, Report, Span};
 use super::keys::{self, Path};
 use super::node::{Node, Value};
@@ -75,7 +76,7 @@ fn is_known(key: &str) -> bool {
 
 fn variable(item: &Node, path: &Path, report: &mut Report) -> Option<Variable> {
     let section = item.section(path, report)?;
-    let name = section.text("name", report);
+    let name = section.bare("name", report);
     let has_reference = has_key(item, "valuefrom");
     let value = match section.text("value", report) {
         None if !has_reference && !has_key(item, "value") => {
@@ -96,8 +97,8 @@ fn variable(item: &Node, path: &Path, report: &mut Report) -> Option<Variable> {
 
 fn secret(item: &Node, report: &mut Report) -> Option<Secret> {
     let section = item.section(&keys::SECRET, report)?;
-    let name = section.text("name", report);
-    let value_from = section.text("value-from", report);
+    let name = section.bare("name", report);
+    let value_from = section.bare("value-from", report);
     if name.is_none() && !has_key(item, "name") {
         report.error(Rule::VariableForm, section.at, "a secret needs `name`").withheld();
     }
@@ -107,11 +108,8 @@ fn secret(item: &Node, report: &mut Report) -> Option<Secret> {
     let (name, value_from) = (name?, value_from?);
     let mut is_good = check_name(&name, report);
     for (key, text) in [("name", &name), ("value-from", &value_from)] {
-        let length = text.value.chars().count();
-        if length > MAX_SECRET || (length == 0 && key == "value-from") {
-            let message =
-                format!("`{key}` of a secret has {length} characters; it may have 1 to {MAX_SECRET}");
-            report.error(Rule::SecretReference, text.at, message).withheld();
+        if let Some(fault) = length_fault(key, &text.value) {
+            report.error(Rule::SecretReference, text.at, fault).withheld();
             is_good = false;
         }
     }
@@ -177,14 +175,15 @@ pub(crate) fn value_fault(value: &str) -> Option<String> {
 
 /// Says why a name and a reference cannot be a secret's.
 pub(crate) fn secret_fault(name: &str, value_from: &str) -> Option<String> {
-    let too_long = |(key, text): (&str, &str)| {
-        let length = text.chars().count();
-        let is_wrong = length > MAX_SECRET || (length == 0 && key == "value-from");
-        is_wrong
-            .then(|| format!("`{key}` of a secret has {length} characters; it may have 1 to {MAX_SECRET}"))
-    };
     let of_name = name_fault(name).map(|(_, fault)| fault);
-    of_name.or_else(|| [("name", name), ("value-from", value_from)].into_iter().find_map(too_long))
+    of_name.or_else(|| length_fault("name", name)).or_else(|| length_fault("value-from", value_from))
+}
+
+/// Says why a name or a reference of a secret has not the right length; an empty name is refused as such.
+fn length_fault(key: &str, text: &str) -> Option<String> {
+    let length = text.chars().count();
+    let is_wrong = length > MAX_SECRET || (length == 0 && key == "value-from");
+    is_wrong.then(|| format!("`{key}` of a secret has {length} characters; it may have 1 to {MAX_SECRET}"))
 }
 
 fn check_name(name: &Located<String>, report: &mut Report) -> bool {
@@ -238,6 +237,11 @@ fn last_wins<T>(
 
 /// Warns about variables of the build that look as if they were meant for the app.
 pub(super) fn check_build(variables: &[Variable], report: &mut Report) {
+    check_credentials(
+        variables,
+        "give it to the build with `--secret`, and keep its value out of the file",
+        report,
+    );
     for variable in variables.iter().filter(|variable| variable.name.value == "PORT") {
         let hint = "set `run.network.port` to change the port of the app";
         report
@@ -251,13 +255,8 @@ pub(super) fn check_run(run: &Run, report: &mut Report) {
     let port = run.network.port().to_string();
     for variable in &run.env {
         check_port(variable, &run.network, &port, report);
-        if looks_like_credentials(variable) {
-            let message =
-                format!("the value of `{}` looks like a credential in plain text", variable.name.value);
-            let hint = "name it in `run.secrets`, and keep its value out of the file";
-            report.warning(Rule::PlainCredential, variable.name.at, message).hint(hint).withheld();
-        }
     }
+    check_credentials(&run.env, "name it in `run.secrets`, and keep its value out of the file", report);
     let seen: BTreeMap<&str, Position> =
         run.env.iter().map(|variable| (variable.name.value.as_str(), variable.name.at.start)).collect();
     for Secret { name, .. } in &run.secrets {
@@ -295,31 +294,14 @@ fn check_port(variable: &Variable, network: &Network, port: &str, report: &mut R
     report.error(Rule::PortInEnv, variable.value.at, message).hint(hint);
 }
 
-fn looks_like_credentials(variable: &Variable) -> bool {
-    const NAMES: [&str; 8] =
-        ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY"];
-    let name = variable.name.value.to_ascii_uppercase();
-    let value = variable.value.value.as_str();
-    // A number, a path, a switch or a reference under such a name is a setting.
-    let is_setting = value.len() < 6
-        || value.parse::<f64>().is_ok()
-        || value.starts_with(['/', '.', '$', '{'])
-        || value.starts_with("arn:")
-        || value.contains("://");
-    let by_name = NAMES.iter().any(|part| name.contains(part)) && !is_setting;
-    let has_password = value.split_once("://").is_some_and(|(_, rest)| {
-        let authority = rest.split('/').next().unwrap_or_default();
-        authority
-            .rsplit_once('@')
-            .is_some_and(|(user, _)| user.split_once(':').is_some_and(|(_, word)| !word.is_empty()))
-    });
-    let is_key = value.contains("PRIVATE KEY-----") || is_access_key(value);
-    by_name || has_password || is_key
-}
-
-fn is_access_key(value: &str) -> bool {
-    let id = value.strip_prefix("AKIA").or_else(|| value.strip_prefix("ASIA"));
-    id.is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
+/// Warns about values that look like credentials, without showing them.
+fn check_credentials(variables: &[Variable], hint: &str, report: &mut Report) {
+    for Variable { name, value } in variables {
+        if looks_like_credential(&name.value, &value.value) {
+            let message = format!("the value of `{}` looks like a credential in plain text", name.value);
+            report.warning(Rule::PlainCredential, name.at, message).hint(hint).withheld();
+        }
+    }
 }
 
 /// Notes a number of variables that the managed service's own tools would refuse.

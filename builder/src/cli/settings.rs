@@ -3,6 +3,8 @@
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
+use crate::command_line::Form;
+
 /// Values that replace those of the app file, or add to them.
 ///
 /// Options that may be repeated have a variable as well, which holds one value on each line; the values of both count,
@@ -74,4 +76,16 @@ pub enum Shell {
     Always,
     /// Never, as the managed service does; what needs one is passed on literally.
     Never,
+}
+
+impl Shell {
+    /// The form that a start command takes.
+    #[must_use]
+    pub fn form(self) -> Form {
+        match self {
+            Self::Auto => Form::AsNeeded,
+            Self::Always => Form::Shell,
+            Self::Never => Form::Literal,
+        }
+    }
 }

@@ -17,7 +17,7 @@ pub enum CommandLineError {
         opened: String,
     },
     /// The shell, which something else needs, would stumble over a parenthesis.
-    #[error("the shell, needed for {trigger}, cannot read the parenthesis in `{word}`: quote the word")]
+    #[error("the shell, needed for {trigger}, cannot read the parenthesis in `{word}`")]
     Parenthesis {
         /// The word.
         word: String,
@@ -27,6 +27,24 @@ pub enum CommandLineError {
     /// A zero byte cannot be part of an argument.
     #[error("the start command contains a zero byte")]
     ZeroByte,
+}
+
+impl CommandLineError {
+    /// Says what to write instead.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Empty => Some("write the command that starts the app: `python3 app.py`".to_owned()),
+            Self::Unbalanced { opened } if opened == "\\" => {
+                Some("a backslash at the end quotes nothing: remove it, or write it twice".to_owned())
+            }
+            Self::Unbalanced { .. } => {
+                Some("close it, or put a backslash before it where the character itself is meant".to_owned())
+            }
+            Self::Parenthesis { word, .. } => Some(format!("put quotes around the word: `'{word}'`")),
+            Self::ZeroByte => None,
+        }
+    }
 }
 
 /// What in a text needs a shell.

@@ -268,3 +268,30 @@ fn the_vector_of_a_shell_command_names_the_shell() {
     assert_eq!(shell("exec a").to_cmd(), ["/bin/sh", "-c", "exec a"]);
     assert_eq!(exec(&["a", "b"]).to_cmd(), ["a", "b"]);
 }
+
+#[test]
+fn a_list_is_taken_as_it_is() {
+    let words = |words: &[&str]| StartText::Words(words.iter().map(|&word| word.to_owned()).collect());
+    let given = ["node", "my app.js", "$PORT", "", "it's", "&&"];
+    for form in [Form::AsNeeded, Form::Literal] {
+        let line = CommandLine::of(&words(&given), form).unwrap();
+        assert_eq!((line.command, line.reason, line.warnings), (exec(&given), Reason::AsGiven, vec![]));
+    }
+    let line = CommandLine::of(&words(&given), Form::Shell).unwrap();
+    let text = r"exec node 'my app.js' '$PORT' '' 'it'\''s' '&&'";
+    assert_eq!((line.command, line.reason), (shell(text), Reason::AskedFor));
+    assert_eq!(CommandLine::of(&words(&[]), Form::AsNeeded), Err(CommandLineError::Empty));
+    assert_eq!(CommandLine::of(&words(&["", "a"]), Form::AsNeeded), Err(CommandLineError::Empty));
+    assert_eq!(CommandLine::of(&words(&["a", "\0"]), Form::AsNeeded), Err(CommandLineError::ZeroByte));
+    let line = CommandLine::of(&StartText::Line("a $PORT".to_owned()), Form::AsNeeded).unwrap();
+    assert_eq!(line.command, shell("exec a $PORT"));
+}
+
+#[test]
+fn a_refusal_says_what_to_write_instead() {
+    let hint = |text: &str| CommandLine::parse(text).unwrap_err().hint();
+    assert_eq!(hint("a :$PORT b()").unwrap(), "put quotes around the word: `'b()'`");
+    assert!(hint("a 'b").unwrap().starts_with("close it"));
+    assert!(hint("a \\").unwrap().starts_with("a backslash at the end"));
+    assert_eq!(hint("a\0"), None);
+}

@@ -5,6 +5,7 @@ use lapstrake_oci::tree::Owner;
 
 use crate::app_file::DEFAULT_PORT;
 use crate::cli::Shell;
+use crate::command_line::StartText;
 use crate::failure::{Exit, Failure};
 use crate::origin::{Origin, Set};
 use crate::steps::{Phase, PlannedStep};
@@ -23,7 +24,7 @@ pub struct AppSettings {
     /// Variables of the build commands.
     pub build_env: Named,
     /// The start command.
-    pub start: Set<String>,
+    pub start: Set<StartText>,
     /// Whether the start command gets a shell.
     pub shell: Shell,
     /// The port.
@@ -128,7 +129,7 @@ mod tests {
     fn whole() -> Settings {
         Settings {
             runtime: Some(Runtime::Named(set("python3".to_owned()))),
-            start: Some(set("python3 app.py".to_owned())),
+            start: Some(set(StartText::Line("python3 app.py".to_owned()))),
             ..Settings::default()
         }
     }

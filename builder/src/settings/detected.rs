@@ -1,5 +1,6 @@
 //! What detection found.
 
+use crate::command_line::StartText;
 use crate::detect::{Decided, Detected};
 use crate::origin::{Origin, Set};
 use crate::steps::Phase;
@@ -22,7 +23,7 @@ impl Settings {
             runtime: Some(runtime),
             commands: [(Phase::Build, found.build.iter().map(set).collect())].into(),
             build_env: variables(&found.build_env),
-            start: found.start.as_ref().map(set),
+            start: found.start.as_ref().map(|start| set(start).map(StartText::Line)),
             port: Some(Set::new(found.port, Origin::Default)),
             run_env: variables(&found.run_env),
             ..Self::default()

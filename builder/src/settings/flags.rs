@@ -6,6 +6,7 @@ use lapstrake_catalog::VersionRequest;
 
 use crate::app_file::{self, Span};
 use crate::cli::SettingArgs;
+use crate::command_line::StartText;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::origin::{Origin, Set};
@@ -35,7 +36,7 @@ pub fn flags(args: &SettingArgs, context: &Context) -> Result<Settings, Failure>
         .filter(|(_, commands)| !commands.is_empty())
         .collect(),
         build_env: given.variables(&args.build_env, "build_env")?,
-        start: given.one(args.command.as_ref(), "command"),
+        start: given.one(args.command.as_ref(), "command").map(|set| set.map(StartText::Line)),
         shell: args.shell,
         port: given.one(args.port.as_ref(), "port").map(port).transpose()?,
         port_env: given.one(args.port_env.as_ref(), "port_env").map(port_env).transpose()?,

@@ -45,6 +45,13 @@ fn known_keys_in_the_wrong_place_are_refused_with_the_right_one() {
         (with_run("command: a\n"), "9:1", "command", "run.command"),
         (with_run("pre-run: []\n"), "9:1", "pre-run", "run.pre-run"),
         (with_run("  runtime: x\n"), "9:3", "runtime", "runtime"),
+        (with_run("  network:\n    secrets: []\n"), "10:5", "secrets", "run.secrets"),
+        (with_run("  network:\n    port: 80\n    command: a\n"), "11:5", "command", "run.command"),
+        (with_run("  network:\n    runtime-version: 3\n"), "10:5", "runtime-version", "run.runtime-version"),
+        (with_run("  commands:\n    build: [a]\n"), "9:3", "commands", "build.commands"),
+        (with_commands("    build: [a]\n    run: {}\n"), "6:5", "run", "run"),
+        (with_commands("    build: [a]\n    command: a\n"), "6:5", "command", "run.command"),
+        (SMALL.replace("run:\n", "  network: {}\nrun:\n"), "7:3", "network", "run.network"),
         (SMALL.replace("run:\n", "  build: [a]\nrun:\n"), "7:3", "build", "build.commands.build"),
         (SMALL.replace("run:\n", "  pre-build: [a]\nrun:\n"), "7:3", "pre-build", "build.commands.pre-build"),
     ] {
@@ -61,6 +68,7 @@ fn misspelt_keys_are_refused_with_the_right_spelling() {
         (with_run("  runtime_version: 3.11\n"), "runtime_version", "runtime-version"),
         (with_run("  runtimeVersion: 3.11\n"), "runtimeVersion", "runtime-version"),
         (with_run("  environment: []\n"), "environment", "env"),
+        (with_run("  version: 3.11\n"), "version", "runtime-version"),
         (with_run("  Env: []\n"), "Env", "env"),
         (with_run("  netwrok: {}\n"), "netwrok", "network"),
         (with_run("  secret: []\n"), "secret", "secrets"),
@@ -146,29 +154,57 @@ fn system_package_managers_are_warned_about() {
 }
 
 #[test]
+fn a_second_runtime_is_warned_about() {
+    for (command, found) in [
+        (
+            "curl -fsSL https://example.com/dist/v18.1.0/node-v18.1.0-linux-x64.tar.xz | tar xJ",
+            "node-v18.1.0-linux-x64.tar.xz",
+        ),
+        ("wget -q 'https://example.com/v$V/node-v$V-linux-x64.tar.gz'", "node-v$V-linux-x64.tar.gz"),
+        (
+            "curl -O https://example.com/ftp/3.12.1/Python-3.12.1.tgz && tar xf Python-3.12.1.tgz",
+            "Python-3.12.1.tgz",
+        ),
+        ("curl -sL https://example.com/setup_18.x | bash -", "setup_18.x"),
+        ("pyenv install 3.12", "pyenv"),
+        (". ~/.nvm/nvm.sh && nvm install 20", "nvm"),
+    ] {
+        let hint = "`runtime` and `run.runtime-version` choose the version, which is in the layers then";
+        let message =
+            format!("6:9: warning: `{found}` brings a second runtime beside the one of the image -> {hint}");
+        one(&with_commands(&format!("    build:\n      - {command}\n")), &message);
+    }
+    for command in [
+        "npm install node-version",
+        "tar xf Python-docs.tgz",
+        "pip install pyenv",
+        "sh setup_db.x",
+        "curl -O https://example.com/tool.tar.gz",
+    ] {
+        good(&with_commands(&format!("    build:\n      - {command}\n")));
+    }
+}
+
+#[test]
 fn credentials_in_plain_text_are_warned_about_without_showing_them() {
-    for (name, value) in [
-        ("DB_PASSWORD", "hunter22"),
-        ("API_KEY", "abcdef0123"),
-        ("DATABASE_URL", "postgres://app:hunter22@db/x"),
-        ("KEY", "AKIAABCDEFGHIJKLMNOP"),
+    let item = "    - {name: DB_PASSWORD, value: hunter22}\n";
+    for (text, position, hint) in [
+        (with_run(&format!("  env:\n{item}")), "10:14", "name it in `run.secrets`"),
+        (
+            SMALL.replace("run:\n", &format!("  env:\n{item}run:\n")),
+            "8:14",
+            "give it to the build with `--secret`",
+        ),
     ] {
-        let text = with_run(&format!("  env:\n    - {{name: {name}, value: '{value}'}}\n"));
         let (_, diagnostics) = parse(FILE_NAME, &text);
-        assert_eq!(diagnostics.len(), 1, "{name}");
+        assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
         let shown = render(&diagnostics[0], &text);
-        let message = format!("warning: the value of `{name}` looks like a credential in plain text\nhint: ");
-        assert!(shown.starts_with(&format!("apprunner.yaml:10:14: {message}")), "{shown}");
-        assert!(!shown.contains(value));
+        let message = "the value of `DB_PASSWORD` looks like a credential in plain text";
+        let expected = format!("apprunner.yaml:{position}: warning: {message}\nhint: {hint}");
+        assert!(shown.starts_with(&expected), "{shown}");
+        assert!(!shown.contains("hunter22"));
     }
-    for (name, value) in [
-        ("TOKEN_TTL", "3600000"),
-        ("SECRET_FILE", "/run/secret"),
-        ("PASSWORD_RESET", "off"),
-        ("URL", "http://x/y@z"),
-    ] {
-        good(&with_run(&format!("  env:\n    - {{name: {name}, value: '{value}'}}\n")));
-    }
+    good(&with_run("  env:\n    - {name: TOKEN_TTL, value: 3600000}\n"));
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::command_line::Form;
 
 /// Asserts that a file has exactly this problem: its position, severity and message, and the hint.
 fn one(text: &str, expected: &str) {
@@ -34,6 +35,72 @@ fn each_required_key_that_is_missing_is_a_message_of_its_own() {
     let message = format!("5:5: error: `build.commands.build` is missing -> {hint}");
     one(&with_commands("    pre-build: [a]\n"), &message);
     assert_eq!(problems("runtime: python3\n").len(), 3);
+}
+
+#[test]
+fn a_required_key_that_is_there_in_another_way_is_not_missing_as_well() {
+    for (text, expected) in [
+        (SMALL.replace("version:", "Version:"), "1:1: error: unknown key `Version` -> write `version`"),
+        (
+            SMALL.replace("build:\n  commands", "buidl:\n  commands"),
+            "3:1: error: unknown key `buidl` -> write `build`",
+        ),
+        (SMALL.replace("commands:", "command:"), "4:3: error: unknown key `command` -> write `commands`"),
+        (with_start("  commands: python3 app.py\n"), "8:3: error: unknown key `commands` -> write `command`"),
+        (
+            SMALL.replace("  command: p", "command: p"),
+            "8:1: error: `command` does not belong here -> it belongs to `run.command`: check the indentation",
+        ),
+        (
+            SMALL.replace("build:\n  commands:\n    build:\n      - p", "build:\n  build:\n    - p"),
+            "4:3: error: `build` does not belong here -> it belongs to `build.commands.build`: check the indentation",
+        ),
+    ] {
+        one(&text, expected);
+    }
+    let nested =
+        "version: 1.0\nruntime: python3\nrun:\n  command: a\n  build:\n    commands:\n      build: [b]\n";
+    one(nested, "5:3: error: `build` does not belong here -> it belongs to `build`: check the indentation");
+    // What is missing beside it is still told.
+    let found = problems("Version: 1.0\nrun:\n  comand: a\n");
+    assert_eq!(found.len(), 4, "{found:?}");
+}
+
+#[test]
+fn a_required_text_must_not_be_empty() {
+    for (text, expected) in [
+        (SMALL.replace("1.0", ""), "1:1: error: `version` is empty -> write `version: 1.0`"),
+        (
+            SMALL.replace("python3\n", "''\n"),
+            "2:10: error: `runtime` is empty -> add `runtime: python3` or `runtime: nodejs22`, for example",
+        ),
+        (
+            SMALL.replace("python3\n", "\n"),
+            "2:1: error: `runtime` is empty -> add `runtime: python3` or `runtime: nodejs22`, for example",
+        ),
+        (
+            with_run("  runtime-version:\n"),
+            "9:3: error: `run.runtime-version` is empty -> remove the key: without it the newest version is taken",
+        ),
+        (
+            with_run("  network:\n    port: ''\n"),
+            "10:11: error: `run.network.port` is empty -> without `port` it is 8080",
+        ),
+        (
+            with_run("  network:\n    env:\n"),
+            "10:5: error: `run.network.env` is empty -> remove the key, or write the name of a variable that holds the port too",
+        ),
+        (
+            with_run("  env:\n    - name:\n      value: x\n"),
+            "10:7: error: a variable's name must not be empty or hold `=`, a zero byte or a line end",
+        ),
+        (
+            with_run("  secrets:\n    - name: X\n      value-from:\n"),
+            "11:7: error: `value-from` of a secret has 0 characters; it may have 1 to 2048",
+        ),
+    ] {
+        one(&text, expected);
+    }
 }
 
 #[test]
@@ -266,16 +333,56 @@ fn a_command_is_one_text() {
 
 #[test]
 fn the_start_command_is_one_text_with_balanced_quotes() {
-    one(&with_start("  command: ''\n"), "8:12: error: the start command is empty");
-    let message = "8:12: error: `\"` is not closed in the start command";
-    one(&with_start("  command: node \"a\n"), message);
+    let hint = "write the command that starts the app: `python3 app.py`";
+    one(&with_start("  command: ''\n"), &format!("8:12: error: the start command is empty -> {hint}"));
+    one(&with_start("  command:\n"), &format!("8:3: error: the start command is empty -> {hint}"));
+    let hint = "close it, or put a backslash before it where the character itself is meant";
+    let message = format!("8:12: error: `\"` is not closed in the start command -> {hint}");
+    one(&with_start("  command: node \"a\n"), &message);
+    let hint = "put quotes around the word: `'app:make()'`";
+    let message = "8:12: error: the shell, needed for `$PORT`, cannot read the parenthesis in `app:make()`";
+    one(&with_start("  command: gunicorn -b :$PORT app:make()\n"), &format!("{message} -> {hint}"));
+}
+
+#[test]
+fn a_start_command_as_a_list_is_a_program_and_its_arguments() {
     let hint = "write it as one text";
     let text = with_start("  command: [npm start]\n");
     one(&text, &format!("8:12: warning: `command` is a list; its one item is taken -> {hint}"));
     assert_eq!(command(&parse(FILE_NAME, &text).0.unwrap()).value, "npm start");
-    let hint = "write the command as one line, or join commands with `&&`";
-    let message = format!("8:12: error: `command` must be one text, not a list of 2 items -> {hint}");
-    one(&with_start("  command: [npm, start]\n"), &message);
+    let message = "8:12: warning: `command` is a list: its items are a program and its arguments, as given";
+    let message = format!("{message} -> the managed service takes one text only");
+    let text = with_start("  command: [node, my app.js, $PORT, '']\n");
+    one(&text, &message);
+    let words = ["node", "my app.js", "$PORT", ""].map(str::to_owned).to_vec();
+    assert_eq!(parse(FILE_NAME, &text).0.unwrap().run.command.unwrap().value, StartText::Words(words));
+    let hint = "write the command that starts the app: `python3 app.py`";
+    one(&with_start("  command: []\n"), &format!("8:12: error: the start command is empty -> {hint}"));
+    let found = problems(&with_start("  command: [npm, {a: b}]\n"));
+    assert!(found[0].starts_with("8:18: error: `run.command` must be one text, not a map"), "{found:?}");
+}
+
+#[test]
+fn a_list_of_several_start_commands_is_refused() {
+    let hint = "join the commands with `&&` in one text, or give a program and its arguments as items";
+    let message = format!("9:5: error: `command` must be one command, not a list of 2 -> {hint}");
+    one(&with_start("  command:\n    - npm run migrate\n    - npm start\n"), &message);
+}
+
+#[test]
+fn the_start_command_is_read_in_the_form_that_was_asked_for() {
+    let read = |start: &str, form| {
+        let supplied = Supplied { form, ..Supplied::default() };
+        let (app_file, diagnostics) = parse_with(FILE_NAME, &with_start(start), supplied);
+        (app_file.is_some(), diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let literal = |what| {
+        format!("apprunner.yaml:8:12: warning: there is no shell: {what} reaches the program as it is")
+    };
+    assert_eq!(read("  command: a it's\n", Form::Literal), (true, vec![literal("`'`")]));
+    assert!(!read("  command: a it's\n", Form::AsNeeded).0);
+    assert_eq!(read("  command: a $PORT c()\n", Form::Literal), (true, vec![literal("`$PORT`")]));
+    assert!(read("  command: a *\n", Form::Shell).1[0].contains("the shell expands `*`"));
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn all_problems_are_reported_in_one_pass_and_in_order() {
         found.iter().map(|line| line.split(": ").take(2).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
     assert_eq!(
         positions,
-        ["1:10 error", "2:1 warning", "2:1 error", "5:12 error", "7:3 error", "8:11 error", "11:14 error"]
+        ["1:10 error", "2:1 error", "5:12 error", "7:3 error", "8:11 error", "11:14 error"]
     );
 }
 

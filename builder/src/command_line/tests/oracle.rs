@@ -112,6 +112,14 @@ proptest! {
     }
 
     #[test]
+    fn a_list_reaches_a_program_through_the_shell_as_it_is(words in prop::collection::vec("[^\0]{0,8}", 1..4)) {
+        let list = [vec!["prog".to_owned(), "-e".to_owned()], words].concat();
+        let shell = CommandLine::of(&StartText::Words(list.clone()), Form::Shell).unwrap().command.to_cmd();
+        let line = shell[2].strip_prefix("exec ").unwrap();
+        prop_assert_eq!(words_of_the_shell(line), Some(list));
+    }
+
+    #[test]
     fn what_is_refused_as_unbalanced_the_shell_cannot_read_either(rest in "[ab'\"\\\\ $`{]{0,12}") {
         let text = format!("prog {rest}");
         if let Err(CommandLineError::Unbalanced { opened }) = CommandLine::parse(&text) {

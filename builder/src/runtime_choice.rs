@@ -329,7 +329,7 @@ mod tests {
             runtime: Some(runtime),
             version: version
                 .map(|text| Set::new(text.parse().unwrap(), Origin::Flag("--runtime-version".to_owned()))),
-            start: Some(Set::new("x".to_owned(), Origin::Default)),
+            start: Some(Set::new(crate::command_line::StartText::Line("x".to_owned()), Origin::Default)),
             ..Settings::default()
         };
         let engines = engines.map(|range| {

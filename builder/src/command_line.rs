@@ -208,13 +208,18 @@ impl CommandLine {
 }
 
 /// A word for a shell, which gives it back as it is.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
+}
+
+/// Splits a text into the words that a shell makes of it; expansions and operators stay as they are written.
+pub fn words(text: &str) -> Result<Vec<String>, CommandLineError> {
+    Ok(scan(text)?.words)
 }
 
 /// The managed service's own reading: white space separates, all else is text.

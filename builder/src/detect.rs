@@ -11,6 +11,7 @@ mod node;
 mod nothing;
 mod procfile;
 mod python;
+mod yaml;
 
 use lapstrake_catalog::VersionRequest;
 use lapstrake_oci::tree::{FileTree, TreePath};

@@ -13,16 +13,8 @@ pub const FILE_NAME: &str = "package.json";
 /// it too.
 pub fn engines_node(file_name: &str, text: &str) -> Result<Option<Located<String>>, Diagnostic> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let package: Value = serde_json::from_str(text).map_err(|error| not_json(file_name, &error))?;
-    if !package.is_object() {
-        return Err(Diagnostic::error(
-            Rule::ProjectFile,
-            file_name,
-            Span::at(1, 1),
-            "this is not a JSON object",
-        ));
-    }
-    let at = Scanner { text, offset: 0 }.find(&["engines", "node"]).unwrap_or(Span::at(1, 1));
+    let package = parse(file_name, text)?;
+    let at = place(text, &["engines", "node"]).unwrap_or(Span::at(1, 1));
     match package.get("engines").and_then(|engines| engines.get("node")) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(value)) => Ok(Some(Located { value: value.clone(), at })),
@@ -34,6 +26,21 @@ pub fn engines_node(file_name: &str, text: &str) -> Result<Option<Located<String
             })
         }
     }
+}
+
+/// Reads a text as a JSON object.
+pub(crate) fn parse(file_name: &str, text: &str) -> Result<Value, Diagnostic> {
+    let package: Value = serde_json::from_str(text).map_err(|error| not_json(file_name, &error))?;
+    if package.is_object() {
+        Ok(package)
+    } else {
+        Err(Diagnostic::error(Rule::ProjectFile, file_name, Span::at(1, 1), "this is not a JSON object"))
+    }
+}
+
+/// Finds the place of a value in a text that is JSON.
+pub(crate) fn place(text: &str, path: &[&str]) -> Option<Span> {
+    Scanner { text, offset: 0 }.find(path)
 }
 
 fn not_json(file_name: &str, error: &serde_json::Error) -> Diagnostic {

@@ -95,6 +95,24 @@ impl<'t> Files<'t> {
         names.filter(|_| is_there).filter_map(|name| String::from_utf8(name.to_vec()).ok()).collect()
     }
 
+    /// The directories below one that hold a file of this name, relative to it, in order; empty for that one itself.
+    pub(super) fn directories_with(&self, directory: &str, name: &str) -> Vec<String> {
+        let base = self.resolve(directory);
+        let is_there = base.is_some() || self.is_root(directory);
+        let below = |path: &TreePath| {
+            let parent = path.as_bytes().strip_suffix(name.as_bytes())?;
+            let parent = String::from_utf8(parent.to_vec()).ok()?;
+            let base = base.as_ref().map(|base| format!("{base}/")).unwrap_or_default();
+            parent.strip_prefix(base.as_str()).map(|below| below.trim_end_matches('/').to_owned())
+        };
+        let named = self.tree.iter().filter(|(path, node)| {
+            path.name() == name.as_bytes()
+                && is_there
+                && matches!(node.kind, Kind::File(_) | Kind::Hardlink(_))
+        });
+        named.filter_map(|(path, _)| below(path)).collect()
+    }
+
     fn is_root(&self, directory: &str) -> bool {
         normal(self.directory, directory).is_some_and(|path| path.is_empty())
     }
@@ -228,6 +246,22 @@ pub(super) mod tests {
         assert_eq!(Files::new(&tree, None).names_in(""), ["c.py", "web"]);
         assert!(Files::new(&tree, None).names_in("nothing").is_empty());
         assert!(Files::new(&tree, None).names_in("../..").is_empty());
+    }
+
+    #[test]
+    fn directories_are_found_by_a_file_in_them() {
+        let tree = tree(&[
+            ("web/a/x.json", ""),
+            ("web/x.json", ""),
+            ("web/b/c/x.json", ""),
+            ("y/x.json", ""),
+            ("web/ax.json", ""),
+        ]);
+        let (web, y) = (path("web"), path("y"));
+        assert_eq!(Files::new(&tree, Some(&web)).directories_with("", "x.json"), ["a", "b/c", ""]);
+        assert_eq!(Files::new(&tree, Some(&y)).directories_with("../web/b", "x.json"), ["c"]);
+        assert_eq!(Files::new(&tree, Some(&y)).directories_with("..", "x.json").len(), 4);
+        assert!(Files::new(&tree, None).directories_with("nothing", "x.json").is_empty());
     }
 
     #[test]

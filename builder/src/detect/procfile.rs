@@ -20,7 +20,12 @@ pub(super) struct Procfile {
 impl Procfile {
     /// Reads the app's `Procfile`; none when there is none.
     pub(super) fn read(files: &Files<'_>) -> Result<Option<Self>, DetectError> {
-        let Some(found) = files.text(FILE_NAME)? else { return Ok(None) };
+        Self::read_at(files, FILE_NAME)
+    }
+
+    /// Reads the `Procfile` of this name; none when there is none.
+    pub(super) fn read_at(files: &Files<'_>, name: &str) -> Result<Option<Self>, DetectError> {
+        let Some(found) = files.text(name)? else { return Ok(None) };
         let mut procfile = Self::default();
         for (number, line) in found.text.lines().enumerate() {
             let at = Position { line: number + 1, column: 1 };

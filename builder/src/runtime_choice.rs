@@ -122,6 +122,7 @@ fn rule(error: &ResolveError) -> Rule {
         ResolveError::Refused { .. } => Rule::RuntimeRefused,
         ResolveError::OutsideLine { .. }
         | ResolveError::UnknownVersion { .. }
+        | ResolveError::RequiresPythonConflict { .. }
         | ResolveError::DigestOfSeveral { .. }
         | ResolveError::DigestMismatch { .. } => Rule::UnknownVersion,
     }
@@ -186,8 +187,9 @@ impl Wanted {
     fn request(&self, runtime: &str, language: Language) -> Request {
         let mut request = Request::new(runtime);
         request.version.clone_from(&self.version);
-        if language == Language::Node {
-            request.engines.clone_from(&self.range);
+        match language {
+            Language::Node => request.engines.clone_from(&self.range),
+            Language::Python => request.requires_python.clone_from(&self.range),
         }
         request
     }

@@ -13,13 +13,15 @@ pub struct Request {
     pub version: Option<VersionRequest>,
     /// The text of `engines.node` in `package.json`; it counts for Node.js only.
     pub engines: Option<String>,
+    /// The text of `requires-python`; it counts for Python only, and where there is no version lock.
+    pub requires_python: Option<String>,
 }
 
 impl Request {
     /// Makes a request for the newest entry of a runtime.
     #[must_use]
     pub fn new(runtime: &str) -> Self {
-        Self { runtime: runtime.to_owned(), version: None, engines: None }
+        Self { runtime: runtime.to_owned(), version: None, engines: None, requires_python: None }
     }
 
     /// Adds a version lock.
@@ -32,6 +34,12 @@ impl Request {
     #[must_use]
     pub fn with_engines(self, engines: &str) -> Self {
         Self { engines: Some(engines.to_owned()), ..self }
+    }
+
+    /// Adds the text of `requires-python`.
+    #[must_use]
+    pub fn with_requires_python(self, range: &str) -> Self {
+        Self { requires_python: Some(range.to_owned()), ..self }
     }
 }
 

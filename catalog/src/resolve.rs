@@ -11,6 +11,7 @@ pub use error::{Refusal, ResolveError, Successor};
 pub use reason::{Reason, Warning};
 
 use crate::engines::EnginesRange;
+use crate::requires_python::RequiresPython;
 use crate::runtime_name::{Line, Wanted, dotted};
 use crate::{
     Catalog, Date, Entry, EntryId, ImageKind, PlatformKey, Request, Status, Version, VersionRequest,
@@ -55,7 +56,7 @@ impl Catalog {
         let line = self.line(&request.runtime)?;
         let wanted = self.wanted(request, &line)?;
         let query = Query { catalog: self, request, platforms, as_of, permissions, line, wanted };
-        query.answer()
+        query.in_reach_of_range().answer()
     }
 }
 
@@ -69,20 +70,47 @@ struct Query<'a, 'q> {
     wanted: Wanted,
 }
 
+/// The range that a file of the app asks for.
+enum Range {
+    Engines(EnginesRange),
+    Python(RequiresPython),
+}
+
+impl Range {
+    fn is_satisfied_by(&self, version: Version) -> bool {
+        match self {
+            Self::Engines(range) => range.is_satisfied_by(version),
+            Self::Python(range) => range.is_satisfied_by(version),
+        }
+    }
+}
+
 impl<'a> Query<'a, '_> {
+    /// Leaves the default of the catalog where it has nothing in the range, and takes in every line of the name.
+    fn in_reach_of_range(mut self) -> Self {
+        let (Some(range), _) = self.range() else { return self };
+        let of_default = self.catalog.versions(self.line.runtime);
+        let mut of_default = of_default.filter(|version| version.begins_with(&self.wanted.components));
+        if self.wanted.took_default && !of_default.any(|version| range.is_satisfied_by(version)) {
+            self.wanted.components.clone_from(&self.line.fixed);
+            self.wanted.took_default = false;
+        }
+        self
+    }
+
     fn answer(&self) -> Result<Resolution<'a>, ResolveError> {
-        let (range, unreadable) = self.engines();
+        let (range, unreadable) = self.range();
         let mut candidates = self.for_platforms(self.of_version()?)?;
         // Beside a lock the range does not choose: it only has to hold for what the lock gives.
         if let Some(range) = range.as_ref().filter(|_| self.request.version.is_none()) {
             candidates.retain(|entry| range.is_satisfied_by(entry.version));
             if candidates.is_empty() {
-                return Err(self.engines_conflict(range, None));
+                return Err(self.range_conflict(range, None));
             }
         }
         let chosen = self.choose(&candidates)?;
         if let Some(range) = range.as_ref().filter(|range| !range.is_satisfied_by(chosen.version)) {
-            return Err(self.engines_conflict(range, Some(&chosen.id)));
+            return Err(self.range_conflict(range, Some(&chosen.id)));
         }
         self.check_digest(chosen)?;
         let status = self.status(chosen);
@@ -97,14 +125,22 @@ impl<'a> Query<'a, '_> {
     }
 
     /// Returns the range that takes part, or the warning that its text is none.
-    fn engines(&self) -> (Option<EnginesRange>, Option<Warning>) {
-        let Some(text) = self.request.engines.as_deref().filter(|_| self.line.record.language == "node")
-        else {
-            return (None, None);
+    fn range(&self) -> (Option<Range>, Option<Warning>) {
+        let (range, unreadable): (_, fn(String) -> Warning) = match self.line.record.language.as_str() {
+            "node" => (&self.request.engines, |text| Warning::EnginesUnreadable { text }),
+            "python" if self.request.version.is_none() => {
+                (&self.request.requires_python, |text| Warning::RequiresPythonUnreadable { text })
+            }
+            _ => return (None, None),
         };
-        match EnginesRange::parse(text) {
+        let Some(text) = range else { return (None, None) };
+        let parsed = match self.line.record.language.as_str() {
+            "node" => EnginesRange::parse(text).map(Range::Engines),
+            _ => RequiresPython::parse(text).map(Range::Python),
+        };
+        match parsed {
             Some(range) => (Some(range), None),
-            None => (None, Some(Warning::EnginesUnreadable { text: text.to_owned() })),
+            None => (None, Some(unreadable(text.clone()))),
         }
     }
 
@@ -118,18 +154,22 @@ impl<'a> Query<'a, '_> {
         if pinned.is_empty() { Err(self.unknown_version(&fitting)) } else { Ok(pinned) }
     }
 
-    fn unknown_version(&self, of_other_build: &[&Entry]) -> ResolveError {
-        let mut available = self.catalog.versions(self.line.runtime).collect::<Vec<_>>();
-        // The name of a line promises no more than that line.
-        let in_line = available.iter().copied().filter(|version| version.begins_with(&self.line.fixed));
-        available = in_line.collect();
+    /// The versions that the name of the runtime allows, newest first. That of a line promises no more than that line.
+    fn available(&self) -> Vec<Version> {
+        let versions = self.catalog.versions(self.line.runtime);
+        let mut available =
+            versions.filter(|version| version.begins_with(&self.line.fixed)).collect::<Vec<_>>();
         available.sort_unstable_by(|a, b| b.cmp(a));
         available.dedup();
+        available
+    }
+
+    fn unknown_version(&self, of_other_build: &[&Entry]) -> ResolveError {
         let version = self.request.version.as_ref().map(ToString::to_string);
         ResolveError::UnknownVersion {
             runtime: self.request.runtime.clone(),
             version: version.unwrap_or_else(|| dotted(&self.wanted.components)),
-            available,
+            available: self.available(),
             builds: of_other_build.iter().map(|entry| entry.id.clone()).collect(),
         }
     }
@@ -235,17 +275,24 @@ impl<'a> Query<'a, '_> {
         })
     }
 
-    fn engines_conflict(&self, range: &EnginesRange, chosen: Option<&EntryId>) -> ResolveError {
-        ResolveError::EnginesConflict {
-            engines: self.request.engines.clone().unwrap_or_default(),
-            request: self.request.to_string(),
-            chosen: chosen.cloned(),
-            satisfying: self.satisfying(range).map(Box::new),
+    fn range_conflict(&self, range: &Range, chosen: Option<&EntryId>) -> ResolveError {
+        match range {
+            Range::Engines(_) => ResolveError::EnginesConflict {
+                engines: self.request.engines.clone().unwrap_or_default(),
+                request: self.request.to_string(),
+                chosen: chosen.cloned(),
+                satisfying: self.satisfying(range).map(Box::new),
+            },
+            Range::Python(_) => ResolveError::RequiresPythonConflict {
+                runtime: self.request.runtime.clone(),
+                range: self.request.requires_python.clone().unwrap_or_default(),
+                available: self.available(),
+            },
         }
     }
 
     /// Finds what to ask for instead: a version of the same runtime, or else the newest of another.
-    fn satisfying(&self, range: &EnginesRange) -> Option<Successor> {
+    fn satisfying(&self, range: &Range) -> Option<Successor> {
         let usable = self.catalog.entries.iter().filter(|entry| {
             let status = self.status(entry);
             let language = self.catalog.runtimes.get(&entry.runtime).map(|record| record.language.as_str());
@@ -274,7 +321,7 @@ impl<'a> Query<'a, '_> {
         (!entry.version.begins_with(&default)).then_some(Successor { runtime, version })
     }
 
-    fn reasons(&self, chosen: &Entry, of: usize, range: Option<&EnginesRange>) -> Vec<Reason> {
+    fn reasons(&self, chosen: &Entry, of: usize, range: Option<&Range>) -> Vec<Reason> {
         let mut reasons = Vec::new();
         let runtime = self.line.runtime.to_owned();
         if self.line.is_alias {
@@ -287,8 +334,12 @@ impl<'a> Query<'a, '_> {
         if let Some(version) = &self.request.version {
             reasons.push(Reason::Locked { version: version.to_string() });
         }
-        if let Some(text) = self.request.engines.as_ref().filter(|_| range.is_some()) {
-            reasons.push(Reason::Engines { range: text.clone() });
+        match (range, &self.request.engines, &self.request.requires_python) {
+            (Some(Range::Engines(_)), Some(text), _) => reasons.push(Reason::Engines { range: text.clone() }),
+            (Some(Range::Python(_)), _, Some(text)) => {
+                reasons.push(Reason::RequiresPython { range: text.clone() });
+            }
+            _ => {}
         }
         reasons.push(self.last_reason(chosen, of));
         reasons

@@ -68,6 +68,16 @@ pub enum ResolveError {
         /// A request that would satisfy both.
         satisfying: Option<Box<Successor>>,
     },
+    /// No version of the runtime lies in the range of `requires-python`.
+    #[error("no version of `{runtime}` satisfies `requires-python`, which asks for `{range}`")]
+    RequiresPythonConflict {
+        /// The runtime.
+        runtime: String,
+        /// The text of `requires-python`.
+        range: String,
+        /// The versions of the runtime, newest first.
+        available: Vec<Version>,
+    },
     /// Entries fit, but none of them may be taken.
     #[error("{}", refused_text(request, refused))]
     Refused {
@@ -176,7 +186,9 @@ impl ResolveError {
             Self::UnknownVersion { builds, .. } if !builds.is_empty() => {
                 Some(format!("the builds of this version are {}", list(builds)))
             }
-            Self::UnknownVersion { available, .. } if !available.is_empty() => {
+            Self::UnknownVersion { available, .. } | Self::RequiresPythonConflict { available, .. }
+                if !available.is_empty() =>
+            {
                 Some(format!("the line has {}", newest(available)))
             }
             Self::NotForPlatform { available, .. } => Some(format!("it exists for {}", list(available))),
@@ -185,7 +197,10 @@ impl ResolveError {
             Self::DigestOfSeveral { .. } => {
                 Some("pin the catalog's revision instead, and with it every entry".to_owned())
             }
-            Self::UnknownVersion { .. } | Self::EnginesConflict { .. } | Self::DigestMismatch { .. } => None,
+            Self::UnknownVersion { .. }
+            | Self::EnginesConflict { .. }
+            | Self::RequiresPythonConflict { .. }
+            | Self::DigestMismatch { .. } => None,
         }
     }
 }

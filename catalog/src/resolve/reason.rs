@@ -34,6 +34,11 @@ pub enum Reason {
         /// Its text.
         range: String,
     },
+    /// The range of `requires-python`.
+    RequiresPython {
+        /// Its text.
+        range: String,
+    },
     /// The build number is pinned.
     Pinned {
         /// The entry.
@@ -66,6 +71,7 @@ impl fmt::Display for Reason {
             }
             Self::Locked { version } => write!(f, "the version is locked to `{version}`"),
             Self::Engines { range } => write!(f, "`engines.node` asks for `{range}`"),
+            Self::RequiresPython { range } => write!(f, "`requires-python` asks for `{range}`"),
             Self::Pinned { id } => write!(f, "`{id}` is pinned"),
             Self::Permitted { id, status } => write!(f, "`{id}` is {status}, and permitted by name"),
             Self::Newest { id, status, of: 1 } => {
@@ -120,6 +126,11 @@ pub enum Warning {
         /// Its text.
         text: String,
     },
+    /// `requires-python` is not a range, and was ignored.
+    RequiresPythonUnreadable {
+        /// Its text.
+        text: String,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -142,6 +153,9 @@ impl fmt::Display for Warning {
             }
             Self::EnginesUnreadable { text } => {
                 write!(f, "`engines.node` is ignored: `{text}` is not a range")
+            }
+            Self::RequiresPythonUnreadable { text } => {
+                write!(f, "`requires-python` is ignored: `{text}` is not a range")
             }
         }
     }

@@ -1,4 +1,4 @@
-use proptest::prelude::*;
+mod properties;
 
 use crate::sample::{AMD64, ARM64, change, date, digest, examples, images, local, new_entry, platforms};
 use crate::*;
@@ -284,6 +284,53 @@ fn engines_do_not_count_for_python() {
 }
 
 #[test]
+fn requires_python_narrows_a_request_without_a_lock() {
+    let mut catalog = examples();
+    let answer = |catalog: &Catalog, request: Request| {
+        let resolution = resolve(catalog, &request).unwrap();
+        (resolution.entry.id.to_string(), resolution.warnings)
+    };
+    let ranged = |range: &str| Request::new("python3").with_requires_python(range);
+    assert_eq!(answer(&catalog, ranged("<3.13")).0, "python3-3.11.14-1");
+    assert_eq!(answer(&catalog, ranged(">=3.11")).0, "python3-3.13.5-2");
+    assert_eq!(answer(&catalog, ranged(">=3.11,<3.13.5")).0, "python3-3.13.4-1");
+    let alias = Request::new("python311").with_requires_python(">=3.11");
+    assert_eq!(answer(&catalog, alias).0, "python3-3.11.14-1");
+    let locked = request("python3", "3.11").with_requires_python(">=3.13");
+    assert_eq!(
+        answer(&catalog, locked),
+        ("python3-3.11.14-1".to_owned(), vec![]),
+        "beside a lock it does not count"
+    );
+    let ignored = Warning::RequiresPythonUnreadable { text: "3.11".to_owned() };
+    assert_eq!(answer(&catalog, ranged("3.11")), ("python3-3.13.5-2".to_owned(), vec![ignored]));
+    // A new minor does not arrive by itself, unless the default has nothing in the range.
+    edit(&mut catalog, "python3-3.15.0-1", |entry| entry.status = Status::Active);
+    assert_eq!(answer(&catalog, ranged(">=3.11")).0, "python3-3.13.5-2");
+    assert_eq!(answer(&catalog, ranged(">=3.14")).0, "python3-3.15.0-1");
+}
+
+#[test]
+fn a_range_never_takes_a_preview_by_itself() {
+    let catalog = examples();
+    let error = resolve(&catalog, &Request::new("python3").with_requires_python(">=3.14")).unwrap_err();
+    assert_eq!(error.to_string(), "`python3-3.15.0-1` is a preview");
+}
+
+#[test]
+fn requires_python_that_nothing_satisfies_is_told_with_what_there_is() {
+    let catalog = examples();
+    let ask =
+        |runtime: &str| resolve(&catalog, &Request::new(runtime).with_requires_python("<3.10")).unwrap_err();
+    let expected = "no version of `python3` satisfies `requires-python`, which asks for `<3.10`";
+    assert_eq!(ask("python3").to_string(), expected);
+    assert_eq!(ask("python3").hint().unwrap(), "the line has `3.15.0`, `3.13.5`, `3.13.4`, `3.11.14`");
+    assert_eq!(ask("python311").hint().unwrap(), "the line has `3.11.14`");
+    let node = resolve(&catalog, &Request::new("nodejs22").with_requires_python("<3.10")).unwrap();
+    assert_eq!(node.entry.id.to_string(), "nodejs22-22.21.1-1", "it does not count for Node.js");
+}
+
+#[test]
 fn a_pinned_digest_must_be_that_of_the_platform() {
     let id: EntryId = "python3-3.13.5-2".parse().unwrap();
     let platform = AMD64.parse().unwrap();
@@ -326,50 +373,13 @@ fn the_answer_says_why() {
             "`python3-3.11.14-1` is the only entry that fits, and is active"
         ]
     );
+    let ranged = Request::new("python3").with_requires_python(">=3.9,<3.13");
+    assert_eq!(
+        resolve(&catalog, &ranged).unwrap().reasons.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "`requires-python` asks for `>=3.9,<3.13`",
+            "`python3-3.11.14-1` is the only entry that fits, and is active"
+        ]
+    );
     assert_eq!(reasons("python3", "3.13.5-1")[1], "`python3-3.13.5-1` is pinned");
-}
-
-fn release() -> impl Strategy<Value = (u64, u64)> {
-    (0..4_u64, 0..12_u64)
-}
-
-proptest! {
-    #[test]
-    fn a_lock_never_resolves_outside_itself(
-        releases in prop::collection::vec(release(), 1..12),
-        minor in 0..4_u64,
-        patch in prop::option::of(0..12_u64),
-    ) {
-        let catalog = of_releases(&releases);
-        let lock = patch.map_or(format!("3.{minor}"), |patch| format!("3.{minor}.{patch}"));
-        let lock: VersionRequest = lock.parse().unwrap();
-        match resolve(&catalog, &Request::new("python3").with_version(lock.clone())) {
-            Ok(resolution) => prop_assert!(resolution.entry.version.begins_with(lock.components())),
-            Err(error) => {
-                let unknown = matches!(error, ResolveError::UnknownVersion { .. });
-                prop_assert!(unknown);
-                prop_assert!(!catalog.entries.iter().any(|entry| entry.version.begins_with(lock.components())));
-            }
-        }
-    }
-
-    #[test]
-    fn adding_a_release_never_lowers_the_answer(
-        releases in prop::collection::vec(release(), 1..12),
-        added in release(),
-        minor in 0..4_u64,
-    ) {
-        let before = of_releases(&releases);
-        let version = format!("3.{}.{}", added.0, added.1);
-        let after = before.next(change(vec![new_entry("python3", &version, 1000)])).unwrap();
-        let request = request("python3", &format!("3.{minor}"));
-        let answer = |catalog: &Catalog| resolve(catalog, &request).map(|resolution| resolution.entry.id.clone()).ok();
-        prop_assert!(answer(&after) >= answer(&before));
-    }
-}
-
-fn of_releases(releases: &[(u64, u64)]) -> Catalog {
-    let versions = releases.iter().map(|(minor, patch)| format!("3.{minor}.{patch}")).collect::<Vec<_>>();
-    let releases = versions.iter().map(|version| ("python3", version.as_str(), Status::Active));
-    local(&releases.collect::<Vec<_>>())
 }

@@ -11,6 +11,7 @@ mod node;
 mod nothing;
 mod procfile;
 mod python;
+mod toml_file;
 mod yaml;
 
 use lapstrake_catalog::VersionRequest;

@@ -24,6 +24,8 @@ pub(super) fn choose(files: &Files<'_>, python: Detected, node: Detected) -> Res
     let (takes_node, reason) = match (&web, &python.start, &node.start) {
         (Some(web), _, _) => (starts_node(&web.text), "the `Procfile` starts it"),
         (None, None, Some(_)) => (true, "only for it a start command was found"),
+        // A script of a usual name, and nothing that it needs, is mostly a helper.
+        (None, Some(_), Some(_)) if python.build.is_empty() => (true, "beside it there is only a script"),
         (None, Some(_), None) => (false, "only for it a start command was found"),
         (None, _, _) => (false, "beside it `package.json` mostly serves to make scripts and styles"),
     };

@@ -1,8 +1,10 @@
 //! Reads the files of an app, by name, for detection: bounded, and only those of the source.
 
+use std::ops::Range;
+
 use lapstrake_oci::tree::{Content, FileTree, Kind, TreePath};
 
-use crate::app_file::decode;
+use crate::app_file::{Position, Span, decode};
 
 use super::DetectError;
 
@@ -28,6 +30,20 @@ pub(super) struct Text {
     pub(super) file: String,
     /// What it holds.
     pub(super) text: String,
+}
+
+impl Text {
+    /// The place of a stretch of bytes.
+    pub(super) fn span(&self, bytes: &Range<usize>) -> Span {
+        Span { start: self.position(bytes.start), end: self.position(bytes.end) }
+    }
+
+    fn position(&self, offset: usize) -> Position {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Position { line, column }
+    }
 }
 
 impl<'t> Files<'t> {

@@ -14,6 +14,7 @@ use crate::origin::Origin;
 use crate::report::Report;
 
 /// The surroundings of one command.
+#[derive(Clone)]
 pub struct Context {
     /// The caller's environment. Only this program reads it; build commands never see it.
     pub env: BTreeMap<String, String>,

@@ -1,6 +1,9 @@
 //! `lapstrake build`: from a source to an image at its destinations.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
+use oci_spec::image::Digest;
 
 use crate::build::{Options, build};
 use crate::catalog::CatalogAt;
@@ -18,21 +21,38 @@ use crate::scratch::Scratch;
 use crate::secrets::Secrets;
 use crate::store;
 
+/// What a build made.
+pub struct Made {
+    /// The digest of the image or, for several platforms, of the image index.
+    pub digest: Digest,
+    /// Where it was pushed, by digest.
+    pub pushed: Vec<String>,
+}
+
+impl Made {
+    /// One line for each reference, else the digest alone.
+    #[must_use]
+    pub fn lines(&self) -> String {
+        if self.pushed.is_empty() { format!("{}\n", self.digest) } else { lines(&self.pushed) }
+    }
+}
+
 /// Runs the command. The digest goes to standard output, once for each reference.
 pub fn run(args: &BuildArgs, context: &Context) -> Result<(), Failure> {
+    print_result(&make(args, context)?.lines())
+}
+
+/// Builds an image, brings it to its destinations, and reports on that where it was asked for.
+pub fn make(args: &BuildArgs, context: &Context) -> Result<Made, Failure> {
+    let started = Instant::now();
     let mut metadata = Metadata::new();
     let outcome = build_and_deliver(args, context, &mut metadata);
     metadata.mask = context.report.mask();
-    metadata.took("total", context.report.elapsed());
-    let lines = metadata.finish(outcome, args.metadata_file.as_deref())?;
-    print_result(&lines)
+    metadata.took("total", started.elapsed());
+    metadata.finish(outcome, args.metadata_file.as_deref())
 }
 
-fn build_and_deliver(
-    args: &BuildArgs,
-    context: &Context,
-    metadata: &mut Metadata,
-) -> Result<String, Failure> {
+fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadata) -> Result<Made, Failure> {
     let mut outputs = outputs(args)?;
     let secrets = Secrets::read(&args.secrets.secrets, context)?;
     metadata.build_secrets = secrets.uses();
@@ -64,7 +84,7 @@ fn build_and_deliver(
         metadata.references.push(done.destination.clone());
         metadata.pushes.push(done);
     }
-    Ok(result(&product, &outputs, metadata, context))
+    Ok(made(&product, &outputs, metadata, context))
 }
 
 fn outputs(args: &BuildArgs) -> Result<Vec<Output>, Failure> {
@@ -105,18 +125,13 @@ pub fn lines(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String 
     })
 }
 
-/// One line for each registry reference, else the digest alone.
-fn result(product: &Product, outputs: &[Output], metadata: &Metadata, context: &Context) -> String {
-    let pushed: Vec<&String> = outputs
-        .iter()
-        .zip(&metadata.references)
-        .filter_map(|(output, reference)| matches!(output, Output::Registry(_)).then_some(reference))
-        .collect();
+/// What was made, and notes of what was written on this machine.
+fn made(product: &Product, outputs: &[Output], metadata: &Metadata, context: &Context) -> Made {
+    let delivered = outputs.iter().zip(&metadata.references);
+    let pushed = delivered.filter(|(output, _)| matches!(output, Output::Registry(_)));
+    let pushed = pushed.map(|(_, reference)| reference.clone()).collect();
     for output in outputs.iter().filter(|output| !matches!(output, Output::Registry(_))) {
         context.report.note(&format!("wrote {output}"));
     }
-    if pushed.is_empty() {
-        return format!("{}\n", product.digest());
-    }
-    lines(pushed)
+    Made { digest: product.digest().clone(), pushed }
 }

@@ -1,14 +1,18 @@
 //! The command line. Every option that changes what is built can also be given as an environment variable.
 
+mod changed;
 mod secrets;
 mod settings;
+mod watch;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use changed::ChangedArgs;
 pub use secrets::SecretArgs;
 pub use settings::{SettingArgs, Shell};
+pub use watch::WatchArgs;
 
 /// Builds OCI images from source without a daemon, without root and without a Dockerfile.
 #[derive(Debug, Parser)]
@@ -76,18 +80,22 @@ pub enum Command {
     /// Build an image from source, and push it or write it where asked.
     Build(Box<BuildArgs>),
     /// Print what `build` would do; change nothing.
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     /// Start an image on this machine without a container engine, building it first when given a source.
     Run(RunArgs),
     /// Push an image that was built earlier, by this program or another one.
     Push(PushArgs),
+    /// Say whether a build is due: whether what matters to it differs between two commits.
+    Changed(ChangedArgs),
+    /// Build a branch of a git repository whenever what matters to it has changed.
+    Watch(Box<WatchArgs>),
     /// The catalog of runtimes.
     #[command(subcommand)]
     Catalog(CatalogCommand),
 }
 
 /// What decides the content of an image.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct SourceArgs {
     /// A directory, a tar archive (plain, gzip, zstd or xz), or `-` for an archive on standard input.
     pub source: String,
@@ -147,7 +155,7 @@ pub enum NetworkMode {
 }
 
 /// How a registry is reached.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct RegistryArgs {
     /// Speak plain http to this registry (HOST or HOST:PORT); loopback addresses need no permission.
     #[arg(long, env = "LAPSTRAKE_INSECURE_REGISTRY", value_name = "HOST", value_delimiter = ',')]
@@ -158,7 +166,7 @@ pub struct RegistryArgs {
 }
 
 /// Arguments of `build`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct BuildArgs {
     /// What is built.
     #[command(flatten)]

@@ -2,6 +2,9 @@
 
 pub mod build;
 pub mod catalog;
+pub mod changed;
+mod git_source;
 pub mod plan;
 pub mod push;
 pub mod run;
+pub mod watch;

@@ -12,6 +12,7 @@ pub mod checkout;
 pub mod cli;
 pub mod command_line;
 pub mod commands;
+pub mod compare;
 pub mod context;
 pub mod deliver;
 pub mod detect;

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Err((failure, report)) => return failed(&failure, &report),
     };
     match run(&cli.command, &context) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => failed(&failure, &context.report),
     }
 }
@@ -108,8 +108,14 @@ fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
-fn run(command: &Command, context: &Context) -> Result<(), Failure> {
-    match command {
+fn run(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
+    let done = match command {
+        // Its answer is its exit code.
+        Command::Changed(args) => {
+            let due = commands::changed::run(args, context)?;
+            return Ok(if due { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Watch(args) => commands::watch::run(args, context),
         Command::Build(args) => commands::build::run(args, context),
         Command::Plan(args) => commands::plan::run(args, context),
         Command::Run(args) => commands::run::run(args, context),
@@ -118,5 +124,6 @@ fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Catalog(CatalogCommand::Show(args)) => commands::catalog::show(args, context),
         Command::Catalog(CatalogCommand::Build(args)) => commands::catalog::build(args, context),
         Command::Catalog(CatalogCommand::Update(args)) => commands::catalog::update(args, context),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

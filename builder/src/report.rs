@@ -120,6 +120,11 @@ impl Report {
         self.say(&text, || json!({"event": "output", "phase": phase, "stream": name, "line": line}));
     }
 
+    /// Says what a watch sees or does, and about which commit.
+    pub fn watch(&self, what: &str, commit: Option<&str>, text: &str) {
+        self.say(text, || json!({"event": "watch", "what": what, "commit": commit, "text": text}));
+    }
+
     /// Shows the failure that ends the command.
     pub fn failure(&self, failure: &Failure) {
         match self.look {

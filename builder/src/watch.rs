@@ -15,5 +15,5 @@ mod tests;
 pub use backoff::Backoff;
 pub use file::{StateError, StateFile};
 pub use lock::{LockError, TargetLock, file_name};
-pub use next::{Compared, Next, Rest, Watch, Why};
+pub use next::{Compared, Next, Rest, Step, Watch, Why};
 pub use state::{Built, Failed, OnSuccess, State, Watched};

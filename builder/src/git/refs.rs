@@ -68,7 +68,8 @@ impl Refs {
     }
 
     /// Short names that look like one that is not there, the nearest first.
-    pub(super) fn near(&self, wanted: &str) -> Vec<String> {
+    #[must_use]
+    pub fn near(&self, wanted: &str) -> Vec<String> {
         const SHOWN: usize = 5;
         let wanted = short(wanted);
         let mut found: Vec<(usize, &str)> =
@@ -80,7 +81,10 @@ impl Refs {
 }
 
 fn short(name: &str) -> &str {
-    name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name)
+    ["refs/heads/", "refs/tags/", "refs/remotes/"]
+        .iter()
+        .find_map(|kind| name.strip_prefix(kind))
+        .unwrap_or(name)
 }
 
 /// How many characters have to be changed; what is part of the other counts as near.

@@ -21,13 +21,20 @@ pub struct Watch {
 /// What to do about the newest commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Build it.
-    Build(Why),
     /// Find out what differs from the commit that was built last.
     Compare {
         /// That commit.
         since: ObjectId,
     },
+    /// It is decided.
+    Decided(Step),
+}
+
+/// What is done about the newest commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Build it.
+    Build(Why),
     /// Nothing, until there is another one.
     Rest(Rest),
     /// Nothing, until it is time to try again.
@@ -86,37 +93,38 @@ impl Watch {
     /// What to do when `head` is the newest commit.
     #[must_use]
     pub fn next(&self, head: &ObjectId, now: Timestamp) -> Next {
+        let again = || self.again(head, now).map(Next::Decided);
         let Some(built) = &self.state.built else {
-            return self.again(head, now).unwrap_or(Next::Build(Why::First));
+            return again().unwrap_or(Next::Decided(Step::Build(Why::First)));
         };
         if built.commit == *head {
-            return Next::Rest(Rest::Built);
+            return Next::Decided(Step::Rest(Rest::Built));
         }
         if self.unchanged.as_ref() == Some(head) {
-            return Next::Rest(Rest::Unchanged);
+            return Next::Decided(Step::Rest(Rest::Unchanged));
         }
-        self.again(head, now).unwrap_or_else(|| Next::Compare { since: built.commit.clone() })
+        again().unwrap_or_else(|| Next::Compare { since: built.commit.clone() })
     }
 
     /// What to do about a commit that failed.
-    fn again(&self, head: &ObjectId, now: Timestamp) -> Option<Next> {
+    fn again(&self, head: &ObjectId, now: Timestamp) -> Option<Step> {
         let failed = self.state.failed.as_ref().filter(|failed| failed.commit == *head)?;
         Some(match failed.retry_at {
-            None => Next::Rest(Rest::Failed),
+            None => Step::Rest(Rest::Failed),
             // A clock that was set back since then must not hold the build up.
-            Some(at) if at <= now || failed.at > now => Next::Build(Why::Again),
-            Some(at) => Next::Wait(at),
+            Some(at) if at <= now || failed.at > now => Step::Build(Why::Again),
+            Some(at) => Step::Wait(at),
         })
     }
 
     /// What to do once it is known what differs.
-    pub fn compared(&mut self, head: &ObjectId, compared: Compared) -> Next {
+    pub fn compared(&mut self, head: &ObjectId, compared: Compared) -> Step {
         match compared {
-            Compared::Changed => Next::Build(Why::Changed),
-            Compared::Gone => Next::Build(Why::Gone),
+            Compared::Changed => Step::Build(Why::Changed),
+            Compared::Gone => Step::Build(Why::Gone),
             Compared::Unchanged => {
                 self.unchanged = Some(head.clone());
-                Next::Rest(Rest::Unchanged)
+                Step::Rest(Rest::Unchanged)
             }
         }
     }

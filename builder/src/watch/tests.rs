@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use super::{
-    Backoff, Built, Compared, Next, OnSuccess, Rest, State, StateError, StateFile, Watch, Watched, Why,
+    Backoff, Built, Compared, Next, OnSuccess, Rest, State, StateError, StateFile, Step, Watch, Watched, Why,
 };
 use crate::failure::Exit;
 use crate::git::ObjectId;
@@ -47,9 +47,9 @@ fn watch() -> Watch {
 #[test]
 fn the_first_commit_is_built_and_then_left_alone() {
     let mut watch = watch();
-    assert_eq!(watch.next(&commit(1), time(0)), Next::Build(Why::First));
+    assert_eq!(watch.next(&commit(1), time(0)), Next::Decided(Step::Build(Why::First)));
     watch.succeeded(built(1, time(0)));
-    assert_eq!(watch.next(&commit(1), time(1)), Next::Rest(Rest::Built));
+    assert_eq!(watch.next(&commit(1), time(1)), Next::Decided(Step::Rest(Rest::Built)));
 }
 
 #[test]
@@ -57,12 +57,12 @@ fn another_commit_is_compared_with_the_one_that_was_built() {
     let mut watch = watch();
     watch.succeeded(built(1, time(0)));
     assert_eq!(watch.next(&commit(2), time(1)), Next::Compare { since: commit(1) });
-    assert_eq!(watch.compared(&commit(2), Compared::Unchanged), Next::Rest(Rest::Unchanged));
-    assert_eq!(watch.next(&commit(2), time(2)), Next::Rest(Rest::Unchanged));
+    assert_eq!(watch.compared(&commit(2), Compared::Unchanged), Step::Rest(Rest::Unchanged));
+    assert_eq!(watch.next(&commit(2), time(2)), Next::Decided(Step::Rest(Rest::Unchanged)));
     // What was passed over is compared again with the next one, so that nothing in it is lost.
     assert_eq!(watch.next(&commit(3), time(3)), Next::Compare { since: commit(1) });
-    assert_eq!(watch.compared(&commit(3), Compared::Changed), Next::Build(Why::Changed));
-    assert_eq!(watch.compared(&commit(3), Compared::Gone), Next::Build(Why::Gone));
+    assert_eq!(watch.compared(&commit(3), Compared::Changed), Step::Build(Why::Changed));
+    assert_eq!(watch.compared(&commit(3), Compared::Gone), Step::Build(Why::Gone));
 }
 
 #[test]
@@ -70,8 +70,12 @@ fn a_fault_of_the_app_waits_for_another_commit() {
     for class in [Exit::AppFailed, Exit::NotUnderstood, Exit::Refused] {
         let mut watch = watch();
         watch.failed(&commit(1), (class, "it failed"), time(0), (BACKOFF, 0.5));
-        assert_eq!(watch.next(&commit(1), time(1_000_000)), Next::Rest(Rest::Failed), "{class:?}");
-        assert_eq!(watch.next(&commit(2), time(1)), Next::Build(Why::First));
+        assert_eq!(
+            watch.next(&commit(1), time(1_000_000)),
+            Next::Decided(Step::Rest(Rest::Failed)),
+            "{class:?}"
+        );
+        assert_eq!(watch.next(&commit(2), time(1)), Next::Decided(Step::Build(Why::First)));
     }
 }
 
@@ -80,12 +84,12 @@ fn what_may_pass_is_tried_again_later_and_later() {
     for class in [Exit::Transient, Exit::RegistryRefused, Exit::NoIsolation, Exit::Ours] {
         let mut watch = watch();
         watch.failed(&commit(1), (class, "it failed"), time(0), (BACKOFF, 1.0));
-        assert_eq!(watch.next(&commit(1), time(9)), Next::Wait(time(10)), "{class:?}");
-        assert_eq!(watch.next(&commit(1), time(10)), Next::Build(Why::Again));
+        assert_eq!(watch.next(&commit(1), time(9)), Next::Decided(Step::Wait(time(10))), "{class:?}");
+        assert_eq!(watch.next(&commit(1), time(10)), Next::Decided(Step::Build(Why::Again)));
         watch.failed(&commit(1), (class, "it failed"), time(10), (BACKOFF, 1.0));
-        assert_eq!(watch.next(&commit(1), time(11)), Next::Wait(time(30)));
+        assert_eq!(watch.next(&commit(1), time(11)), Next::Decided(Step::Wait(time(30))));
         // The newest commit is not kept waiting for an older one.
-        assert_eq!(watch.next(&commit(2), time(11)), Next::Build(Why::First));
+        assert_eq!(watch.next(&commit(2), time(11)), Next::Decided(Step::Build(Why::First)));
         watch.failed(&commit(2), (class, "it failed"), time(11), (BACKOFF, 1.0));
         assert_eq!(watch.state().failed.as_ref().unwrap().failures, 1);
     }
@@ -95,7 +99,7 @@ fn what_may_pass_is_tried_again_later_and_later() {
 fn a_clock_that_was_set_back_holds_nothing_up() {
     let mut watch = watch();
     watch.failed(&commit(1), (Exit::Transient, "it failed"), time(1_000_000), (BACKOFF, 1.0));
-    assert_eq!(watch.next(&commit(1), time(0)), Next::Build(Why::Again));
+    assert_eq!(watch.next(&commit(1), time(0)), Next::Decided(Step::Build(Why::Again)));
 }
 
 #[test]
@@ -115,7 +119,7 @@ fn the_state_of_another_watch_is_not_taken() {
     let kept = first.state().clone();
     assert_eq!(
         Watch::resume(watched(), Some(kept.clone())).next(&commit(1), time(1)),
-        Next::Rest(Rest::Built)
+        Next::Decided(Step::Rest(Rest::Built))
     );
     let others = [
         Watched { branch: "next".to_owned(), ..watched() },
@@ -125,7 +129,7 @@ fn the_state_of_another_watch_is_not_taken() {
     ];
     for other in others {
         let resumed = Watch::resume(other, Some(kept.clone()));
-        assert_eq!(resumed.next(&commit(1), time(1)), Next::Build(Why::First));
+        assert_eq!(resumed.next(&commit(1), time(1)), Next::Decided(Step::Build(Why::First)));
     }
 }
 
@@ -137,7 +141,7 @@ fn a_following_command_that_was_cut_short_is_pending() {
     assert_eq!(resumed.pending().unwrap().commit, commit(1));
     resumed.followed(OnSuccess::Failed);
     assert_eq!(resumed.pending(), None);
-    assert_eq!(resumed.next(&commit(1), time(1)), Next::Rest(Rest::Built));
+    assert_eq!(resumed.next(&commit(1), time(1)), Next::Decided(Step::Rest(Rest::Built)));
 }
 
 fn full() -> State {
@@ -272,19 +276,20 @@ impl World {
 
     fn look(&mut self, outcome: Outcome, gone: bool, killed: Option<Killed>) {
         let head = commit(self.head);
-        let mut next = self.watch.next(&head, time(self.now));
-        if let Next::Compare { since } = &next {
-            let built = self.built().unwrap();
-            assert_eq!(*since, commit(built));
-            let same = self.contents[built] == self.contents[self.head];
-            let compared = match (gone, same) {
-                (true, _) => Compared::Gone,
-                (false, true) => Compared::Unchanged,
-                (false, false) => Compared::Changed,
-            };
-            next = self.watch.compared(&head, compared);
-        }
-        if let Next::Build(why) = next {
+        let step = match self.watch.next(&head, time(self.now)) {
+            Next::Decided(step) => step,
+            Next::Compare { since } => {
+                let built = self.built().unwrap();
+                assert_eq!(since, commit(built));
+                let compared = match self.contents[built] == self.contents[self.head] {
+                    _ if gone => Compared::Gone,
+                    true => Compared::Unchanged,
+                    false => Compared::Changed,
+                };
+                self.watch.compared(&head, compared)
+            }
+        };
+        if let Step::Build(why) = step {
             self.check_build(why);
             if killed != Some(Killed::Before) {
                 self.keep(&head, outcome);

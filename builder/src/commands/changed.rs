@@ -1,0 +1,123 @@
+//! `lapstrake changed`: whether a build is due, as an answer for scripts.
+
+use serde::Serialize;
+
+use super::build::lines;
+use super::git_source::{GitSource, expression};
+use crate::cli::{ChangedArgs, Format};
+use crate::compare::{Comparison, compare};
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::git::{Git, GitError};
+use crate::report::print_result;
+use crate::scope::{Changes, Globs, Scope};
+use crate::scratch::Scratch;
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    due: bool,
+    since: &'a str,
+    head: &'a str,
+    source_dir: String,
+    #[serde(flatten)]
+    changes: &'a Changes,
+}
+
+/// Runs the command. What it returns is whether a build is due.
+pub fn run(args: &ChangedArgs, context: &Context) -> Result<bool, Failure> {
+    let since = expression(&args.since)?;
+    let source = GitSource::parse(&args.source)?;
+    let scope = scope(&source, args.source_dir.as_deref(), &args.also)?;
+    let scratch = Scratch::new(&context.scratch_dir())?;
+    let git = Git::new(context);
+    let failed = |cause: GitError| cause.into_failure("could not find the commits");
+    let commits = git.repository(scratch.path().join("commits.git")).map_err(failed)?;
+    let since = commits.resolve(&source.remote, &since).map_err(failed)?;
+    let head = commits.resolve(&source.remote, &source.expression()?).map_err(failed)?;
+    let compared = compare(&git, &source.remote, [&since, &head], &scope, scratch.path());
+    let comparison = compared.map_err(crate::compare::CompareError::into_failure)?;
+    print_result(&match args.format {
+        Format::Json => json(&comparison, &scope)?,
+        Format::Text => text(&comparison, &scope),
+    })?;
+    Ok(comparison.changes.due())
+}
+
+/// What counts as a change.
+pub(super) fn scope(source: &GitSource, directory: Option<&str>, also: &[String]) -> Result<Scope, Failure> {
+    let globs = Globs::new(also).map_err(|cause| {
+        Failure::because(Exit::NotUnderstood, "what also counts is not understood", cause)
+            .hint("`libs/common`, `**/package.json` and `{web,libs}/*.toml` are globs")
+    })?;
+    Ok(Scope::new(source.app_directory(directory)?, globs))
+}
+
+fn json(comparison: &Comparison, scope: &Scope) -> Result<String, Failure> {
+    let Comparison { since, head, changes } = comparison;
+    let source_dir = scope.directory().map(ToString::to_string).unwrap_or_default();
+    let answer =
+        Answer { due: changes.due(), since: since.as_str(), head: head.as_str(), source_dir, changes };
+    let json = serde_json::to_string_pretty(&answer)
+        .map_err(|cause| Failure::because(Exit::Ours, "could not print the answer", cause))?;
+    Ok(format!("{json}\n"))
+}
+
+fn text(comparison: &Comparison, scope: &Scope) -> String {
+    let Comparison { since, head, changes } = comparison;
+    let place = scope.directory().map_or("the repository".to_owned(), |directory| format!("`{directory}`"));
+    if !changes.due() {
+        return format!(
+            "not due: nothing in scope ({place}) changed from {since} to {head}, {} elsewhere\n",
+            paths(changes.others + changes.ignored)
+        );
+    }
+    let count = paths(changes.count());
+    let first = format!("due: {count} in scope ({place}) changed from {since} to {head}");
+    let more = (changes.more > 0).then(|| format!("and {} more", changes.more));
+    lines([first].into_iter().chain(changes.changed.iter().map(ToString::to_string)).chain(more))
+}
+
+/// So many paths.
+pub(super) fn paths(count: u64) -> String {
+    if count == 1 { "1 path".to_owned() } else { format!("{count} paths") }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapstrake_oci::tree::TreePath;
+
+    use super::*;
+
+    fn comparison(paths: &[&str]) -> (Comparison, Scope) {
+        let scope = Scope::new(Some(TreePath::new("web").unwrap()), Globs::new(&[]).unwrap());
+        let mut changes = Changes::default();
+        for path in paths {
+            changes.add(TreePath::new(path).unwrap(), &scope, |_| false);
+        }
+        let commit = |digit: &str| digit.repeat(40).parse().unwrap();
+        (Comparison { since: commit("1"), head: commit("2"), changes }, scope)
+    }
+
+    #[test]
+    fn the_answer_names_both_commits_and_what_changed() {
+        let (found, scope) = comparison(&["web/b", "web/a", "README.md"]);
+        let json: serde_json::Value = serde_json::from_str(&json(&found, &scope).unwrap()).unwrap();
+        let expected = serde_json::json!({
+            "due": true, "since": "1".repeat(40), "head": "2".repeat(40), "sourceDir": "web",
+            "changed": ["web/a", "web/b"], "more": 0, "ignored": 0, "others": 1,
+        });
+        assert_eq!(json, expected);
+        let (since, head) = ("1".repeat(40), "2".repeat(40));
+        assert_eq!(
+            text(&found, &scope),
+            format!("due: 2 paths in scope (`web`) changed from {since} to {head}\nweb/a\nweb/b\n")
+        );
+        let (found, scope) = comparison(&["README.md"]);
+        assert_eq!(
+            text(&found, &scope),
+            format!("not due: nothing in scope (`web`) changed from {since} to {head}, 1 path elsewhere\n")
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! `changed`: whether a build is due, as an exit code and as JSON.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Lapstrake, Outcome, Repository, workspace};
+
+fn changed(arguments: &[&str]) -> Outcome {
+    let command = ["changed"];
+    Lapstrake::new().run(command.iter().chain(arguments))
+}
+
+fn answer(outcome: &Outcome) -> Value {
+    serde_json::from_str(&outcome.stdout).unwrap()
+}
+
+/// What changed in `web` from the commit before to the last, or none when nothing did.
+fn in_web(repository: &Repository, more: &[&str]) -> Option<Vec<String>> {
+    let arguments = [repository.name(), "--since", "HEAD~1", "--source-dir", "web"];
+    let outcome = changed(&[&arguments[..], more].concat());
+    let answer = answer(&outcome);
+    let due = answer["due"].as_bool().unwrap();
+    outcome.expect(i32::from(!due));
+    let paths = answer["changed"].as_array().unwrap().iter().map(|path| path.as_str().unwrap().to_owned());
+    due.then(|| paths.collect())
+}
+
+#[test]
+fn row_48_a_build_is_due_when_something_in_the_source_directory_changed_and_not_otherwise() {
+    let repository = Repository::new();
+    for file in ["web/main.py", "web/old.py", "web/moved.py", "api/main.py", "README.md", "webs/x"] {
+        repository.write(file, file);
+    }
+    let first = repository.commit();
+    let second = repository.commit_file("web/main.py", "other");
+    let outcome = changed(&[repository.name(), "--since", &first, "--source-dir", "/web/"]).expect(0);
+    let expected = json!({
+        "due": true, "since": first, "head": second, "sourceDir": "web", "changed": ["web/main.py"],
+        "more": 0, "ignored": 0, "others": 0,
+    });
+    assert_eq!(answer(&outcome), expected);
+    assert_eq!(outcome.stderr, "");
+
+    for file in ["api/main.py", "README.md", "webs/x", "web.py"] {
+        repository.commit_file(file, "changed beside it");
+        assert_eq!(in_web(&repository, &[]), None, "{file}");
+    }
+    // And without a source directory everything counts.
+    changed(&[repository.name(), "--since", "HEAD~1"]).expect(0);
+    changed(&[repository.name(), "--since", "HEAD"]).expect(1);
+
+    fs_err::set_permissions(repository.path().join("web/main.py"), PermissionsExt::from_mode(0o755)).unwrap();
+    repository.commit();
+    assert_eq!(in_web(&repository, &[]), Some(vec!["web/main.py".to_owned()]), "a mode");
+    repository.git(["rm", "--quiet", "web/old.py"]);
+    repository.commit();
+    assert_eq!(in_web(&repository, &[]), Some(vec!["web/old.py".to_owned()]), "a deletion");
+    repository.git(["mv", "web/moved.py", "api/moved.py"]);
+    repository.commit();
+    assert_eq!(in_web(&repository, &[]), Some(vec!["web/moved.py".to_owned()]), "a file that left");
+    repository.git(["mv", "api/moved.py", "web/back.py"]);
+    repository.commit();
+    assert_eq!(in_web(&repository, &[]), Some(vec!["web/back.py".to_owned()]), "a file that came");
+    repository.commit();
+    assert_eq!(in_web(&repository, &[]), None, "a commit without a change");
+}
+
+#[test]
+fn row_49_shared_paths_make_a_build_due_as_well() {
+    let repository = Repository::new();
+    repository.write("web/main.py", "1");
+    repository.commit();
+    for (file, also, due) in [
+        ("libs/common/a/b.py", "libs/common", true),
+        ("libs/common/a/b.py", "libs/*/a", true),
+        ("libs/other/a.py", "libs/common", false),
+        ("pnpm-lock.yaml", "pnpm-lock.yaml", true),
+        ("tools/pnpm-lock.yaml", "pnpm-lock.yaml", false),
+        ("tools/pnpm-lock.yaml", "**/pnpm-lock.yaml", true),
+    ] {
+        repository.commit_file(file, &format!("{file} {also}"));
+        let found = in_web(&repository, &["--also", "docs/**", "--also", also]);
+        assert_eq!(found, due.then(|| vec![file.to_owned()]), "{file} {also}");
+        assert_eq!(in_web(&repository, &[]), None, "{file}");
+    }
+}
+
+#[test]
+fn both_commits_are_named_in_many_ways() {
+    let repository = Repository::new();
+    let first = repository.commit_file("a", "1");
+    repository.git(["tag", "--annotate", "--message=x", "v1"]);
+    let second = repository.commit_file("a", "2");
+    repository.git(["branch", "next"]);
+    let third = repository.commit_file("a", "3");
+    for (source, since, expected) in [
+        ("", "v1", [&first, &third]),
+        ("", "HEAD^", [&second, &third]),
+        ("", &first[..8], [&first, &third]),
+        ("#next", "next~1", [&first, &second]),
+        ("#v1", "main", [&third, &first]),
+        (&format!("#{second}"), "refs/heads/main", [&third, &second]),
+    ] {
+        let outcome = changed(&[&format!("{}{source}", repository.name()), "--since", since]).expect(0);
+        let answer = answer(&outcome);
+        assert_eq!([&answer["since"], &answer["head"]], expected, "{source} {since}");
+    }
+}
+
+#[test]
+fn a_new_branch_whose_commit_before_is_all_zeros_is_due() {
+    let repository = Repository::new();
+    repository.write("README.md", "1");
+    let only = repository.commit_file("web/main.py", "1");
+    let zeros = "0".repeat(40);
+    let outcome = changed(&[repository.name(), "--since", &zeros, "--source-dir", "web"]).expect(0);
+    let answer = answer(&outcome);
+    assert_eq!((&answer["since"], &answer["head"]), (&json!(zeros), &json!(only)));
+    assert_eq!((&answer["changed"], &answer["others"]), (&json!(["web/main.py"]), &json!(1)));
+}
+
+#[test]
+fn people_get_an_answer_too() {
+    let repository = Repository::new();
+    let first = repository.commit_file("web/a", "1");
+    repository.write("api/a", "1");
+    let second = repository.commit_file("web/b", "1");
+    let arguments = [repository.name(), "--since", "HEAD~1", "--format", "text", "--source-dir"];
+    let outcome = changed(&[&arguments[..], &["web"]].concat()).expect(0);
+    assert_eq!(
+        outcome.stdout,
+        format!("due: 1 path in scope (`web`) changed from {first} to {second}\nweb/b\n")
+    );
+    repository.commit_file("api/a", "2");
+    let outcome = changed(&[&arguments[..], &["web"]].concat()).expect(1);
+    assert!(outcome.stdout.starts_with("not due: nothing in scope (`web`) changed"), "{}", outcome.stdout);
+}
+
+#[test]
+fn what_is_not_understood_is_never_an_answer() {
+    let repository = Repository::new();
+    repository.commit_file("web/a", "1");
+    repository.commit_file("web/a", "2");
+    let name = repository.name();
+    let outside = workspace::scratch();
+    let inside = format!("{name}/web");
+    for (arguments, message) in [
+        (&[name, "--since", "mian"][..], "no branch, tag or commit `mian`"),
+        (&[name, "--since", "mian"], "hint: there are `main`"),
+        (&[name, "--since", "HEAD~7"], "no commit `HEAD~7`"),
+        (&[name, "--since", &"1".repeat(40)], "no commit `1111"),
+        (&[name, "--since", "main..next"], "the commit is not understood"),
+        (&[name, "--since", "--upload-pack=id"], "--upload-pack"),
+        (&[name, "--since=--upload-pack=id"], "begins with `-`"),
+        (&[name, "--since", "HEAD~1", "--source-dir", "wbe"], "has the directory `wbe`"),
+        (&[name, "--since", "HEAD~1", "--source-dir", "web/a"], "has the directory `web/a`"),
+        (&[name, "--since", "HEAD~1", "--source-dir", "../x"], "it leaves the source"),
+        (&[name, "--since", "HEAD~1", "--also", "a["], "`a[` is no glob"),
+        (&[&inside, "--since", "HEAD~1"], "with `--source-dir web`"),
+        (&[outside.path().to_str().unwrap(), "--since", "HEAD"], "is no git repository"),
+        (&["/nonexistent/x", "--since", "HEAD"], "could not open the repository `/nonexistent/x`"),
+        (&[name], "--since <REF>"),
+    ] {
+        let outcome = changed(arguments).expect(2);
+        assert!(outcome.stderr.contains(message), "{arguments:?}: {}", outcome.stderr);
+        assert_eq!(outcome.stdout, "");
+    }
+}
+
+#[test]
+fn a_shallow_clone_says_how_to_get_what_it_lacks() {
+    let repository = Repository::new();
+    let first = repository.commit_file("a", "1");
+    repository.commit_file("a", "2");
+    let clone = workspace::scratch();
+    let from = format!("file://{}", repository.name());
+    repository.git(["clone", "--quiet", "--depth=1", &from, clone.path().to_str().unwrap()]);
+    for since in ["HEAD~1", &first] {
+        let outcome = changed(&[clone.path().to_str().unwrap(), "--since", since]).expect(2);
+        assert!(outcome.stderr.contains("hint: the clone is shallow"), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("git fetch --unshallow"), "{}", outcome.stderr);
+    }
+}

@@ -156,7 +156,7 @@ pub fn is_left_out(path: &TreePath) -> bool {
         [b"root", cache, ..] | [b"home", _, cache, ..] => is_cache(cache),
         _ => false,
     };
-    temporary || parts.contains(&b"__pycache__".as_slice())
+    temporary || is_left_out_of_app(path)
 }
 
 fn is_cache(name: &[u8]) -> bool {

@@ -11,7 +11,7 @@ use crate::detect::{self, DetectError, Detected, Language};
 use crate::failure::{Exit, Failure};
 use crate::origin::Origin;
 use crate::settings::{self, AppSettings, Runtime, Settings};
-use crate::source::{self, ReadOptions, Source, SourceError, SourceSpec, SymlinkPolicy};
+use crate::source::{self, AppDirError, ReadOptions, Source, SourceError, SourceSpec, SymlinkPolicy};
 use crate::steps::Phase;
 
 const FILE_LIMIT: u64 = 1 << 20;
@@ -49,15 +49,21 @@ impl Inputs {
             Symlinks::Inside => SymlinkPolicy::Refuse,
             Symlinks::KeepDangling => SymlinkPolicy::KeepDangling,
         };
-        let options = ReadOptions { symlinks, ..ReadOptions::new(scratch) };
+        let given_dir = args.source_dir.as_deref().unwrap_or_default();
+        let no_directory = |cause: AppDirError| Failure::new(Exit::NotUnderstood, cause.to_string());
+        let app_file = in_directory(source::app_path(given_dir).map_err(no_directory)?.as_ref(), FILE_NAME)?;
+        let options = ReadOptions { symlinks, aside: vec![app_file], ..ReadOptions::new(scratch) };
         let source = source::read(&spec, std::io::stdin().lock(), &options).map_err(source_failure)?;
         for warning in &source.warnings {
             context.report.warning(&warning.to_string());
         }
-        let directory = source::app_dir(&source.tree, args.source_dir.as_deref().unwrap_or_default())
-            .map_err(|cause| Failure::new(Exit::NotUnderstood, cause.to_string()))?;
+        let directory = source::app_dir(&source.tree, given_dir).map_err(|cause| match &source.left_out {
+            Some(left_out) => no_directory(cause)
+                .hint(format!("look whether `{}` leaves it out of the source", left_out.file)),
+            None => no_directory(cause),
+        })?;
         let given = settings::flags(&args.settings, context)?;
-        let (settings, told) = match app_file_bytes(args, &source.tree, directory.as_ref())? {
+        let (settings, told) = match app_file_bytes(args, &source, directory.as_ref())? {
             Some((name, bytes)) => {
                 let (file, text) = read_app_file(&name, &bytes, &given, context)?;
                 let settings = given.over(Settings::of_file(&file, &name));
@@ -111,7 +117,7 @@ fn source_failure(cause: SourceError) -> Failure {
 /// The app file: the one named by a flag, else `apprunner.yaml` in the source directory, if there is one.
 fn app_file_bytes(
     args: &SourceArgs,
-    tree: &FileTree,
+    source: &Source,
     directory: Option<&TreePath>,
 ) -> Result<Option<(String, Vec<u8>)>, Failure> {
     if let Some(path) = &args.config {
@@ -120,7 +126,9 @@ fn app_file_bytes(
         return Ok(Some((path.display().to_string(), bytes)));
     }
     let path = in_directory(directory, FILE_NAME)?;
-    let Some(content) = file(tree, &path) else { return Ok(None) };
+    let Some(content) = file(&source.tree, &path).or_else(|| file(&source.aside, &path)) else {
+        return Ok(None);
+    };
     Ok(Some((path.to_string(), read_small(content, FILE_NAME)?)))
 }
 

@@ -67,6 +67,11 @@ pub struct SourceFacts {
     pub directory: String,
     /// How many paths there are.
     pub paths: usize,
+    /// The ignore file, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore_file: Option<String>,
+    /// How many paths it left out; a directory that went with everything in it counts once.
+    pub left_out: usize,
     /// The time of the newest file, in seconds since 1970.
     pub newest: i64,
 }
@@ -142,6 +147,9 @@ impl Plan {
             "source",
             &format!("{} ({}, {} paths, {})", source.given, source.kind, source.paths, source.digest),
         );
+        if let Some(file) = &source.ignore_file {
+            text.line("ignore file", &format!("{file}, {} paths left out", source.left_out));
+        }
         if !source.directory.is_empty() {
             text.line("directory", &format!("{}{}", source.directory, self.origin("source-dir")));
         }

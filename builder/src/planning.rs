@@ -109,6 +109,8 @@ impl Inputs {
             digest: self.source.digest.clone(),
             directory: self.directory.as_ref().map(ToString::to_string).unwrap_or_default(),
             paths: self.source.tree.len(),
+            ignore_file: self.source.left_out.map(|left_out| left_out.file.to_owned()),
+            left_out: self.source.left_out.map_or(0, |left_out| left_out.paths),
             newest: self.source.newest_mtime,
         }
     }

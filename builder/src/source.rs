@@ -1,7 +1,8 @@
 //! What a user brings: a directory, a tar archive, or a tar archive on standard input.
 //!
 //! A source is hostile until it has been read. [`read`] turns it into a [`FileTree`] of plain directories, files and
-//! links that stay inside, and refuses everything else by entry and rule: nothing is skipped, nothing guessed.
+//! links that stay inside, and refuses everything else by entry and rule: nothing is skipped, nothing guessed. What
+//! the source's own ignore file leaves out is no part of the tree; in a directory it is not even looked at.
 //! Reading never writes below a path that the source names; contents are spooled into one unnamed file.
 //! [`materialise()`] writes a tree below a directory, for build commands.
 
@@ -11,6 +12,8 @@ mod compression;
 mod digest;
 mod directory;
 mod error;
+mod ignore;
+mod left_out;
 mod limits;
 mod links;
 mod materialise;
@@ -32,6 +35,8 @@ use crate::checkout::Checkout;
 pub use app_dir::{AppDirError, app_dir, app_path};
 pub use compression::Compression;
 pub use error::{Fault, SourceError};
+pub use ignore::{Exhausted, IgnoreError, Reason};
+pub use left_out::{IGNORE_FILES, LeftOut};
 pub use limits::Limits;
 pub use materialise::{MaterialiseError, MaterialiseOptions, materialise};
 pub use rule::Rule;
@@ -42,6 +47,10 @@ pub use spec::SourceSpec;
 pub struct Source {
     /// Its directories, files and links, owned by root, with modes 0755 and 0644 only.
     pub tree: FileTree,
+    /// Files that the ignore file leaves out and that were to be read all the same.
+    pub aside: FileTree,
+    /// What the ignore file left out, when there is one.
+    pub left_out: Option<LeftOut>,
     /// The modification times of the source's own files, in seconds since 1970, for tools such as `make`.
     pub times: BTreeMap<TreePath, i64>,
     /// What the source is known by: of an archive the digest of its bytes, of a directory that of its tree, in
@@ -75,6 +84,8 @@ pub struct ReadOptions {
     pub symlinks: SymlinkPolicy,
     /// Whether `.git` is part of the tree.
     pub git: GitPolicy,
+    /// Files that are read even when the ignore file leaves them out; they are not part of the tree then.
+    pub aside: Vec<TreePath>,
     /// The directory in which an archive's contents are spooled, in a file without a name.
     pub scratch: PathBuf,
 }
@@ -87,6 +98,7 @@ impl ReadOptions {
             limits: Limits::default(),
             symlinks: SymlinkPolicy::Refuse,
             git: GitPolicy::Keep,
+            aside: Vec::new(),
             scratch: scratch.into(),
         }
     }

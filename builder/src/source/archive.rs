@@ -57,6 +57,8 @@ pub(super) fn read(input: impl Read, name: &str, options: &ReadOptions) -> Resul
     let digest = reader.finish().map_err(|failure| context.whole(failure))?;
     let mut source = Source {
         tree: FileTree::new(),
+        aside: FileTree::new(),
+        left_out: None,
         times: BTreeMap::new(),
         digest,
         newest_mtime: 0,
@@ -253,6 +255,7 @@ impl Entries {
             }
         }
         source.times = self.times.iter().filter_map(|(path, time)| Some((below(path)?, *time))).collect();
+        super::left_out::leave_out(source, options)?;
         let mut outward = Outward::new(&source.tree);
         for (entry, index) in &self.symlinks {
             let Some(path) = below(entry) else { continue };

@@ -1,6 +1,6 @@
 //! From a directory of the user's to a tree: looked at, not opened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -12,6 +12,8 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::digest::tree_digest;
 use super::error::SourceError;
+use super::ignore::{Filter, Verdict};
+use super::left_out::{IgnoreFile, LeftOut, prune};
 use super::links::{Escape, Outward};
 use super::path::{entry_path, in_git, printable};
 use super::rule::Rule;
@@ -21,17 +23,28 @@ use super::{GitPolicy, ReadOptions, Source, SourceKind, SymlinkPolicy, Warning};
 pub(super) fn read(root: &Path, options: &ReadOptions) -> Result<Source, SourceError> {
     // A link given as the source is meant; from here on none is followed.
     let root = fs_err::canonicalize(root).map_err(|source| failed(root, source))?;
-    let mut walk = Walk::new(&root, options);
+    let ignore = IgnoreFile::of_directory(&root)?;
+    let mut walk = Walk::new(&root, options, ignore.as_ref());
     let entries = WalkDir::new(&root).follow_links(false).follow_root_links(false).min_depth(1).into_iter();
     let git = options.git;
-    for entry in entries.filter_entry(|entry| git == GitPolicy::Keep || entry.file_name() != ".git") {
+    let mut entries = entries.filter_entry(|entry| git == GitPolicy::Keep || entry.file_name() != ".git");
+    while let Some(entry) = entries.next() {
         let entry = entry.map_err(|error| {
             let path = error.path().map_or_else(|| root.clone(), Path::to_owned);
             failed(&path, error.into())
         })?;
-        walk.visit(&entry)?;
+        if walk.visit(&entry)? == Next::PassOver {
+            entries.skip_current_dir();
+        }
     }
     walk.finish()
+}
+
+/// What to do with what is in a directory.
+#[derive(PartialEq, Eq)]
+enum Next {
+    LookInto,
+    PassOver,
 }
 
 fn failed(path: &Path, source: io::Error) -> SourceError {
@@ -41,26 +54,89 @@ fn failed(path: &Path, source: io::Error) -> SourceError {
 struct Walk<'a> {
     root: &'a Path,
     options: &'a ReadOptions,
+    ignore: Option<Ignoring<'a>>,
     tree: FileTree,
+    aside: FileTree,
     times: BTreeMap<TreePath, i64>,
     size: u64,
     warnings: Vec<Warning>,
 }
 
+/// An ignore file at work.
+struct Ignoring<'a> {
+    filter: Filter<'a>,
+    left_out: LeftOut,
+    /// Directories that stay only when something in them does.
+    hollow: BTreeSet<TreePath>,
+}
+
 impl<'a> Walk<'a> {
-    fn new(root: &'a Path, options: &'a ReadOptions) -> Self {
-        let (tree, times) = (FileTree::new(), BTreeMap::new());
-        Self { root, options, tree, times, size: 0, warnings: Vec::new() }
+    fn new(root: &'a Path, options: &'a ReadOptions, ignore: Option<&'a IgnoreFile>) -> Self {
+        let ignore = ignore.map(|ignore| Ignoring {
+            filter: Filter::new(&ignore.rules),
+            left_out: LeftOut { file: ignore.name, paths: 0 },
+            hollow: BTreeSet::new(),
+        });
+        let (tree, aside, times) = (FileTree::new(), FileTree::new(), BTreeMap::new());
+        Self { root, options, ignore, tree, aside, times, size: 0, warnings: Vec::new() }
     }
 
-    fn visit(&mut self, entry: &DirEntry) -> Result<(), SourceError> {
-        let limits = &self.options.limits;
-        let refused =
-            |rule| SourceError::Directory { path: printable(entry.path().as_os_str().as_bytes()), rule };
+    fn visit(&mut self, entry: &DirEntry) -> Result<Next, SourceError> {
+        match self.verdict(entry)? {
+            Verdict::Keep => self.add(entry)?,
+            Verdict::LeaveOut if entry.file_type().is_dir() => self.add_hollow(entry)?,
+            Verdict::LeaveOut => self.put_aside(entry)?,
+            Verdict::LeaveOutWhole => return Ok(Next::PassOver),
+        }
+        Ok(Next::LookInto)
+    }
+
+    fn verdict(&mut self, entry: &DirEntry) -> Result<Verdict, SourceError> {
+        let Some(ignore) = &mut self.ignore else { return Ok(Verdict::Keep) };
+        let is_directory = entry.file_type().is_dir();
         let relative = entry.path().strip_prefix(self.root).unwrap_or(entry.path());
-        let path = entry_path(relative.as_os_str().as_bytes(), limits)
+        let verdict = ignore.filter.verdict(relative.as_os_str().as_bytes(), is_directory);
+        let verdict = verdict.map_err(|cause| SourceError::Patterns { file: ignore.left_out.file, cause })?;
+        ignore.left_out.paths += usize::from(verdict != Verdict::Keep);
+        Ok(verdict)
+    }
+
+    /// Adds a directory that is left out, for what in it may stay.
+    fn add_hollow(&mut self, entry: &DirEntry) -> Result<(), SourceError> {
+        let path = self.path(entry)?;
+        self.add(entry)?;
+        if let Some(ignore) = &mut self.ignore {
+            ignore.left_out.paths -= 1;
+            ignore.hollow.insert(path);
+        }
+        Ok(())
+    }
+
+    fn put_aside(&mut self, entry: &DirEntry) -> Result<(), SourceError> {
+        let relative = entry.path().strip_prefix(self.root).unwrap_or(entry.path());
+        let wanted =
+            self.options.aside.iter().find(|path| path.as_bytes() == relative.as_os_str().as_bytes());
+        let Some(path) = wanted else { return Ok(()) };
+        let metadata = entry.metadata().map_err(|error| failed(entry.path(), error.into()))?;
+        if let Some(node) = self.node(entry.path(), path, &metadata)? {
+            self.aside.insert(path.clone(), node);
+        }
+        Ok(())
+    }
+
+    fn path(&self, entry: &DirEntry) -> Result<TreePath, SourceError> {
+        let relative = entry.path().strip_prefix(self.root).unwrap_or(entry.path());
+        entry_path(relative.as_os_str().as_bytes(), &self.options.limits)
             .and_then(|path| path.ok_or(Rule::Path { reason: "it is empty" }))
-            .map_err(refused)?;
+            .map_err(|rule| SourceError::Directory {
+                path: printable(entry.path().as_os_str().as_bytes()),
+                rule,
+            })
+    }
+
+    fn add(&mut self, entry: &DirEntry) -> Result<(), SourceError> {
+        let limits = &self.options.limits;
+        let path = self.path(entry)?;
         let metadata = entry.metadata().map_err(|error| failed(entry.path(), error.into()))?;
         let Some(node) = self.node(entry.path(), &path, &metadata)? else { return Ok(()) };
         if let Kind::File(content) = &node.kind {
@@ -108,11 +184,18 @@ impl<'a> Walk<'a> {
     }
 
     fn finish(mut self) -> Result<Source, SourceError> {
+        let left_out = self.ignore.take().map(|ignore| {
+            let emptied = prune(&mut self.tree, &ignore.hollow);
+            LeftOut { paths: ignore.left_out.paths + emptied, ..ignore.left_out }
+        });
+        self.times.retain(|path, _| self.tree.get(path).is_some());
         self.check_links()?;
         let digest =
             tree_digest(&self.tree).map_err(|error| failed(&error.path.below(self.root), error.source))?;
         let mut source = Source {
             tree: self.tree,
+            aside: self.aside,
+            left_out,
             times: self.times,
             digest,
             newest_mtime: 0,

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::ignore::{Exhausted, IgnoreError};
 use super::rule::Rule;
 
 /// Why a source was not read.
@@ -67,6 +68,30 @@ pub enum SourceError {
         /// The rule that it breaks.
         rule: Rule,
     },
+    /// The ignore file holds something that is no pattern.
+    #[error("{file}:{}: {cause}", cause.line)]
+    Ignore {
+        /// The name of the ignore file.
+        file: &'static str,
+        /// What is wrong with which line.
+        cause: IgnoreError,
+    },
+    /// The ignore file is not one that can be read.
+    #[error("`{file}` is not read: {reason}")]
+    IgnoreFile {
+        /// The name of the ignore file.
+        file: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The patterns of the ignore file take too long.
+    #[error("`{file}` is refused: {cause}")]
+    Patterns {
+        /// The name of the ignore file.
+        file: &'static str,
+        /// What was spent.
+        cause: Exhausted,
+    },
 }
 
 /// Whose fault an error is.
@@ -85,13 +110,18 @@ impl SourceError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::NotUnderstood { .. } | Self::NotFound { .. } => Fault::NotUnderstood,
+            Self::NotUnderstood { .. }
+            | Self::NotFound { .. }
+            | Self::Ignore { .. }
+            | Self::IgnoreFile { .. } => Fault::NotUnderstood,
             Self::Read { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Fault::NotUnderstood,
                 _ => Fault::Machine,
             },
             Self::Spool { .. } => Fault::Machine,
-            Self::Entry { .. } | Self::Archive { .. } | Self::Directory { .. } => Fault::Refused,
+            Self::Entry { .. } | Self::Archive { .. } | Self::Directory { .. } | Self::Patterns { .. } => {
+                Fault::Refused
+            }
         }
     }
 

@@ -17,14 +17,14 @@ mod program;
 mod regex;
 mod syntax;
 
-pub use filter::{Filter, Verdict};
+pub(crate) use filter::{Filter, Verdict};
 
 use lines::lines;
 use pattern::Pattern;
 
 /// The patterns of an ignore file, in order.
 #[derive(Debug)]
-pub struct Rules {
+pub(crate) struct Rules {
     patterns: Vec<Pattern>,
     /// Whether every exception names a path, up to stars at its end.
     has_plain_exceptions: bool,
@@ -32,7 +32,7 @@ pub struct Rules {
 
 /// Why an ignore file is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: `{pattern}`: {reason}")]
+#[error("the pattern `{pattern}` is refused: {reason}")]
 pub struct IgnoreError {
     /// The line, counted from 1.
     pub line: usize,
@@ -95,7 +95,7 @@ impl Effort {
 
 impl Rules {
     /// Reads an ignore file.
-    pub fn parse(file: &[u8]) -> Result<Self, IgnoreError> {
+    pub(crate) fn parse(file: &[u8]) -> Result<Self, IgnoreError> {
         let mut patterns = Vec::new();
         for line in lines(file) {
             let fail = |reason| IgnoreError {

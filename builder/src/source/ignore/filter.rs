@@ -8,7 +8,7 @@ const EFFORT: u64 = 2_000_000_000;
 
 /// Says of every path of a tree whether it is left out. Each directory has to be asked about before what is in it.
 #[derive(Debug)]
-pub struct Filter<'r> {
+pub(crate) struct Filter<'r> {
     rules: &'r Rules,
     /// The directories that lead to the current one, outermost first.
     above: Vec<(Vec<u8>, Standing)>,
@@ -17,7 +17,7 @@ pub struct Filter<'r> {
 
 /// What becomes of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It stays.
     Keep,
     /// It goes; of a directory, some of what is in it may stay, and then it stays too.
@@ -29,12 +29,12 @@ pub enum Verdict {
 impl<'r> Filter<'r> {
     /// A walk that has not begun.
     #[must_use]
-    pub fn new(rules: &'r Rules) -> Self {
+    pub(crate) fn new(rules: &'r Rules) -> Self {
         Self { rules, above: Vec::new(), effort: Effort(EFFORT) }
     }
 
     /// Says what becomes of a path: relative, without a slash at its end.
-    pub fn verdict(&mut self, path: &[u8], is_directory: bool) -> Result<Verdict, Exhausted> {
+    pub(crate) fn verdict(&mut self, path: &[u8], is_directory: bool) -> Result<Verdict, Exhausted> {
         while self.above.last().is_some_and(|(directory, _)| !path.starts_with(directory)) {
             self.above.pop();
         }

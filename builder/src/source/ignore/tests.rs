@@ -223,7 +223,10 @@ fn a_pattern_that_means_nothing_is_refused_with_its_line() {
         assert_eq!(error, IgnoreError { line, pattern: pattern.to_owned(), reason }, "{file:?}");
     }
     let error = Rules::parse(b"x\n a\x1b[31m").unwrap_err();
-    assert_eq!(error.to_string(), "line 2: `a\\x1b[31m`: a `[` without a `]` after what it may match");
+    assert_eq!(
+        error.to_string(),
+        "the pattern `a\\x1b[31m` is refused: a `[` without a `]` after what it may match"
+    );
 }
 
 #[test]

@@ -166,7 +166,8 @@ fn is_cache(name: &[u8]) -> bool {
     )
 }
 
-/// What of `/app` stays out of the image although commands may see it.
+/// What stays out of the image although commands may see it: a repository's own files, whether `.git` is a directory,
+/// or a file or link that leads to one, and byte code, which differs from run to run.
 #[must_use]
 pub fn is_left_out_of_app(path: &TreePath) -> bool {
     let parts: Vec<&[u8]> = path.components().collect();
@@ -240,6 +241,9 @@ mod tests {
                 ("home/app/.cache/pip/x", file()),
                 ("home/app/.local/bin/x", file()),
                 ("etc/resolv.conf", file()),
+                ("opt/tool/.git", Node::directory()),
+                ("opt/tool/.git/HEAD", file()),
+                ("opt/tool/sub/.git", file()),
             ]),
             ..Recorded::default()
         };

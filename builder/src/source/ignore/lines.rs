@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_line_may_be_as_long_as_docker_reads() {
-        assert_eq!(lines(&[b'a'; LINE]).next().unwrap().too_long, None);
-        assert_eq!(lines(&[b'a'; LINE + 1]).next().unwrap().too_long, Some(LINE));
+        assert_eq!(lines(&vec![b'a'; LINE]).next().unwrap().too_long, None);
+        assert_eq!(lines(&vec![b'a'; LINE + 1]).next().unwrap().too_long, Some(LINE));
     }
 }

@@ -6,6 +6,8 @@ mod apps;
 #[cfg(test)]
 mod archives;
 #[cfg(test)]
+mod build_secrets;
+#[cfg(test)]
 mod changed;
 #[cfg(test)]
 mod harness;

@@ -69,10 +69,8 @@ pub fn build(
         }
     }
     metadata.isolation = Some(if plan.has_commands() { "strict" } else { "none-needed" });
-    for id in options.secrets.unused(&plan.steps) {
-        context
-            .report
-            .warning(&format!("no command of the phases of secret `{id}` runs, so nothing uses it"));
+    for doubt in options.secrets.doubts(&plan.steps, &plan.build_env) {
+        context.report.warning(&doubt);
     }
     let mut hidden = options.secrets.hidden();
     let trees = match &runtimes.here {

@@ -179,10 +179,25 @@ impl Secrets {
         self.0.iter().all(|secret| secret.phases.contains(&one) == secret.phases.contains(&other))
     }
 
-    /// The secrets that no command sees.
-    pub fn unused(&self, steps: &[PlannedStep]) -> impl Iterator<Item = &str> {
+    /// What the user may not have meant: secrets that no command sees, and variables that the app sets as well.
+    #[must_use]
+    pub fn doubts(&self, steps: &[PlannedStep], build_env: &[(String, String)]) -> Vec<String> {
         let used: BTreeSet<Phase> = steps.iter().map(|step| step.phase).collect();
-        self.0.iter().filter(move |secret| secret.phases.is_disjoint(&used)).map(|secret| secret.id.as_str())
+        let mut doubts = Vec::new();
+        for secret in &self.0 {
+            if secret.phases.is_disjoint(&used) {
+                let id = &secret.id;
+                doubts.push(format!("nothing uses secret `{id}`: there is no command of its phases"));
+            }
+            let set = |name: &&String| build_env.iter().any(|(other, _)| other == *name);
+            if let Some(name) = secret.variable.as_ref().filter(set) {
+                let id = &secret.id;
+                doubts.push(format!(
+                    "variable `{name}` of the build has the value of secret `{id}`, not the app's own"
+                ));
+            }
+        }
+        doubts
     }
 
     fn of(&self, phase: Phase) -> impl Iterator<Item = &Secret> {

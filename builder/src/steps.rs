@@ -186,37 +186,36 @@ impl Workshop<'_> {
                 host.host, host.port, host.connections, host.received
             ));
         }
-        outcome.result.map_err(|failed| self.step_failure(&failed, &listener))
+        outcome.result.map_err(|failed| step_failure(&failed, &listener))
     }
+}
 
-    fn step_failure(&self, failed: &StepFailure, heard: &Listener<'_>) -> Failure {
-        let group = heard.group;
-        let step = group[failed.step];
-        if failed.failure == StepEnd::Cancelled {
-            return Failure::new(Exit::Interrupted, "interrupted");
+fn step_failure(failed: &StepFailure, heard: &Listener<'_>) -> Failure {
+    let group = heard.group;
+    let step = group[failed.step];
+    if failed.failure == StepEnd::Cancelled {
+        return Failure::new(Exit::Interrupted, "interrupted");
+    }
+    let in_phase: Vec<&&PlannedStep> = group.iter().filter(|other| other.phase == step.phase).collect();
+    let number = in_phase.iter().position(|other| std::ptr::eq(**other, step)).map_or(1, |index| index + 1);
+    let mut what = format!(
+        "[{}] command {number} of {} failed: {} ({}): `{}`",
+        step.phase.prefix(),
+        in_phase.len(),
+        failed.failure,
+        step.origin,
+        crate::report::printable(&heard.mask.apply(&step.command))
+    );
+    if !heard.last.is_empty() {
+        what.push_str("\nits last lines:");
+        for line in &heard.last {
+            let _ = write!(what, "\n  {}", crate::report::printable(line));
         }
-        let in_phase: Vec<&&PlannedStep> = group.iter().filter(|other| other.phase == step.phase).collect();
-        let number =
-            in_phase.iter().position(|other| std::ptr::eq(**other, step)).map_or(1, |index| index + 1);
-        let mut what = format!(
-            "[{}] command {number} of {} failed: {} ({}): `{}`",
-            step.phase.prefix(),
-            in_phase.len(),
-            failed.failure,
-            step.origin,
-            crate::report::printable(&heard.mask.apply(&step.command))
-        );
-        if !heard.last.is_empty() {
-            what.push_str("\nits last lines:");
-            for line in &heard.last {
-                let _ = write!(what, "\n  {}", crate::report::printable(line));
-            }
-        }
-        let failure = Failure::new(Exit::AppFailed, what);
-        match hint(&step.command, &failed.failure) {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+    }
+    let failure = Failure::new(Exit::AppFailed, what);
+    match hint(&step.command, &failed.failure) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
     }
 }
 
@@ -345,8 +344,7 @@ mod tests {
         };
         heard.hear(&output("no rule to make ", true));
         heard.hear(&output("it so", false));
-        let none = Secrets::default();
-        let failure = workshop(&none).step_failure(&failed, &heard);
+        let failure = step_failure(&failed, &heard);
         assert_eq!(failure.exit, Exit::AppFailed);
         assert_eq!(
             failure.what,

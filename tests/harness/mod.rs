@@ -3,6 +3,7 @@
 pub(crate) mod container;
 pub(crate) mod image;
 pub(crate) mod lapstrake;
+pub(crate) mod package_index;
 pub(crate) mod registry;
 pub(crate) mod repository;
 pub(crate) mod schema;
@@ -12,5 +13,6 @@ pub(crate) mod workspace;
 pub(crate) use container::Container;
 pub(crate) use image::Image;
 pub(crate) use lapstrake::{Lapstrake, Outcome};
+pub(crate) use package_index::PackageIndex;
 pub(crate) use registry::Registry;
 pub(crate) use repository::Repository;

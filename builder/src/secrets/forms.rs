@@ -40,16 +40,22 @@ const WIDTHS: [usize; 2] = [76, 64];
 
 /// Every way of writing a text, each once.
 pub(super) fn forms(text: &[u8]) -> Vec<(Form, Vec<u8>)> {
-    let mut forms = vec![(Form::Plain, text.to_vec())];
-    let mut add = |form, written: Vec<u8>| {
-        if !forms.iter().any(|(_, known)| *known == written) {
-            forms.push((form, written));
+    let hex = [LOWER, UPPER].map(|digits| hex(text, digits)).to_vec();
+    let notations = [
+        (Form::Plain, vec![text.to_vec()]),
+        (Form::Json, json(text)),
+        (Form::Percent, percent(text)),
+        (Form::Base64, base64(text)),
+        (Form::Hex, hex),
+    ];
+    let mut forms: Vec<(Form, Vec<u8>)> = Vec::new();
+    for (form, texts) in notations {
+        for written in texts {
+            if !forms.iter().any(|(_, known)| *known == written) {
+                forms.push((form, written));
+            }
         }
-    };
-    json(text).into_iter().for_each(|written| add(Form::Json, written));
-    percent(text).into_iter().for_each(|written| add(Form::Percent, written));
-    base64(text).into_iter().for_each(|written| add(Form::Base64, written));
-    [LOWER, UPPER].into_iter().for_each(|digits| add(Form::Hex, hex(text, digits)));
+    }
     forms
 }
 

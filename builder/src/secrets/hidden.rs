@@ -33,10 +33,12 @@ impl Hidden {
     /// The value of a secret. `name` is what messages call it.
     #[must_use]
     pub fn value(name: impl Into<String>, value: &[u8]) -> Self {
-        let mut hidden = Self { name: name.into(), needles: Vec::new(), masked: Vec::new() };
+        let mut hidden = Self::empty(name);
         hidden.search_for(longest_line(value));
         hidden.mask(longest_line(value));
-        logins(value).iter().for_each(|login| hidden.add(login));
+        for login in logins(value) {
+            hidden.add(&login);
+        }
         for lines in wrapped(value.trim_ascii()) {
             // The first lines of keys of one kind are the same, so it is the middle that tells.
             hidden.needles.push((Form::Base64, lines[(lines.len() - 1) / 2].clone()));
@@ -44,14 +46,16 @@ impl Hidden {
                 hidden.masked.extend(lines);
             }
         }
-        lines(value).chain(parts::words(value)).for_each(|text| hidden.mask_plain(text));
+        for text in lines(value).chain(parts::words(value)) {
+            hidden.mask_plain(text);
+        }
         hidden.without_what_is_short()
     }
 
     /// A login of this machine that build commands have.
     #[must_use]
     pub fn login(name: impl Into<String>, user: Option<&str>, secret: &str) -> Self {
-        let mut hidden = Self { name: name.into(), needles: Vec::new(), masked: Vec::new() };
+        let mut hidden = Self::empty(name);
         hidden.add(&Login { user: user.map(str::to_owned), secret: secret.to_owned() });
         hidden.without_what_is_short()
     }
@@ -59,8 +63,10 @@ impl Hidden {
     /// The logins in a text such as an address, which may show itself.
     #[must_use]
     pub fn logins_in(name: impl Into<String>, text: &str) -> Self {
-        let mut hidden = Self { name: name.into(), needles: Vec::new(), masked: Vec::new() };
-        logins(text.as_bytes()).iter().for_each(|login| hidden.add(login));
+        let mut hidden = Self::empty(name);
+        for login in logins(text.as_bytes()) {
+            hidden.add(&login);
+        }
         hidden.without_what_is_short()
     }
 
@@ -74,6 +80,10 @@ impl Hidden {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    fn empty(name: impl Into<String>) -> Self {
+        Self { name: name.into(), needles: Vec::new(), masked: Vec::new() }
     }
 
     pub(super) fn needles(&self) -> &[(Form, Vec<u8>)] {
@@ -129,7 +139,7 @@ fn middle(text: &[u8]) -> &[u8] {
     let start = text.len().saturating_sub(WINDOW) / 2;
     let end = text.len().min(start + WINDOW);
     match std::str::from_utf8(text) {
-        Ok(text) => text[text.ceil_char_boundary(start)..text.floor_char_boundary(end)].as_bytes(),
+        Ok(whole) => &text[whole.ceil_char_boundary(start)..whole.floor_char_boundary(end)],
         Err(_) => &text[start..end],
     }
 }

@@ -3,6 +3,7 @@
 //! Contents, names and links of all files of the app's own layers, and every document. What is compressed or encrypted
 //! cannot be seen into.
 
+use std::fmt::Write as _;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -108,10 +109,11 @@ pub fn refuse(leaks: &[Leak]) -> Result<(), Failure> {
     }
     let mut what = "the image would hold secrets of the build, so it goes nowhere".to_owned();
     for leak in leaks.iter().take(NAMED) {
-        what.push_str(&format!("\n  {} holds {}{}", printable(&leak.place), leak.name, leak.form.note()));
+        // Writing to a string does not fail.
+        let _ = write!(what, "\n  {} holds {}{}", printable(&leak.place), leak.name, leak.form.note());
     }
     if leaks.len() > NAMED {
-        what.push_str(&format!("\n  and {} more", leaks.len() - NAMED));
+        let _ = write!(what, "\n  and {} more", leaks.len() - NAMED);
     }
     Err(Failure::new(Exit::AppFailed, what).hint(
         "let commands read a secret where they need it and write it nowhere; a file that must hold it for a while is \

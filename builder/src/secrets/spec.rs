@@ -107,10 +107,10 @@ impl SecretSpec {
         if !is_file_name(&id) {
             return Err(SpecError::Id);
         }
-        let variable = match keys.variable.take() {
-            None => None,
-            Some(name) => Some(name.unwrap_or_else(|| id.clone())),
-        };
+        let variable = keys.variable.take().map(|variable| match variable {
+            Variable::LikeTheSecret => id.clone(),
+            Variable::Named(name) => name,
+        });
         if variable.as_ref().is_some_and(|name| !is_variable_name(name)) {
             return Err(SpecError::Variable);
         }
@@ -127,7 +127,13 @@ struct Keys {
     src: Option<String>,
     kind: Option<String>,
     phases: Option<String>,
-    variable: Option<Option<String>>,
+    variable: Option<Variable>,
+}
+
+/// What a variable that was asked for is called.
+enum Variable {
+    LikeTheSecret,
+    Named(String),
 }
 
 impl Keys {
@@ -143,8 +149,12 @@ impl Keys {
             "type" => ("type", &mut self.kind),
             "phases" | "phase" => ("phases", &mut self.phases),
             "variable" => {
-                let repeated = self.variable.replace(value.map(str::to_owned)).is_some();
-                return if repeated { Err(SpecError::Repeated { key: "variable" }) } else { Ok(()) };
+                let name = value.map_or(Variable::LikeTheSecret, |name| Variable::Named(name.to_owned()));
+                return if self.variable.replace(name).is_some() {
+                    Err(SpecError::Repeated { key: "variable" })
+                } else {
+                    Ok(())
+                };
             }
             _ if value.is_none() => return Err(SpecError::NoPair { part }),
             _ => return Err(SpecError::UnknownKey { part }),

@@ -129,10 +129,23 @@ fn nothing_that_is_shown_of_secrets_has_their_values() {
 }
 
 #[test]
-fn a_secret_of_phases_without_commands_is_unused() {
+fn a_variable_that_the_app_sets_as_well_is_pointed_out() {
+    let secrets = read(&["id=TOKEN,variable=A"], &ENV).unwrap();
+    let origin = crate::origin::Origin::Default;
+    let steps = [PlannedStep { phase: Phase::Build, command: "true".into(), origin }];
+    let doubts = secrets.doubts(&steps, &[("A".into(), "x".into())]);
+    assert_eq!(doubts, ["variable `A` of the build has the value of secret `TOKEN`, not the app's own"]);
+    assert!(secrets.doubts(&steps, &[("B".into(), "x".into())]).is_empty());
+}
+
+#[test]
+fn a_secret_of_phases_without_commands_is_pointed_out() {
     let secrets = read(&["id=TOKEN,phases=pre-run", "id=o,env=OTHER"], &ENV).unwrap();
     let steps =
         [PlannedStep { phase: Phase::Build, command: "true".into(), origin: crate::origin::Origin::Default }];
-    assert_eq!(secrets.unused(&steps).collect::<Vec<_>>(), ["TOKEN"]);
-    assert_eq!(secrets.unused(&[]).count(), 2);
+    assert_eq!(
+        secrets.doubts(&steps, &[]),
+        ["nothing uses secret `TOKEN`: there is no command of its phases"]
+    );
+    assert_eq!(secrets.doubts(&[], &[]).len(), 2);
 }

@@ -60,7 +60,7 @@ impl ValueError {
                 Some("shells leave a `~` alone that does not begin a word: write `src=$HOME/…`".into())
             }
             (Self::Short, _) => {
-                Some("what is no secret, such as the name of a user, can be a variable of the build".into())
+                Some("what is no secret, such as the name of a user, can be given with `--build-env`".into())
             }
             (Self::NoVariable { .. }, _) => Some("leave `variable` out: commands read the file".into()),
             _ => None,

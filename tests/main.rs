@@ -10,6 +10,8 @@ mod build_secrets;
 #[cfg(test)]
 mod changed;
 #[cfg(test)]
+mod detected;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod harness_checks;

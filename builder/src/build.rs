@@ -21,6 +21,7 @@ use crate::network::{BuildNetwork, network};
 use crate::plan::Plan;
 use crate::platform::host_platform;
 use crate::prepare::Runtimes;
+use crate::python_records;
 use crate::rootfs::{Rootfs, listing};
 use crate::runtime::{RuntimeImage, RuntimeLayer};
 use crate::scratch::Scratch;
@@ -234,7 +235,12 @@ impl Site<'_> {
         self.tell_dropped("", &outside);
         let recorded = Recorded { tree: outside.tree, opaque: outside.opaque };
         let kept = changes::kept(recorded, build, run, self.options.keep);
-        Ok(changes::app_trees(below_app(app.tree)?, kept, self.plan.run.user()))
+        let mut trees = changes::app_trees(below_app(app.tree)?, kept, self.plan.run.user());
+        for tree in [&mut trees.dependencies, &mut trees.app] {
+            python_records::settle(tree)
+                .map_err(|cause| Failure::io("could not read what the commands installed", cause))?;
+        }
+        Ok(trees)
     }
 
     fn tell_dropped(&self, prefix: &str, scan: &Scan) {

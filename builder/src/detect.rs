@@ -7,6 +7,7 @@ mod choice;
 mod error;
 mod files;
 mod finding;
+mod mismatch;
 mod node;
 mod nothing;
 mod procfile;
@@ -19,6 +20,7 @@ use lapstrake_oci::tree::{FileTree, TreePath};
 
 pub use error::DetectError;
 pub use finding::{Decided, Finding};
+pub use mismatch::mismatches;
 pub use nothing::NothingDetected;
 
 use files::Files;

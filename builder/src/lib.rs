@@ -32,6 +32,7 @@ pub mod plan;
 pub mod planning;
 pub mod platform;
 pub mod prepare;
+pub mod python_records;
 pub mod registry;
 pub mod remote_catalog;
 pub mod report;

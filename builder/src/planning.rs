@@ -8,7 +8,7 @@ use crate::app_file::{Rule, Severity, render};
 use crate::cli::SourceArgs;
 use crate::command_line::CommandLine;
 use crate::context::Context;
-use crate::detect::Language;
+use crate::detect::{self, Language};
 use crate::failure::{Exit, Failure};
 use crate::image_config::RunConfig;
 use crate::inputs::{Inputs, Told};
@@ -40,6 +40,7 @@ impl Inputs {
         for warning in &chosen.warnings {
             context.report.warning(warning);
         }
+        self.tell_mismatches(&chosen, context);
         let (app_file, detected, notes) = match &self.told {
             Told::ByFile { name, .. } => (Some(name.clone()), Vec::new(), Vec::new()),
             Told::ByDetection(found) => {
@@ -96,6 +97,22 @@ impl Inputs {
                 context.report.diagnostic(render(&diagnostic, &text).trim_end());
                 Ok(None)
             }
+        }
+    }
+
+    /// Tells of files that ask for another version than the app file. Without one they have chosen it.
+    fn tell_mismatches(&self, chosen: &Chosen<'_>, context: &Context) {
+        let (Told::ByFile { .. }, Some(language)) = (&self.told, self.settings.runtime.language()) else {
+            return;
+        };
+        let entry = chosen.resolution.entry;
+        // The version comes from the app file or an option, or else follows from the runtime's name.
+        let origin = if chosen.version == Origin::Default { &chosen.runtime } else { &chosen.version };
+        match detect::mismatches(&self.source.tree, self.directory.as_ref(), language, entry.version) {
+            Ok(found) => found.iter().for_each(|finding| {
+                context.report.warning(&format!("{finding}, but {origin} gives {}", entry.id));
+            }),
+            Err(cause) => context.report.warning(&cause),
         }
     }
 

@@ -51,11 +51,6 @@ impl<'t> Files<'t> {
         Self { tree, directory }
     }
 
-    /// The directory that the app has in an image.
-    pub(super) fn working_dir(&self) -> String {
-        crate::plan::Plan::working_dir(self.directory)
-    }
-
     /// The name of a file relative to the root of the source, for messages.
     pub(super) fn name(&self, name: &str) -> String {
         match normal(self.directory, name) {

@@ -18,7 +18,7 @@ use crate::app_file::{DEFAULT_PORT, Position};
 use crate::command_line::quoted;
 
 use super::files::Files;
-use super::{DetectError, Detected, Finding, Language};
+use super::{DetectError, Detected, Finding, Language, VersionWish};
 
 use framework::{Framework, Output};
 use install::Work;
@@ -53,6 +53,14 @@ pub(super) fn detect(files: &Files<'_>) -> Result<Option<Detected>, DetectError>
         answer.tell_sought(&project);
     }
     Ok(Some(answer.detected))
+}
+
+/// What the files say of the version: the one that counts.
+pub(super) fn versions(files: &Files<'_>) -> Result<Vec<VersionWish>, DetectError> {
+    let Some(project) = Project::read(files)? else {
+        return Ok(version::without_package(files)?.into_iter().collect());
+    };
+    Ok(version::version(files, &project)?.wish.into_iter().collect())
 }
 
 struct Answer {

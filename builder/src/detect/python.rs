@@ -9,7 +9,6 @@ mod project;
 mod requirements;
 mod server;
 mod setup;
-mod shell;
 mod source_text;
 mod start;
 #[cfg(test)]
@@ -80,10 +79,9 @@ pub(super) fn detect(files: &Files<'_>) -> Result<Option<Detected>, DetectError>
     Ok(Some(put_together(files, because, installation, django.as_ref(), versions, start, notes)))
 }
 
-/// What the files of an app with an app file say of the version, in the order in which it counts.
-pub(super) fn versions(files: &Files<'_>) -> Result<(Vec<VersionWish>, Vec<String>), DetectError> {
-    let found = Versions::read(files, project(files)?.as_ref(), Pipfile::read(files)?.as_ref())?;
-    Ok((found.wishes, found.notes))
+/// What the files say of the version, in the order in which it counts.
+pub(super) fn versions(files: &Files<'_>) -> Result<Vec<VersionWish>, DetectError> {
+    Ok(Versions::read(files, project(files)?.as_ref(), Pipfile::read(files)?.as_ref())?.wishes)
 }
 
 fn project(files: &Files<'_>) -> Result<Option<Project>, DetectError> {
@@ -112,7 +110,7 @@ fn put_together(
             installation.venv.as_ref().map_or("python3".to_owned(), |venv| format!("{venv}/bin/python3"));
         build.push(static_root.decides(django.collect_static(&python)));
     }
-    let run_env = installation.venv.as_ref().map(|venv| in_venv(files, venv, &because)).unwrap_or_default();
+    let run_env = installation.venv.as_ref().map(|venv| in_venv(files, venv)).unwrap_or_default();
     let mut findings = vec![because];
     findings.extend(version.as_ref().map(|wish| wish.because().clone()));
     findings.extend(build.iter().chain(&start.command).map(|decided| decided.because.clone()));
@@ -139,7 +137,8 @@ fn put_together(
 }
 
 /// The variables with which programs of a virtual environment are found, by a shell, a script or a `Procfile` as well.
-fn in_venv(files: &Files<'_>, venv: &str, because: &Finding) -> Vec<(String, Decided)> {
+fn in_venv(files: &Files<'_>, venv: &str) -> Vec<(String, Decided)> {
+    let because = Finding::new(files.name(venv), "holds the packages");
     let place = format!("{APP_ROOT}/{}", files.name(venv));
     let path = format!("{place}/bin:{PATH}");
     [("VIRTUAL_ENV", place), ("PATH", path)]

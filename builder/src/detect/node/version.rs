@@ -65,6 +65,17 @@ pub(super) fn version(files: &Files<'_>, project: &Project) -> Result<Version, D
     Ok(found)
 }
 
+/// Reads what the files say of the version where there is no package.
+pub(super) fn without_package(files: &Files<'_>) -> Result<Option<VersionWish>, DetectError> {
+    for name in FILES {
+        let found = files.text(name)?.and_then(|file| of_file(&file.file, &file.text, &mut Vec::new()));
+        if let Some((_, Some(wish))) = found {
+            return Ok(Some(wish));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether two files name different versions. A range beside a version is not another answer: it is checked against it.
 fn is_other(taken: Option<&VersionWish>, other: Option<&VersionWish>) -> bool {
     match (taken, other) {

@@ -1,12 +1,12 @@
 //! What a Django project needs: its server, and its static files.
 
 use crate::app_file::Position;
+use crate::command_line::quoted;
 use crate::detect::files::Files;
 use crate::detect::{DetectError, Finding};
 
-use super::names::Dependencies;
+use super::names::{Dependencies, is_module};
 use super::server::{Target, for_production};
-use super::shell::{is_module, word};
 use super::source_text::{Statement, statements};
 use super::web::Interface;
 
@@ -75,7 +75,7 @@ impl Django {
 
     /// The command that gathers static files, run by this Python.
     pub(super) fn collect_static(&self, python: &str) -> String {
-        format!("{python} {} collectstatic --noinput", word(&join(&self.directory, "manage.py")))
+        format!("{python} {} collectstatic --noinput", quoted(&join(&self.directory, "manage.py")))
     }
 
     /// The start command, and what says that its server is there; none for the server for development.
@@ -94,7 +94,7 @@ impl Django {
         };
         match self.directory.as_str() {
             "" => (command, because),
-            directory => (format!("cd {} && exec {command}", word(directory)), because),
+            directory => (format!("cd {} && exec {command}", quoted(directory)), because),
         }
     }
 }

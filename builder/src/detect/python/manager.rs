@@ -1,6 +1,7 @@
 //! Which package manager installs an app's dependencies, and how.
 
 use crate::app_file::Located;
+use crate::command_line::quoted;
 use crate::detect::files::Files;
 use crate::detect::{Decided, DetectError, Finding};
 
@@ -8,7 +9,7 @@ use super::names::Dependencies;
 use super::pipfile::{self, Pipfile};
 use super::project::{self, Project};
 use super::tools::{PDM, PIPENV, POETRY, Tool, UV};
-use super::{requirements, setup, shell, workspace};
+use super::{requirements, setup, workspace};
 
 /// What installs the dependencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,7 +261,7 @@ pub(super) fn installation(files: &Files<'_>, sources: &Sources, choice: &Choice
         }
         Manager::Listed => {
             if let Some(project) = project.filter(|project| !project.requirements.is_empty()) {
-                let words = project.requirements.iter().map(|requirement| shell::word(requirement));
+                let words = project.requirements.iter().map(|requirement| quoted(requirement));
                 made.run(because, format!("pip3 install {}", words.collect::<Vec<_>>().join(" ")));
             }
         }

@@ -1,4 +1,4 @@
-//! Names of Python packages, and which of them an app depends on.
+//! Names of Python packages and modules, and which packages an app depends on.
 
 use crate::detect::Finding;
 
@@ -13,6 +13,14 @@ pub(super) fn normal(name: &str) -> String {
         }
     }
     normal
+}
+
+/// Whether a text is a module or a name in one: identifiers with dots between them.
+pub(super) fn is_module(text: &str) -> bool {
+    text.split('.').all(|part| {
+        part.starts_with(|c: char| c.is_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+    })
 }
 
 /// The packages that an app depends on, each with the place that says so.
@@ -94,6 +102,12 @@ mod tests {
         for name in ["Flask-SQLAlchemy", "flask_sqlalchemy", "flask.-_sqlalchemy"] {
             assert_eq!(normal(name), "flask-sqlalchemy");
         }
+    }
+
+    #[test]
+    fn a_module_is_made_of_identifiers() {
+        assert!(["main", "a.b_c", "_x.y2"].into_iter().all(is_module));
+        assert!(!["", "a..b", "2a", "a b", "a;b", "a.", "$(x)"].into_iter().any(is_module));
     }
 
     #[test]

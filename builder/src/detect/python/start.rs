@@ -1,15 +1,15 @@
 //! How an app is started: from its `Procfile`, from what its framework and its dependencies tell, or as a script.
 
+use crate::command_line::quoted;
 use crate::detect::files::Files;
 use crate::detect::procfile::{self, Procfile};
 use crate::detect::{Decided, DetectError, Finding};
 
 use super::django::Django;
 use super::manager::Installation;
-use super::names::Dependencies;
+use super::names::{Dependencies, is_module};
 use super::project::Project;
 use super::server::{self, Target, for_production};
-use super::shell::{is_module, word};
 use super::source_text::statements;
 use super::web::{self, WebApp};
 
@@ -122,7 +122,7 @@ impl Start {
             [script] => {
                 let says = format!("`{}` is the project's only command", script.value);
                 let because = Finding::new(&project.file, says).at(script.at.start);
-                self.command = Some(because.decides(word(&script.value)));
+                self.command = Some(because.decides(quoted(&script.value)));
             }
             several => {
                 let names = several.iter().map(|script| format!("`{}`", script.value)).collect::<Vec<_>>();

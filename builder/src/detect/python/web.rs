@@ -4,9 +4,8 @@ use crate::app_file::Position;
 use crate::detect::files::Files;
 use crate::detect::{DetectError, Finding};
 
-use super::names::Dependencies;
+use super::names::{Dependencies, is_module};
 use super::project::Project;
-use super::shell::is_module;
 use super::source_text::{Statement, statements};
 
 /// The largest module that is looked at.

@@ -1,0 +1,190 @@
+//! Every sample app without an app file, all the way and without an option: detected, built, pushed to a registry,
+//! pulled by another tool, checked, unpacked, started by another runtime, and asked for its page.
+
+use lapstrake_fixtures::detected::App;
+
+use crate::apps::pull;
+use crate::harness::{Container, Image, Lapstrake, Registry, container, schema, workspace};
+
+/// The port that an app listens on where no file says otherwise.
+const PORT: u16 = 8080;
+
+/// What is left of the way: the image as pulled, and the page.
+struct Answer {
+    image: Image,
+    body: String,
+    stderr: String,
+}
+
+fn arguments(app: &App, source: &std::path::Path, output: &[&str]) -> Vec<String> {
+    let mut arguments = vec!["build".to_owned(), source.display().to_string()];
+    if let Some(directory) = app.source_dir {
+        arguments.extend(["--source-dir".to_owned(), directory.to_owned()]);
+    }
+    arguments.extend(output.iter().map(ToString::to_string));
+    arguments
+}
+
+/// Goes the whole way with the app called `name`.
+fn answer(name: &str) -> Answer {
+    let app = App::named(name);
+    let registry = Registry::start();
+    let scratch = workspace::scratch();
+    let source = scratch.path().join("source");
+    app.lay_out(&source).unwrap();
+    let reference = registry.reference(&format!("detected/{name}:1"));
+    let outcome = Lapstrake::new().run(arguments(&app, &source, &["--tag", &reference])).expect(0);
+
+    let layout = scratch.path().join("layout");
+    pull(&reference, &layout);
+    let image = Image::open(&layout, Some("app"));
+    assert_eq!(image.digest, outcome.digest());
+    image.check();
+    schema::check_layout(&layout, Some("app"));
+    check_layers(&app, &image);
+
+    let bundle = scratch.path().join("bundle");
+    container::unpack(&layout, "app", &bundle);
+    let mut container = Container::start(&bundle);
+    let body = container.get(PORT, "/");
+    assert!(body.contains(app.answer), "`{}` is not in {body}", app.answer);
+    Answer { image, body, stderr: outcome.stderr }
+}
+
+/// The dependencies are in a layer of their own, and neither installers nor packages for development in any.
+fn check_layers(app: &App, image: &Image) {
+    let layers = image.layers().len();
+    let holds = |place: usize| image.entries(place).iter().any(|entry| entry.path == app.dependency);
+    let holding: Vec<usize> = (0..layers).filter(|place| holds(*place)).collect();
+    assert_eq!(holding, [layers - 2], "layers of {layers} that hold `{}`", app.dependency);
+    let files = image.files();
+    let is_absent = |path: &&String| path.split('/').any(|part| app.absent.contains(&part));
+    assert_eq!(files.keys().find(is_absent), None);
+}
+
+/// Builds the app twice, at two places and times, and expects one digest.
+fn same_digest_twice(name: &str) {
+    let app = App::named(name);
+    let scratch = workspace::scratch();
+    let digest = |place: &str| {
+        let source = scratch.path().join(place);
+        app.lay_out(&source).unwrap();
+        let output = format!("oci:{}:app", source.with_extension("layout").display());
+        let lapstrake = Lapstrake::new().with("SOURCE_DATE_EPOCH", "1700000000");
+        lapstrake.run(arguments(&app, &source, &["--output", &output])).expect(0).digest()
+    };
+    assert_eq!(digest("first"), digest("elsewhere/second"), "{name}");
+}
+
+#[test]
+fn python_with_requirements_takes_the_newest_patch_of_the_line_that_runtime_txt_names() {
+    let answer = answer("python-pip");
+    let expected = "the catalog has no Python 3.13.4; ";
+    assert!(answer.stderr.contains(expected), "{}", answer.stderr);
+}
+
+#[test]
+fn python_with_uv_answers_from_its_own_package_below_src() {
+    let answer = answer("python-uv");
+    assert_eq!(answer.image.env()["VIRTUAL_ENV"], "/app/.venv");
+    let files = answer.image.files();
+    assert!(files.contains_key("app/src/greeter/main.py"));
+    assert!(!files.keys().any(|path| path.ends_with("/uv_cache.json")));
+}
+
+#[test]
+fn python_with_poetry_answers_from_a_function_that_makes_the_app() {
+    let answer = answer("python-poetry");
+    let command = "exec gunicorn --bind 0.0.0.0:$PORT 'poetry_app:create_app()'";
+    assert_eq!(answer.image.config["config"]["Cmd"], serde_json::json!(["/bin/sh", "-c", command]));
+}
+
+#[test]
+fn python_with_pipenv_answers() {
+    answer("python-pipenv");
+}
+
+#[test]
+fn python_with_pdm_answers() {
+    let answer = answer("python-pdm");
+    assert!(!answer.image.files().keys().any(|path| path.starts_with("home/app/.local")));
+}
+
+#[test]
+fn a_python_package_of_the_standard_is_installed() {
+    answer("python-pep621");
+}
+
+#[test]
+fn a_python_package_with_setup_py_is_installed_and_its_script_started() {
+    let answer = answer("python-setup-py");
+    assert_eq!(answer.image.config["config"]["Cmd"], serde_json::json!(["python3", "server.py"]));
+}
+
+#[test]
+fn django_in_a_directory_of_its_own_answers_with_static_files_that_were_gathered() {
+    let answer = answer("python-django");
+    assert!(answer.body.contains("href=/static/style.536155f296b9.css"), "{}", answer.body);
+    assert!(answer.image.files().contains_key("app/web/staticfiles/style.536155f296b9.css"));
+}
+
+#[test]
+fn starlette_answers_on_the_line_that_python_version_names() {
+    answer("python-starlette");
+}
+
+#[test]
+fn a_procfile_starts_its_web_process_and_the_others_are_told() {
+    let answer = answer("python-procfile");
+    assert!(answer.stderr.contains("Procfile:2: `release` runs `python3 greetings.py`"), "{}", answer.stderr);
+}
+
+#[test]
+fn python_with_uv_has_one_digest() {
+    same_digest_twice("python-uv");
+}
+
+#[test]
+fn python_with_poetry_has_one_digest() {
+    same_digest_twice("python-poetry");
+}
+
+#[test]
+fn python_with_pipenv_has_one_digest() {
+    same_digest_twice("python-pipenv");
+}
+
+#[test]
+fn python_with_pdm_has_one_digest() {
+    same_digest_twice("python-pdm");
+}
+
+#[test]
+fn an_app_file_counts_over_files_of_other_tools_and_what_they_ask_for_is_told() {
+    let scratch = workspace::scratch();
+    let write = |name: &str, text: &str| fs_err::write(scratch.path().join(name), text).unwrap();
+    let app_file = |runtime: &str| {
+        format!("version: 1.0\nruntime: {runtime}\nbuild:\n  commands:\n    build: []\nrun:\n  command: x\n")
+    };
+    write("apprunner.yaml", &app_file("python311"));
+    write(".python-version", "3.13\n");
+    write("pyproject.toml", "[project]\nrequires-python = \">=3.12\"\n");
+    write(".nvmrc", "20\n");
+    let plan = || Lapstrake::new().run(["plan", scratch.path().to_str().unwrap()]).expect(0);
+    let python = plan();
+    for told in [
+        ".python-version:1:1: asks for Python 3.13, but apprunner.yaml:2 gives python3-3.11.",
+        "pyproject.toml:2:19: asks for Python `>=3.12`, but apprunner.yaml:2 gives python3-3.11.",
+    ] {
+        assert!(python.stderr.contains(told), "`{told}` is not in {}", python.stderr);
+    }
+    assert!(
+        python.stdout.contains("python3-3.11.") && !python.stderr.contains(".nvmrc"),
+        "{}",
+        python.stderr
+    );
+    write("apprunner.yaml", &app_file("nodejs22"));
+    let node = plan();
+    let told = node.stderr.lines().find(|line| line.contains(".nvmrc:1:1: ")).unwrap_or_default();
+    assert!(told.contains("but apprunner.yaml:2 gives nodejs22-22."), "{}", node.stderr);
+}

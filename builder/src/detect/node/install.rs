@@ -40,12 +40,21 @@ impl Work<'_> {
         let direct = self.install_for_production().filter(|_| is_direct && prunes.is_some());
         if let Some(install) = direct {
             commands.push((install, because));
+        } else if !self.installs() {
+            commands.extend(builds);
         } else {
             commands.push((self.install(), because));
             commands.extend(builds);
             commands.extend(prunes);
         }
         (commands, notes)
+    }
+
+    /// Whether there is anything to install: an app may have nothing but its own files.
+    fn installs(&self) -> bool {
+        let is_something =
+            |package: &Package| package.has_dependencies() || package.install_script().is_some();
+        self.manager.is_locked || self.packages().any(is_something)
     }
 
     /// Runs a command in the directory of the lock file.

@@ -132,7 +132,9 @@ impl Manager {
             findings: Vec::new(),
             notes,
         };
-        manager.findings.push(manager.because.clone());
+        if manager.is_locked || project.packages().any(Package::has_dependencies) {
+            manager.findings.push(manager.because.clone());
+        }
         match family {
             Family::Npm => manager.findings.extend(named.map(|named| named.because)),
             Family::Pnpm => manager.set_pnpm(files, project, named.as_ref(), lock.as_ref())?,

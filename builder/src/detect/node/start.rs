@@ -216,7 +216,10 @@ impl Search<'_, '_> {
             }
         };
         if let Some(text) = self.script_text("start") {
-            start.notes.push(format!("the script `start` is `{text}`, which serves the app to its developers or builds it anew: it is not used"));
+            start.notes.push(format!(
+                "the script `start` is `{text}` and is not used: `{}` starts what the build makes",
+                start.text
+            ));
         }
         start
     }

@@ -244,3 +244,12 @@ fn a_directory_without_a_package_is_not_of_node() {
     let tree = tree(&[("server.js", ""), ("web/package.json", "{}")]);
     assert!(detect(&Files::new(&tree, None)).unwrap().is_none());
 }
+
+#[test]
+fn an_app_of_nothing_but_its_own_files_installs_nothing() {
+    let app = found(&[("package.json", r#"{"scripts": {"start": "node server.js"}}"#), ("server.js", "")]);
+    assert!(app.build.is_empty() && app.notes.is_empty(), "{:?} {:?}", app.build, app.notes);
+    assert_eq!(app.findings.len(), 2);
+    let app = found(&[("package.json", r#"{"scripts": {"build": "node build.js"}}"#), ("index.js", "")]);
+    assert_eq!(commands(&app), ["npm run build"]);
+}

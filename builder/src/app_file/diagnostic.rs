@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use unicode_width::UnicodeWidthStr;
+
 use super::lines::Lines;
 use super::rule::Rule;
 
@@ -204,13 +206,17 @@ fn excerpt(at: Span, source: &str) -> String {
     let column = at.start.column.saturating_sub(1);
     let length = source.chars().count();
     let skipped = if length > WIDTH { column.saturating_sub(WIDTH / 2).min(length - WIDTH) } else { 0 };
-    let part = printable(&source.chars().skip(skipped).take(WIDTH).collect::<String>());
+    let part = |from: usize, to: usize| {
+        printable(&source.chars().skip(from).take(to.saturating_sub(from)).collect::<String>())
+    };
+    let shown = part(skipped, skipped + WIDTH);
     let end = if at.end.line > at.start.line { length } else { at.end.column.saturating_sub(1).min(length) };
-    let carets = end.saturating_sub(column).clamp(1, WIDTH);
+    // A pointer is a row of signs as wide as what it points at, which a terminal may show in two cells a character.
+    let before = part(skipped, column).width() + column.saturating_sub(length.max(skipped));
+    let carets = part(column, end.min(skipped + WIDTH)).width().max(1);
     let number = at.start.line.to_string();
     let margin = " ".repeat(number.len());
-    let indent = " ".repeat(column.saturating_sub(skipped));
-    format!("{margin} |\n{number} | {part}\n{margin} | {indent}{}\n", "^".repeat(carets))
+    format!("{margin} |\n{number} | {shown}\n{margin} | {}{}\n", " ".repeat(before), "^".repeat(carets))
 }
 
 /// Replaces what could move the cursor of a terminal or turn the direction of its text.

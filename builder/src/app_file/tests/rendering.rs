@@ -44,6 +44,47 @@ fn a_long_line_is_cut_around_the_pointer() {
     assert_eq!(source.find('X'), pointer.find('^'));
 }
 
+/// Returns what the pointer stands under: the signs of the shown line in the same cells.
+fn pointed_at(span: Span, text: &str) -> String {
+    use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+    let shown = render(&Diagnostic::error(Rule::Syntax, "x", span, "m"), text);
+    let lines = shown.lines().collect::<Vec<_>>();
+    let (source, pointer) = (lines[2].split_once(" | ").unwrap().1, lines[3].split_once(" | ").unwrap().1);
+    let (from, to) = (pointer.find('^').unwrap(), pointer.width());
+    let mut cell = 0;
+    let mut found = String::new();
+    for c in source.chars() {
+        if (from..to).contains(&cell) {
+            found.push(c);
+        }
+        cell += c.width().unwrap_or(0);
+    }
+    found
+}
+
+#[test]
+fn the_pointer_stands_under_what_is_meant_in_every_alphabet() {
+    for text in ["- meant: x", "é: meant, x", "日本語: meant", "😀 и: meant", "\tmeant", "a\u{301} meant"]
+    {
+        let column = text.split("meant").next().unwrap().chars().count() + 1;
+        assert_eq!(pointed_at(span(1, column, column + 5), text), "meant", "{text:?}");
+    }
+    assert_eq!(pointed_at(span(1, 3, 6), "a 日本語 b"), "日本語");
+}
+
+#[test]
+fn a_pointer_into_a_long_line_ends_where_the_shown_part_ends() {
+    let text = format!("{}{}", "a".repeat(300), "日".repeat(300));
+    assert_eq!(pointed_at(span(1, 301, 601), &text), "日".repeat(60));
+    assert_eq!(pointed_at(span(1, 1, 601), &text), "a".repeat(120));
+}
+
+#[test]
+fn a_place_behind_the_end_of_a_line_is_pointed_at() {
+    let shown = render(&Diagnostic::error(Rule::Syntax, "x", Span::at(1, 6), "m"), "é b");
+    assert_eq!(shown, "x:1:6: error: m\n  |\n1 | é b\n  |      ^\n");
+}
+
 #[test]
 fn what_could_steer_a_terminal_is_not_shown() {
     let text = "a: \u{1b}[31m\u{202e}x\ty";

@@ -6,7 +6,7 @@
 mod commands;
 mod credentials;
 mod diagnostic;
-mod keys;
+pub(crate) mod keys;
 mod lines;
 mod missing;
 mod mistakes;

@@ -39,6 +39,7 @@ pub mod report;
 pub mod rootfs;
 pub mod runtime;
 pub mod runtime_choice;
+pub mod schema;
 pub mod scope;
 pub mod scratch;
 pub mod secrets;

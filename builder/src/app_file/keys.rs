@@ -7,21 +7,21 @@ use super::node::Node;
 use super::rule::Rule;
 
 /// A map of the file and the keys that it may have.
-pub(super) struct Path {
-    pub(super) name: &'static str,
-    pub(super) keys: &'static [&'static str],
+pub(crate) struct Path {
+    pub(crate) name: &'static str,
+    pub(crate) keys: &'static [&'static str],
 }
 
-pub(super) const TOP: Path = Path { name: "", keys: &["version", "runtime", "build", "run"] };
-pub(super) const BUILD: Path = Path { name: "build", keys: &["commands", "env"] };
-pub(super) const COMMANDS: Path =
+pub(crate) const TOP: Path = Path { name: "", keys: &["version", "runtime", "build", "run"] };
+pub(crate) const BUILD: Path = Path { name: "build", keys: &["commands", "env"] };
+pub(crate) const COMMANDS: Path =
     Path { name: "build.commands", keys: &["pre-build", "build", "post-build"] };
-pub(super) const RUN: Path =
+pub(crate) const RUN: Path =
     Path { name: "run", keys: &["runtime-version", "pre-run", "command", "network", "env", "secrets"] };
-pub(super) const NETWORK: Path = Path { name: "run.network", keys: &["port", "env"] };
-pub(super) const BUILD_VARIABLE: Path = Path { name: "build.env", keys: &["name", "value"] };
-pub(super) const RUN_VARIABLE: Path = Path { name: "run.env", keys: &["name", "value"] };
-pub(super) const SECRET: Path = Path { name: "run.secrets", keys: &["name", "value-from"] };
+pub(crate) const NETWORK: Path = Path { name: "run.network", keys: &["port", "env"] };
+pub(crate) const BUILD_VARIABLE: Path = Path { name: "build.env", keys: &["name", "value"] };
+pub(crate) const RUN_VARIABLE: Path = Path { name: "run.env", keys: &["name", "value"] };
+pub(crate) const SECRET: Path = Path { name: "run.secrets", keys: &["name", "value-from"] };
 
 /// Reports the keys that do not belong here.
 pub(super) fn check(path: &Path, entries: &[(Located<String>, Node)], report: &mut Report) {

@@ -25,7 +25,7 @@ use crate::command_line::StartText;
 pub use diagnostic::{Diagnostic, Position, Severity, Span, decode, render};
 pub use missing::{NearMiss, NotFound, not_found};
 pub(crate) use read::port_number;
-pub use read::{Supplied, parse, parse_with};
+pub use read::{Asked, Supplied, parse, parse_asked, parse_with};
 pub use rule::Rule;
 pub(crate) use variables::{can_hold_port, is_plain_name, name_fault, secret_fault, value_fault};
 

@@ -203,8 +203,21 @@ fn meant(text: &str) -> Meant {
             (false, false) => Some(stripped.to_owned()),
         }
     };
-    let parts = trimmed.split('.').map_while(digits).take(3).collect::<Vec<_>>();
+    let version = version_in(&word);
+    let parts = version.split('.').map_while(digits).take(3).collect::<Vec<_>>();
     if parts.is_empty() { Meant::Unknown } else { Meant::Version(parts.join(".")) }
+}
+
+/// Takes the version out of the name of a runtime, and of texts such as `python-3.13.5`.
+fn version_in(word: &str) -> String {
+    let rest = word.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '-');
+    // A name joins major and minor: `python313`.
+    match rest.split_at_checked(1) {
+        Some((major, minor)) if word.starts_with("python") && !rest.contains('.') && !minor.is_empty() => {
+            format!("{major}.{minor}")
+        }
+        _ => rest.to_owned(),
+    }
 }
 
 fn is_incomplete_pin(text: &str) -> bool {

@@ -62,6 +62,48 @@ impl<'t> Lines<'t> {
         }
     }
 
+    /// The character at a position.
+    pub(super) fn character(&self, position: Position) -> Option<char> {
+        self.get(position.line)?.chars().nth(position.column.checked_sub(1)?)
+    }
+
+    /// Whether what is written there has no colon of a key, although it stands above a line of the same indentation.
+    pub(super) fn lacks_colon(&self, above: Span, line: usize) -> bool {
+        let text = self.get(above.start.line).unwrap_or_default().trim();
+        let has_colon = text.contains(": ") || text.ends_with(':');
+        self.written_in(line).start.column == above.start.column && !has_colon && !text.starts_with("- ")
+    }
+
+    /// Finds the dash of the list item that has nothing after it.
+    pub(super) fn dash_before(&self, nothing: Position) -> Option<Span> {
+        let before = self.before(nothing)?.strip_suffix('-')?;
+        let start = Position { line: nothing.line, column: before.chars().count() + 1 };
+        Some(Span { start, end: Position { column: start.column + 1, ..start } })
+    }
+
+    /// Finds the mark that a merge of two versions left in the text.
+    pub(super) fn merge_mark(&self) -> Option<Span> {
+        let is_mark = |line: &&str| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ");
+        let index = self.0.iter().position(|line| is_mark(line))?;
+        Some(self.written_in(index + 1))
+    }
+
+    /// The last line with something written in it, from a line backwards; where that is in the line.
+    pub(super) fn written_before(&self, line: usize) -> Option<Span> {
+        let is_written = |line: &usize| {
+            let text = self.get(*line).unwrap_or_default().trim_start();
+            !text.is_empty() && !text.starts_with('#')
+        };
+        (1..line).rev().find(is_written).map(|line| self.written_in(line))
+    }
+
+    fn written_in(&self, line: usize) -> Span {
+        let text = self.get(line).unwrap_or_default();
+        let column = text.chars().take_while(|c| *c == ' ' || *c == '\t').count() + 1;
+        let end = Position { line, column: text.trim_end().chars().count() + 1 };
+        Span { start: Position { line, column }, end }
+    }
+
     /// The part of a line before a position, without the blanks at its end.
     fn before(&self, position: Position) -> Option<&'t str> {
         let line = self.get(position.line)?;
@@ -91,6 +133,34 @@ mod tests {
         assert_eq!((lines.get(0), lines.get(1), lines.get(7)), (None, Some("a"), None));
         assert_eq!(Lines::of("").0, [""]);
         assert_eq!(Lines::of("a\u{85}b\u{2028}c\n").0, ["a\u{85}b\u{2028}c", ""]);
+    }
+
+    #[test]
+    fn the_dash_of_an_item_without_a_value_is_found() {
+        let lines = Lines::of("a:\n  -\n  - \n  - b\n");
+        let at = |line, column| Position { line, column };
+        let dash = |line| Some(Span { start: at(line, 3), end: at(line, 4) });
+        assert_eq!((lines.dash_before(at(2, 4)), lines.dash_before(at(3, 5))), (dash(2), dash(3)));
+        assert_eq!((lines.dash_before(at(4, 6)), lines.dash_before(at(9, 1))), (None, None));
+    }
+
+    #[test]
+    fn what_was_written_last_is_found_past_blank_lines_and_comments() {
+        let lines = Lines::of("a: b\n  c d \n\n  # x\n  e: f\n");
+        let at = |line, column| Position { line, column };
+        let found = Span { start: at(2, 3), end: at(2, 6) };
+        assert_eq!((lines.written_before(5), lines.written_before(1)), (Some(found), None));
+        assert!(lines.lacks_colon(found, 5) && !lines.lacks_colon(found, 1));
+        assert!(!lines.lacks_colon(lines.written_in(1), 1));
+    }
+
+    #[test]
+    fn the_marks_of_a_merge_are_found_at_the_beginning_of_a_line_only() {
+        assert_eq!(
+            Lines::of("a\n<<<<<<< HEAD\n").merge_mark().unwrap().start,
+            Position { line: 2, column: 1 }
+        );
+        assert_eq!(Lines::of("a: <<<<<<< b\n  <<<<<<< c\n<<: d\n").merge_mark(), None);
     }
 
     #[test]

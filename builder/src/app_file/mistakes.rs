@@ -67,6 +67,9 @@ pub(super) fn mistake(path: &Path, key: &str, value: &Node) -> Mistake {
     if path.name == keys::SECRET.name && plain == "value" {
         return Mistake::PlainSecret;
     }
+    if is_item(path) && plain == "key" {
+        return Mistake::Misspelt("name");
+    }
     if let Some(known) = path.keys.iter().find(|known| self::plain(known) == plain) {
         return Mistake::Misspelt(known);
     }
@@ -92,7 +95,7 @@ fn meant_by_value(path: &Path, key: &str, value: &Value) -> Option<Mistake> {
         ("run" | "run.network" | "build.commands", "build", Value::Map(_)) => {
             Some(Mistake::Misplaced("build"))
         }
-        ("build" | "build.commands", "env", _) => Some(Mistake::Misplaced("build.env")),
+        ("build.commands", "env", _) => Some(Mistake::Misplaced("build.env")),
         _ => None,
     }
 }

@@ -32,8 +32,34 @@ pub fn parse(file_name: &str, text: &str) -> (Option<AppFile>, Vec<Diagnostic>) 
 /// Does the same for a file that may do without some of the required keys.
 #[must_use]
 pub fn parse_with(file_name: &str, text: &str, supplied: Supplied) -> (Option<AppFile>, Vec<Diagnostic>) {
+    let (_, app_file, diagnostics) = parse_whole(file_name, text, supplied);
+    (app_file, diagnostics)
+}
+
+/// What a file asks the catalog for, as far as it can be read, whatever else is wrong with the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The name of a runtime or of a line of it, in lower case.
+    pub runtime: Option<Located<String>>,
+    /// The version lock.
+    pub version: Option<Located<VersionRequest>>,
+    /// Whether there is a version lock that cannot be read.
+    pub is_version_unread: bool,
+}
+
+/// Reports all problems of a file, and what it asks the catalog for.
+#[must_use]
+pub fn parse_asked(file_name: &str, text: &str) -> (Asked, Vec<Diagnostic>) {
+    let (asked, _, diagnostics) = parse_whole(file_name, text, Supplied::default());
+    (asked, diagnostics)
+}
+
+fn parse_whole(file_name: &str, text: &str, supplied: Supplied) -> (Asked, Option<AppFile>, Vec<Diagnostic>) {
     let mut report = Report::new(file_name);
-    let app_file = yaml::load(text, &mut report).and_then(|node| read(&node, supplied, &mut report));
+    let mut asked = Asked::default();
+    let app_file =
+        yaml::load(text, &mut report).and_then(|node| read(&node, supplied, &mut asked, &mut report));
+    asked.is_version_unread = report.diagnostics.iter().any(|found| found.rule == Rule::RuntimeVersion);
     let app_file = app_file.filter(|_| !report.has_errors());
     let mut diagnostics = report.diagnostics;
     if text.len() <= yaml::MAX_BYTES {
@@ -44,7 +70,7 @@ pub fn parse_with(file_name: &str, text: &str, supplied: Supplied) -> (Option<Ap
     }
     diagnostics.sort_by_key(|diagnostic| diagnostic.at.start);
     shorten(&mut diagnostics);
-    (app_file, diagnostics)
+    (asked, app_file, diagnostics)
 }
 
 /// How many problems of one file are told.
@@ -64,7 +90,7 @@ fn shorten(diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-fn read(node: &Node, supplied: Supplied, report: &mut Report) -> Option<AppFile> {
+fn read(node: &Node, supplied: Supplied, asked: &mut Asked, report: &mut Report) -> Option<AppFile> {
     let Value::Map(entries) = &node.value else {
         report.error(Rule::WrongType, node.at, format!("the file must be a map, not {}", node.kind()));
         return None;
@@ -81,6 +107,8 @@ fn read(node: &Node, supplied: Supplied, report: &mut Report) -> Option<AppFile>
     let runtime = runtime(&top, supplied, report);
     let build = build(&top, supplied, report);
     let run = run(&top, supplied, report);
+    asked.runtime.clone_from(&runtime);
+    asked.version = run.as_ref().and_then(|run| run.runtime_version.clone());
     let build_env = build.as_ref().map_or(0, |build| build.env.len());
     let run_env = run.as_ref().map_or(0, |run| run.env.len() + run.secrets.len());
     variables::check_number(build_env + run_env, top.at, report);

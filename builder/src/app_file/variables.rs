@@ -87,7 +87,7 @@ fn variable(item: &Node, path: &Path, report: &mut Report) -> Option<Variable> {
         }
         value => value,
     };
-    if name.is_none() && !has_key(item, "name") {
+    if name.is_none() && !has_name(item) {
         report.error(Rule::VariableForm, section.at, "a variable needs `name`").withheld();
     }
     let (name, value) = (name?, value?);
@@ -99,7 +99,7 @@ fn secret(item: &Node, report: &mut Report) -> Option<Secret> {
     let section = item.section(&keys::SECRET, report)?;
     let name = section.bare("name", report);
     let value_from = section.bare("value-from", report);
-    if name.is_none() && !has_key(item, "name") {
+    if name.is_none() && !has_name(item) {
         report.error(Rule::VariableForm, section.at, "a secret needs `name`").withheld();
     }
     if value_from.is_none() && !has_key(item, "valuefrom") && !has_key(item, "value") {
@@ -127,6 +127,11 @@ fn secret(item: &Node, report: &mut Report) -> Option<Secret> {
 fn has_key(item: &Node, plain: &str) -> bool {
     let Value::Map(entries) = &item.value else { return false };
     entries.iter().any(|(key, _)| key.value.replace(['-', '_'], "").eq_ignore_ascii_case(plain))
+}
+
+/// Tells whether an item has a name, however its key is written.
+fn has_name(item: &Node) -> bool {
+    has_key(item, "name") || has_key(item, "key")
 }
 
 fn is_reference(text: &str) -> bool {

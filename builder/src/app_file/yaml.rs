@@ -133,7 +133,7 @@ impl<'a> Loader<'a, '_> {
             Event::Alias(anchor) => self.alias(anchor, at, depth),
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag, at);
-                Ok(self.anchored(anchor, scalar(&text, style, at)))
+                Ok(self.anchored(anchor, scalar(&text, style, at, &self.lines)))
             }
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_tag(tag, at);
@@ -156,7 +156,14 @@ impl<'a> Loader<'a, '_> {
         loop {
             match self.event()? {
                 (Event::SequenceEnd, _) => return Ok(Node { at, value: Value::List(items) }),
-                (event, at) => items.push(self.node(event, at, depth + 1)?),
+                (event, at) => {
+                    let mut item = self.node(event, at, depth + 1)?;
+                    // What is not there stands where its dash is.
+                    if item.value == Value::Empty {
+                        item.at = self.lines.dash_before(at.start).unwrap_or(at);
+                    }
+                    items.push(item);
+                }
             }
         }
     }
@@ -164,13 +171,24 @@ impl<'a> Loader<'a, '_> {
     fn map(&mut self, at: Span, depth: usize) -> Read<Node> {
         let mut entries: Vec<(Located<String>, Node)> = Vec::new();
         let mut seen = BTreeMap::new();
+        let mut is_of_template = false;
         loop {
             let key = match self.event()? {
+                // It is reported already; whoever looks for a text finds one.
+                (Event::MappingEnd, _) if is_of_template => {
+                    return Ok(Node { at, value: Value::Text("{{}}".to_owned()) });
+                }
                 (Event::MappingEnd, _) => return Ok(Node { at, value: Value::Map(entries) }),
                 (event, at) => self.node(event, at, depth + 1)?,
             };
             let (event, value_at) = self.event()?;
             let value = self.node(event, value_at, depth + 1)?;
+            if is_template(&key, &value) {
+                let hint = "put the whole value in quotes: `'{{…}}'`";
+                self.report.error(Rule::KeyForm, at, "YAML reads double braces as a map").hint(hint);
+                is_of_template = true;
+                continue;
+            }
             let Some(key) = self.key(key) else { continue };
             if let Some(first) = seen.insert(key.value.clone(), key.at.start) {
                 self.report.error(
@@ -268,9 +286,10 @@ fn size(node: &Node) -> Size {
     }
 }
 
-fn scalar(text: &str, style: ScalarStyle, at: Span) -> Node {
-    // The parser writes `~` for a node that is not there; one that is there has a length.
-    let is_absent = style == ScalarStyle::Plain && (text.is_empty() || (text == "~" && at.start == at.end));
+fn scalar(text: &str, style: ScalarStyle, at: Span, lines: &Lines<'_>) -> Node {
+    // The parser writes `~` for a node that is not there, at the place of what follows.
+    let is_absent = style == ScalarStyle::Plain
+        && (text.is_empty() || (text == "~" && lines.character(at.start) != Some('~')));
     Node { at, value: if is_absent { Value::Empty } else { Value::Text(text.to_owned()) } }
 }
 
@@ -282,6 +301,11 @@ fn span(marks: Marks) -> Span {
     let position =
         |mark: saphyr_parser::Marker| Position { line: mark.line().max(1), column: mark.col() + 1 };
     Span { start: position(marks.start), end: position(marks.end) }
+}
+
+/// Tells whether an entry of a map is what YAML makes of a text such as `{{resolve:…}}`.
+fn is_template(key: &Node, value: &Node) -> bool {
+    matches!(key.value, Value::Map(_)) && value.value == Value::Empty
 }
 
 fn report_scan_error(error: &ScanError, text: &str, report: &mut Report) {
@@ -297,6 +321,22 @@ fn report_scan_error(error: &ScanError, text: &str, report: &mut Report) {
         report.error(Rule::Limit, Span::at(line, mark.col() + 1), too_deep());
         return;
     }
+    let lines = Lines::of(text);
+    if let Some(at) = lines.merge_mark() {
+        let hint = "take what is right of the two versions, and remove the marks";
+        report.error(Rule::Syntax, at, "this is not valid YAML: a merge left its marks here").hint(hint);
+        return;
+    }
+    // The parser waits for the colon of a key until it sees the next line.
+    if info.contains("simple key expect") && !(info.ends_with("expected") && mark.col() > 0) {
+        let at = lines.written_before(line).unwrap_or(Span::at(line, mark.col() + 1));
+        return neither_key_nor_item(at, report);
+    }
+    // A line without a colon goes on in the next one, whose colon is then one too many.
+    let before = lines.written_before(line).filter(|_| info.contains("mapping values"));
+    if let Some(at) = before.filter(|before| lines.lacks_colon(*before, line)) {
+        return neither_key_nor_item(at, report);
+    }
     let hint = if info.contains("mapping values") || info.contains("':'") {
         "put a value that contains `: ` or ends with `:` in quotes, and check the indentation"
     } else {
@@ -304,6 +344,17 @@ fn report_scan_error(error: &ScanError, text: &str, report: &mut Report) {
     };
     report
         .error(Rule::Syntax, Span::at(line, mark.col() + 1), format!("this is not valid YAML: {info}"))
+        .hint(hint);
+}
+
+fn neither_key_nor_item(at: Span, report: &mut Report) {
+    let hint = "write `key: value`, with a space after the colon, and check the indentation";
+    report
+        .error(
+            Rule::Syntax,
+            at,
+            "this is not valid YAML: it is neither a key with a value nor an item of a list",
+        )
         .hint(hint);
 }
 

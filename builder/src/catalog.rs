@@ -115,6 +115,14 @@ pub fn open_local(data_dir: &Path, recipes: Option<&Path>) -> Result<LocalCatalo
         .map_err(|cause| failure(cause, "could not open the local catalog"))
 }
 
+/// Reads the local catalog of a data directory, with what was made on this machine. Nothing is written or made.
+pub fn look_local(data_dir: &Path) -> Result<Catalog, Failure> {
+    let definitions = Definitions::embedded()
+        .map_err(|cause| Failure::because(Exit::NotUnderstood, "could not read the recipes", cause))?;
+    LocalCatalog::look(data_dir, definitions)
+        .map_err(|cause| failure(cause, "could not read the local catalog"))
+}
+
 fn made_before(local: &LocalCatalog, id: &EntryId, platform: &PlatformKey, kind: ImageKind) -> bool {
     let record = local.catalog().entry(id).and_then(|entry| entry.platforms.get(platform));
     record.is_some_and(|record| record.images.contains_key(&kind))

@@ -1,6 +1,7 @@
 //! The command line. Every option that changes what is built can also be given as an environment variable.
 
 mod changed;
+mod lint;
 mod secrets;
 mod settings;
 mod watch;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use changed::ChangedArgs;
+pub use lint::{LintArgs, LintFormat};
 pub use secrets::SecretArgs;
 pub use settings::{SettingArgs, Shell};
 pub use watch::WatchArgs;
@@ -81,6 +83,10 @@ pub enum Command {
     Build(Box<BuildArgs>),
     /// Print what `build` would do; change nothing.
     Plan(Box<PlanArgs>),
+    /// Say everything that is wrong with an app file, and build nothing.
+    Lint(LintArgs),
+    /// Print the JSON Schema of the app file, for editors.
+    Schema,
     /// Start an image on this machine without a container engine, building it first when given a source.
     Run(RunArgs),
     /// Push an image that was built earlier, by this program or another one.

@@ -14,7 +14,8 @@ use crate::settings::{self, AppSettings, Runtime, Settings};
 use crate::source::{self, AppDirError, ReadOptions, Source, SourceError, SourceSpec, SymlinkPolicy};
 use crate::steps::Phase;
 
-const FILE_LIMIT: u64 = 1 << 20;
+/// The largest file that is read whole.
+pub(crate) const FILE_LIMIT: u64 = 1 << 20;
 
 /// A source, and what the app in it asks for.
 pub struct Inputs {
@@ -63,7 +64,8 @@ impl Inputs {
             None => no_directory(cause),
         })?;
         let given = settings::flags(&args.settings, context)?;
-        let (settings, told) = match app_file_bytes(args, &source, directory.as_ref())? {
+        let trees = [&source.tree, &source.aside];
+        let (settings, told) = match app_file_bytes(args.config.as_deref(), &trees, directory.as_ref())? {
             Some((name, bytes)) => {
                 let (file, text) = read_app_file(&name, &bytes, &given, context)?;
                 let settings = given.over(Settings::of_file(&file, &name));
@@ -105,7 +107,8 @@ impl Inputs {
     }
 }
 
-fn source_failure(cause: SourceError) -> Failure {
+/// A source that could not be read, as the failure of a command.
+pub(crate) fn source_failure(cause: SourceError) -> Failure {
     let exit = match cause.fault() {
         source::Fault::Refused => Exit::Refused,
         source::Fault::NotUnderstood => Exit::NotUnderstood,
@@ -115,20 +118,18 @@ fn source_failure(cause: SourceError) -> Failure {
 }
 
 /// The app file: the one named by a flag, else `apprunner.yaml` in the source directory, if there is one.
-fn app_file_bytes(
-    args: &SourceArgs,
-    source: &Source,
+pub(crate) fn app_file_bytes(
+    config: Option<&Path>,
+    trees: &[&FileTree],
     directory: Option<&TreePath>,
 ) -> Result<Option<(String, Vec<u8>)>, Failure> {
-    if let Some(path) = &args.config {
+    if let Some(path) = config {
         let bytes = fs_err::read(path)
             .map_err(|cause| Failure::because(Exit::NotUnderstood, "could not read the app file", cause))?;
         return Ok(Some((path.display().to_string(), bytes)));
     }
     let path = in_directory(directory, FILE_NAME)?;
-    let Some(content) = file(&source.tree, &path).or_else(|| file(&source.aside, &path)) else {
-        return Ok(None);
-    };
+    let Some(content) = trees.iter().find_map(|tree| file(tree, &path)) else { return Ok(None) };
     Ok(Some((path.to_string(), read_small(content, FILE_NAME)?)))
 }
 
@@ -174,7 +175,8 @@ fn detected(tree: &FileTree, directory: Option<&TreePath>, given: &Settings) -> 
     })
 }
 
-fn in_directory(directory: Option<&TreePath>, name: &str) -> Result<TreePath, Failure> {
+/// The path of a file in the directory of the app.
+pub(crate) fn in_directory(directory: Option<&TreePath>, name: &str) -> Result<TreePath, Failure> {
     let path = match directory {
         Some(directory) => directory.join(name),
         None => TreePath::new(name),
@@ -183,7 +185,7 @@ fn in_directory(directory: Option<&TreePath>, name: &str) -> Result<TreePath, Fa
 }
 
 /// The content of a regular file; a symbolic link is not followed.
-fn file<'t>(tree: &'t FileTree, path: &TreePath) -> Option<&'t Content> {
+pub(crate) fn file<'t>(tree: &'t FileTree, path: &TreePath) -> Option<&'t Content> {
     match &tree.get(path)?.kind {
         Kind::File(content) => Some(content),
         Kind::Hardlink(target) => match &tree.get(target)?.kind {
@@ -194,7 +196,8 @@ fn file<'t>(tree: &'t FileTree, path: &TreePath) -> Option<&'t Content> {
     }
 }
 
-fn read_small(content: &Content, name: &str) -> Result<Vec<u8>, Failure> {
+/// Reads a file that is small if it is what its name says.
+pub(crate) fn read_small(content: &Content, name: &str) -> Result<Vec<u8>, Failure> {
     if content.len() > FILE_LIMIT {
         return Err(Failure::new(
             Exit::NotUnderstood,

@@ -21,6 +21,7 @@ pub mod git;
 pub mod image_config;
 pub mod inputs;
 pub mod layer_progress;
+pub mod lint;
 pub mod load;
 pub mod metadata;
 pub mod native;

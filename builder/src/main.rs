@@ -118,6 +118,8 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Watch(args) => commands::watch::run(args, context),
         Command::Build(args) => commands::build::run(args, context),
         Command::Plan(args) => commands::plan::run(args, context),
+        Command::Lint(args) => commands::lint::run(args, context),
+        Command::Schema => commands::schema::run(),
         Command::Run(args) => commands::run::run(args, context),
         Command::Push(args) => commands::push::run(args, context),
         Command::Catalog(CatalogCommand::List(args)) => commands::catalog::list(args, context),

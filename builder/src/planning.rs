@@ -212,12 +212,16 @@ pub fn today(context: &Context) -> Date {
 
 /// What was permitted on the command line.
 fn permissions(args: &SourceArgs) -> Result<Permissions, Failure> {
+    Ok(Permissions { allow_eol: permitted(&args.allow_eol)?, ..Permissions::default() })
+}
+
+/// The entries that are permitted although their support has ended.
+pub(crate) fn permitted(allow_eol: &[String]) -> Result<Vec<EntryId>, Failure> {
     let parse = |id: &String| {
         id.parse::<EntryId>()
             .map_err(|cause| Failure::new(Exit::NotUnderstood, format!("`--allow-eol`: {cause}")))
     };
-    let allow_eol = args.allow_eol.iter().map(parse).collect::<Result<_, _>>()?;
-    Ok(Permissions { allow_eol, ..Permissions::default() })
+    allow_eol.iter().map(parse).collect()
 }
 
 /// The platforms of the image, each once.

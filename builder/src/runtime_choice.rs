@@ -59,8 +59,17 @@ pub fn choose<'c>(
     terms: &Terms<'c, '_>,
     engines: Option<&Engines>,
 ) -> Result<Chosen<'c>, Refusal> {
-    let version = settings.version.as_ref();
-    match &settings.runtime {
+    choose_runtime(&settings.runtime, settings.version.as_ref(), terms, engines)
+}
+
+/// Does the same for a runtime and a version lock by themselves.
+pub fn choose_runtime<'c>(
+    runtime: &Runtime,
+    version: Option<&Set<VersionRequest>>,
+    terms: &Terms<'c, '_>,
+    engines: Option<&Engines>,
+) -> Result<Chosen<'c>, Refusal> {
+    match runtime {
         Runtime::Named(name) => named(name, version, terms, engines),
         Runtime::Of { language, because, wish } => {
             let wanted = Wanted::new(version, wish.as_ref(), *language, engines);

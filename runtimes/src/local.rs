@@ -115,6 +115,16 @@ impl LocalCatalog {
         Ok(Self { data: data.to_owned(), layout, store, state, catalog })
     }
 
+    /// Reads the catalog of a data directory, whether or not there is one. Nothing is made or written.
+    pub fn look(data: &Path, definitions: Definitions) -> Result<Catalog, LocalError> {
+        let state = State::load(data, definitions)?;
+        let mut catalog = describe::catalog(state.definitions())?;
+        if let Ok(layout) = Layout::open(data.join("catalog")) {
+            record::overlay(&mut catalog, &layout)?;
+        }
+        Ok(catalog)
+    }
+
     /// All entries; those that have been made have images.
     #[must_use]
     pub fn catalog(&self) -> &Catalog {

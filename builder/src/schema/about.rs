@@ -114,7 +114,8 @@ fn run(key: &str) -> (&'static str, Value) {
         "command" => (
             "The start command. It is started without a shell unless something in it needs one, such as `&&` or `$PORT`.",
             json!({ "type": ["string", "number", "boolean", "array"], "pattern": "\\S",
-                    "items": { "type": ["string", "number", "boolean"] }, "minItems": 1, "maxItems": 1,
+                    "items": { "type": ["string", "number", "boolean"] }, "minItems": 1,
+                    "if": { "type": "array", "minItems": 2 }, "then": { "items": [{ "pattern": "^\\S*$" }] },
                     "examples": ["gunicorn --bind 0.0.0.0:8080 app:app", "node server.js", "npm start"] }),
         ),
         "network" => {

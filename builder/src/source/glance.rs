@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use lapstrake_oci::tree::{Content, FileTree, Kind, Node, TreePath};
 
-use super::app_dir::app_path;
 use super::error::SourceError;
+use super::left_out::without;
 use super::limits::Limits;
 use super::path::{entry_path, printable};
 
@@ -32,29 +32,25 @@ const FILLED_BY_TOOLS: &[&str] = &[
     "venv",
 ];
 
-/// Looks at what lies directly in the root of a source and in the directories on the way to the app.
-pub fn glance(root: &Path, source_dir: &str) -> Result<FileTree, SourceError> {
+/// Looks at what lies directly in the root of a source and in the directories on the way to the app file.
+pub fn glance(root: &Path, app_file: &TreePath) -> Result<FileTree, SourceError> {
     let root = canonical(root)?;
     let mut tree = FileTree::new();
     list(&root, None, &mut tree)?;
-    let mut at: Option<TreePath> = None;
-    // A path that leaves the source is refused by whoever asks for the app's directory.
-    let app = app_path(source_dir).ok().flatten();
-    for name in app.iter().flat_map(TreePath::components) {
-        let Ok(path) = at.as_ref().map_or_else(|| TreePath::new(name), |at| at.join(name)) else { break };
+    let mut above: Vec<TreePath> = std::iter::successors(app_file.parent(), TreePath::parent).collect();
+    while let Some(directory) = above.pop() {
         // A link is not followed: whoever asks for the app's directory is told that it is one.
-        if !tree.get(&path).is_some_and(|node| matches!(node.kind, Kind::Directory)) {
+        if !tree.get(&directory).is_some_and(|node| matches!(node.kind, Kind::Directory)) {
             break;
         }
-        list(&root, Some(&path), &mut tree)?;
-        at = Some(path);
+        list(&root, Some(&directory), &mut tree)?;
     }
-    Ok(tree)
+    without(tree, app_file)
 }
 
 /// Looks at everything but what tools fill, directories near the root first, up to a limit.
-pub fn glance_below(root: &Path) -> Result<FileTree, SourceError> {
-    below(root, LIMIT)
+pub fn glance_below(root: &Path, app_file: &TreePath) -> Result<FileTree, SourceError> {
+    without(below(root, LIMIT)?, app_file)
 }
 
 fn below(root: &Path, limit: usize) -> Result<FileTree, SourceError> {
@@ -138,20 +134,21 @@ mod tests {
         tree.iter().map(|(path, _)| path.to_string()).collect()
     }
 
+    fn at(path: &str) -> TreePath {
+        TreePath::new(path).unwrap()
+    }
+
     #[test]
     fn only_the_directories_on_the_way_to_the_app_are_looked_at() {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), &["a", "apps/web/b", "apps/web/src/c", "apps/api/d", "node_modules/e"]);
-        let tree = glance(root.path(), "").unwrap();
+        let tree = glance(root.path(), &at("app.yaml")).unwrap();
         assert_eq!(paths(&tree), ["a", "apps", "node_modules"]);
-        for web in ["apps/web", "/apps/./web/", "x/../apps/web"] {
-            let tree = glance(root.path(), web).unwrap();
-            let expected =
-                ["a", "apps", "apps/api", "apps/web", "apps/web/b", "apps/web/src", "node_modules"];
-            assert_eq!(paths(&tree), expected, "{web}");
-        }
-        for nowhere in ["..", "a", "apps/nothing/x"] {
-            assert!(glance(root.path(), nowhere).is_ok(), "{nowhere}");
+        let tree = glance(root.path(), &at("apps/web/app.yaml")).unwrap();
+        let expected = ["a", "apps", "apps/api", "apps/web", "apps/web/b", "apps/web/src", "node_modules"];
+        assert_eq!(paths(&tree), expected);
+        for nowhere in ["a/app.yaml", "apps/nothing/x/app.yaml"] {
+            assert!(glance(root.path(), &at(nowhere)).is_ok(), "{nowhere}");
         }
     }
 
@@ -160,22 +157,32 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), &["web/a"]);
         std::os::unix::fs::symlink("web", root.path().join("link")).unwrap();
-        let tree = glance(root.path(), "link").unwrap();
-        assert_eq!(paths(&tree), ["link", "web"]);
-        assert_eq!(paths(&glance_below(root.path()).unwrap()), ["link", "web", "web/a"]);
+        assert_eq!(paths(&glance(root.path(), &at("link/app.yaml")).unwrap()), ["link", "web"]);
+        assert_eq!(paths(&below(root.path(), LIMIT).unwrap()), ["link", "web", "web/a"]);
     }
 
     #[test]
-    fn what_tools_fill_is_left_out_and_files_near_the_root_come_first() {
+    fn what_tools_fill_is_left_out() {
         let root = tempfile::tempdir().unwrap();
         write(
             root.path(),
             &["deep/deeper/a", "node_modules/x/package.json", ".git/HEAD", "web/node_modules/y", "b"],
         );
-        let tree = glance_below(root.path()).unwrap();
+        let tree = glance_below(root.path(), &at("app.yaml")).unwrap();
         let expected =
             [".git", "b", "deep", "deep/deeper", "deep/deeper/a", "node_modules", "web", "web/node_modules"];
         assert_eq!(paths(&tree), expected);
+    }
+
+    #[test]
+    fn what_the_ignore_file_leaves_out_is_left_out_but_for_the_app_file() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &["app.yaml", "package.json", "web/a", "web/b"]);
+        fs_err::write(root.path().join(".dockerignore"), "*\n!web\nweb/b\n").unwrap();
+        let near = glance(root.path(), &at("app.yaml")).unwrap();
+        assert_eq!(paths(&near), ["app.yaml", "web"]);
+        let below = glance_below(root.path(), &at("web/b")).unwrap();
+        assert_eq!(paths(&below), ["web", "web/a", "web/b"]);
     }
 
     #[test]
@@ -183,8 +190,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), &["a"]);
         let _socket = std::os::unix::net::UnixListener::bind(root.path().join("socket")).unwrap();
-        assert_eq!(paths(&glance(root.path(), "").unwrap()), ["a"]);
-        assert!(glance(&root.path().join("nothing"), "").is_err());
+        assert_eq!(paths(&glance(root.path(), &at("app.yaml")).unwrap()), ["a"]);
+        assert!(glance(&root.path().join("nothing"), &at("app.yaml")).is_err());
     }
 
     #[test]

@@ -116,6 +116,15 @@ pub(super) fn leave_out(source: &mut Source, options: &ReadOptions) -> Result<()
     Ok(())
 }
 
+/// A tree without what its ignore file leaves out, but with one file all the same.
+pub(super) fn without(tree: FileTree, all_the_same: &TreePath) -> Result<FileTree, SourceError> {
+    let Some(ignore) = IgnoreFile::of_tree(&tree)? else { return Ok(tree) };
+    let gone = gone(&tree, &ignore)?;
+    let (mut kept, _) = tree.partition(|path, _| path == all_the_same || !gone.paths.contains(path));
+    prune(&mut kept, &gone.hollow);
+    Ok(kept)
+}
+
 /// A file, under whichever of its names it is stored.
 fn whole_file<'t>(tree: &'t FileTree, path: &TreePath) -> Option<&'t Node> {
     let node = tree.get(path)?;

@@ -1,0 +1,47 @@
+//! `lapstrake lint`: what is wrong with an app, told without building it. It fetches nothing and writes nothing.
+
+use lapstrake_catalog::{Catalog, Permissions};
+
+use crate::catalog::{CatalogAt, look_local};
+use crate::cli::{LintArgs, LintFormat};
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::lint::{Subject, Warnings, lint};
+use crate::planning::{permitted, today};
+use crate::platform::host_platform;
+use crate::registry;
+use crate::report::print_result;
+use crate::runtime_choice::Terms;
+
+/// Runs the command.
+pub fn run(args: &LintArgs, context: &Context) -> Result<(), Failure> {
+    let subject = Subject::open(args)?;
+    let catalog = catalog(args, context)?;
+    let platforms = [host_platform()?];
+    let permissions = Permissions { allow_eol: permitted(&args.allow_eol)?, ..Permissions::default() };
+    let terms =
+        Terms { catalog: &catalog, platforms: &platforms, permissions: &permissions, as_of: today(context) };
+    let findings = lint(&subject, &terms)?;
+    print_result(&match args.format {
+        LintFormat::Text => findings.to_text(),
+        LintFormat::Json => pretty(&findings.to_json())?,
+        LintFormat::Sarif => pretty(&findings.to_sarif())?,
+    })?;
+    findings.outcome(if args.deny_warnings { Warnings::Denied } else { Warnings::Allowed })
+}
+
+fn catalog(args: &LintArgs, context: &Context) -> Result<Catalog, Failure> {
+    match &args.catalog {
+        None => look_local(&context.data_dir),
+        Some(given) => {
+            let client = registry::client(&args.registry, context)?;
+            Ok(CatalogAt::open(Some(given), true, client, &context.data_dir)?.catalog().clone())
+        }
+    }
+}
+
+fn pretty(value: &serde_json::Value) -> Result<String, Failure> {
+    let json = serde_json::to_string_pretty(value)
+        .map_err(|cause| Failure::because(Exit::Ours, "could not print the problems", cause))?;
+    Ok(format!("{json}\n"))
+}

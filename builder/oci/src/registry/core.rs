@@ -46,6 +46,20 @@ pub(super) struct Registry {
     not_before: Mutex<Option<Instant>>,
 }
 
+impl Registry {
+    /// The server at an address, of which nothing is known yet.
+    pub(super) fn of(origin: Origin, base: &Url) -> Self {
+        Self {
+            name: base.host_str().unwrap_or_default().to_owned(),
+            base: base.clone(),
+            origin,
+            auth: Auth::default(),
+            private: OnceCell::new(),
+            not_before: Mutex::new(None),
+        }
+    }
+}
+
 impl Core {
     pub(super) fn new(transport: Transport, options: super::Options) -> Self {
         Self {
@@ -72,14 +86,8 @@ impl Core {
         }
         let bad = || RegistryError::Setup { problem: format!("`{name}` is not the name of a registry") };
         let base = base_url(name, &self.insecure, &self.secure).map_err(|_| bad())?;
-        let registry = Arc::new(Registry {
-            name: name.to_owned(),
-            origin: Origin::of(&base).ok_or_else(bad)?,
-            base,
-            auth: Auth::default(),
-            private: OnceCell::new(),
-            not_before: Mutex::new(None),
-        });
+        let origin = Origin::of(&base).ok_or_else(bad)?;
+        let registry = Arc::new(Registry { name: name.to_owned(), ..Registry::of(origin, &base) });
         registries.insert(name.to_owned(), Arc::clone(&registry));
         Ok(registry)
     }

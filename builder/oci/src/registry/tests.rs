@@ -14,6 +14,7 @@ use crate::image::{BlobSource, Image, ImageIndex};
 use crate::reference::parse;
 
 mod faults;
+mod files;
 mod pulling;
 mod reading;
 mod real;

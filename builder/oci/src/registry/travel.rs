@@ -85,7 +85,7 @@ impl Core {
         Ok(())
     }
 
-    fn is_insecure(&self, url: &Url) -> bool {
+    pub(super) fn is_insecure(&self, url: &Url) -> bool {
         host_in(&self.insecure, url)
     }
 

@@ -8,6 +8,7 @@
 
 mod environment;
 mod error;
+mod local;
 mod object;
 mod process;
 mod refs;
@@ -16,17 +17,20 @@ mod repository;
 mod revision;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use error::{GitError, Why};
+pub use local::{LocalError, LocalRepository};
 pub use object::{Commit, ObjectId};
 pub use refs::Refs;
 pub use remote::{Login, Remote, RemoteError, Transport};
 pub use repository::{Expression, Fetched, Repository, TreeEntry};
 pub use revision::{Revision, RevisionError};
+pub use tree::{CommittedFile, FileKind};
 
 use crate::context::{Context, Stop};
 

@@ -91,8 +91,15 @@ const HELPER: &str = r#"!f() { test "$1" = get && printf 'username=%s\npassword=
 /// What is added for one remote: its transport, and the login that belongs to it and to nothing else.
 pub(super) fn of_remote(remote: &Remote, base: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let mut env = vec![("GIT_ALLOW_PROTOCOL".to_owned(), remote.transport().name().to_owned())];
-    if remote.transport() == Transport::Ssh {
-        env.extend(ssh_command(base).map(|command| ("GIT_SSH_COMMAND".to_owned(), command)));
+    match remote.transport() {
+        Transport::Ssh => {
+            env.extend(ssh_command(base).map(|command| ("GIT_SSH_COMMAND".to_owned(), command)));
+        }
+        // Nobody is asked and nothing is logged in to, so nothing that the caller has set is needed.
+        Transport::File => {
+            env.extend([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")].map(owned));
+        }
+        Transport::Https | Transport::Http => {}
     }
     if let Some(login) = remote.login() {
         // The whole address is the most specific place there is, so no helper of the caller's comes before this one.
@@ -108,6 +115,10 @@ pub(super) fn of_remote(remote: &Remote, base: &BTreeMap<String, String>) -> Vec
         env.extend(configuration(config, base));
     }
     env
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
 }
 
 /// Configuration as variables, after what the caller gives in the same way.

@@ -107,6 +107,8 @@ pub enum Why {
     Identity,
     /// The objects are damaged or hostile.
     Objects,
+    /// The server names objects by another kind of digest.
+    Format,
     /// No space is left.
     Disk,
     /// Something else.
@@ -114,7 +116,7 @@ pub enum Why {
 }
 
 /// What git and its helpers write, the most telling first.
-const SIGNS: [(&str, Why); 44] = [
+const SIGNS: [(&str, Why); 45] = [
     ("No space left on device", Why::Disk),
     ("Disk quota exceeded", Why::Disk),
     ("SSL certificate problem", Why::Identity),
@@ -123,6 +125,7 @@ const SIGNS: [(&str, Why); 44] = [
     ("does not match target host name", Why::Identity),
     ("certificate verify failed", Why::Identity),
     ("Host key verification failed", Why::Identity),
+    ("mismatched algorithms", Why::Format),
     ("couldn't find remote ref", Why::NoReference),
     ("not our ref", Why::Unadvertised),
     ("Server does not allow request for unadvertised object", Why::Unadvertised),
@@ -182,12 +185,16 @@ impl GitError {
             Self::TooLarge { .. } | Self::Malformed { .. } => Exit::Refused,
             Self::Io { .. } => Exit::Ours,
             Self::Failed { why, .. } => match why {
-                Why::Credentials => Exit::RegistryRefused,
+                // As a registry whose certificate is not trusted.
+                Why::Credentials | Why::Identity => Exit::RegistryRefused,
                 Why::Network | Why::Disk => Exit::Transient,
-                Why::Identity | Why::Objects => Exit::Refused,
-                Why::NoRepository | Why::NoReference | Why::Unadvertised | Why::Redirected | Why::Other => {
-                    Exit::NotUnderstood
-                }
+                Why::Objects => Exit::Refused,
+                Why::NoRepository
+                | Why::NoReference
+                | Why::Unadvertised
+                | Why::Redirected
+                | Why::Format
+                | Why::Other => Exit::NotUnderstood,
             },
         }
     }
@@ -291,7 +298,7 @@ mod tests {
             ("fatal: couldn't find remote ref refs/heads/x", 2),
             ("fatal: unable to access 'https://h/': Could not resolve host: h", 75),
             ("fatal: unable to access 'https://h/': The requested URL returned error: 503", 75),
-            ("fatal: unable to access 'https://h/': SSL certificate problem: self-signed", 5),
+            ("fatal: unable to access 'https://h/': SSL certificate problem: self-signed", 3),
             ("error: object 1: hasDotgit: contains '.git'; fatal: fsck error in packed object", 5),
             ("fatal: something new", 2),
         ] {

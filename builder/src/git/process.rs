@@ -54,11 +54,11 @@ enum Cut {
 }
 
 impl Job<'_> {
-    /// Runs git and hands its output to `consume`. An error of `consume` ends git.
-    pub(super) fn run<T>(
+    /// Runs git and hands its output to `consume`, whose error ends git.
+    pub(super) fn run<T, E: From<GitError>>(
         self,
-        consume: impl FnOnce(&mut ChildStdout) -> Result<T, GitError>,
-    ) -> Result<Ended<T>, GitError> {
+        consume: impl FnOnce(&mut ChildStdout) -> Result<T, E>,
+    ) -> Result<Ended<Result<T, E>>, GitError> {
         if self.stop.is_asked() {
             return Err(GitError::Stopped);
         }
@@ -76,7 +76,7 @@ impl Job<'_> {
             });
             let output = match stdout {
                 Some(mut stdout) => consume(&mut stdout),
-                None => Err(GitError::Malformed { what: "a run without output".to_owned() }),
+                None => Err(GitError::Malformed { what: "a run without output".to_owned() }.into()),
             };
             if output.is_err() {
                 let _ = kill_process_group(group, Signal::KILL);
@@ -100,7 +100,7 @@ impl Job<'_> {
             }
             None => {}
         }
-        Ok(Ended { success: status.success(), complaints, output: output? })
+        Ok(Ended { success: status.success(), complaints, output })
     }
 
     fn start(&self) -> Result<Child, GitError> {

@@ -49,6 +49,8 @@ pub struct Remote {
     transport: Transport,
     url: Url,
     login: Option<Login>,
+    /// The address in the form of `scp`, where it was given so.
+    scp: Option<String>,
 }
 
 /// Why a text is no address of a repository.
@@ -83,13 +85,20 @@ impl Remote {
             let _ = url.set_username("");
             let _ = url.set_password(None);
         }
-        Ok(Self { transport, url, login })
+        Ok(Self { transport, url, login, scp: None })
+    }
+
+    /// `USER@HOST:PATH`, whose path may begin at the user's home.
+    pub fn scp(user: &str, host: &str, path: &str) -> Result<Self, RemoteError> {
+        let slashed = path.trim_start_matches('/');
+        let like = Self::parse(&format!("ssh://{user}@{host}/{slashed}"))?;
+        Ok(Self { scp: Some(format!("{user}@{host}:{path}")), ..like })
     }
 
     /// The repository in a directory of this machine.
     pub fn directory(path: &Path) -> Result<Self, RemoteError> {
         let url = Url::from_directory_path(path).map_err(|()| RemoteError("its path is not absolute"))?;
-        Ok(Self { transport: Transport::File, url, login: None })
+        Ok(Self { transport: Transport::File, url, login: None, scp: None })
     }
 
     /// The same with a login, unless its address had one with a secret.
@@ -111,7 +120,7 @@ impl Remote {
     /// Its address, without a password: what git is given, and what people are shown.
     #[must_use]
     pub fn address(&self) -> &str {
-        self.url.as_str().trim_end_matches('/')
+        self.scp.as_deref().unwrap_or_else(|| self.url.as_str().trim_end_matches('/'))
     }
 
     /// The same address as a URL.
@@ -280,6 +289,8 @@ mod tests {
         ] {
             assert_eq!(Remote::parse(text).unwrap().address(), text);
         }
+        assert_eq!(Remote::scp("git", "host.example", "app").unwrap().address(), "git@host.example:app");
+        assert!(Remote::scp("git", "host.example", "-x").is_err() && Remote::scp("git", "-h", "x").is_err());
         assert_eq!(Remote::directory(Path::new("/srv/a b")).unwrap().address(), "file:///srv/a%20b");
     }
 }

@@ -4,6 +4,7 @@ mod compare;
 mod resolve;
 
 use std::path::{Path, PathBuf};
+use std::process::ChildStdout;
 
 use super::error::{GitError, Why, said};
 use super::object::{Commit, ObjectId};
@@ -173,8 +174,28 @@ impl<'g> Repository<'g> {
         let fixed = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"];
         let words = fixed.iter().chain(how).chain(upload_pack(remote)).copied();
         let words = words.chain(["--end-of-options", remote.address()]);
-        let arguments = words.chain(refspecs.iter().copied()).map(str::to_owned).collect();
-        self.run(arguments, Some(remote), &doing, COMMIT).map(drop)
+        let arguments: Vec<String> = words.chain(refspecs.iter().copied()).map(str::to_owned).collect();
+        match self.run(arguments.clone(), Some(remote), &doing, COMMIT) {
+            Err(GitError::Failed { why: Why::Format, .. }) if self.is_new() => {
+                self.use_sha256()?;
+                self.run(arguments, Some(remote), &doing, COMMIT).map(drop)
+            }
+            outcome => outcome.map(drop),
+        }
+    }
+
+    fn is_new(&self) -> bool {
+        !self.directory.join("objects/pack").exists()
+    }
+
+    /// Objects are named by SHA-256 from now on.
+    fn use_sha256(&self) -> Result<(), GitError> {
+        let text =
+            "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n";
+        fs_err::write(self.directory.join("config"), text).map_err(|source| GitError::Io {
+            doing: format!("change the repository at `{}`", self.directory.display()),
+            source,
+        })
     }
 
     /// The commit that a reference or an object of this repository leads to.
@@ -216,6 +237,15 @@ impl<'g> Repository<'g> {
         text.trim().parse().map_err(|_| GitError::Malformed { what: format!("the name of {name}") })
     }
 
+    /// A setting that a file gives, without those that it includes.
+    pub(super) fn setting_of(&self, file: &Path, key: &str) -> Result<Option<String>, GitError> {
+        let file = format!("--file={}", file.display());
+        let words = ["config", "--no-includes", &file, "--default=", "--get", key];
+        let bytes = self.run(words.map(str::to_owned).to_vec(), None, "read settings", 4096)?;
+        let value = String::from_utf8_lossy(&bytes).trim().to_owned();
+        Ok((!value.is_empty()).then_some(value))
+    }
+
     /// Runs git in this repository and returns all that it writes, up to a limit.
     fn run(
         &self,
@@ -224,9 +254,49 @@ impl<'g> Repository<'g> {
         doing: &str,
         limit: u64,
     ) -> Result<Vec<u8>, GitError> {
+        self.handle(self.job(arguments, remote, Vec::new(), doing), remote, |stdout| {
+            read_all(stdout, limit, doing)
+        })
+    }
+
+    /// Runs git on what is in this repository, and hands its output over as it comes.
+    pub(super) fn stream<T, E: From<GitError>>(
+        &self,
+        arguments: Vec<String>,
+        input: Vec<u8>,
+        doing: &str,
+        consume: impl FnOnce(&mut ChildStdout) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.handle(self.job(arguments, None, input, doing), None, consume)
+    }
+
+    fn handle<T, E: From<GitError>>(
+        &self,
+        job: Job<'_>,
+        remote: Option<&Remote>,
+        consume: impl FnOnce(&mut ChildStdout) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let doing = job.doing.to_owned();
+        let ended = job.run(consume)?;
+        let said = said(&ended.complaints, remote);
+        match ended.output {
+            Ok(output) if ended.success => Ok(output),
+            // Git's own reason says more than that its output ended too early.
+            Err(error) if !said.contains("fatal: ") => Err(error),
+            _ => Err(GitError::Failed { doing, why: Why::of(&said), said }.into()),
+        }
+    }
+
+    fn job<'j>(
+        &'j self,
+        arguments: Vec<String>,
+        remote: Option<&Remote>,
+        input: Vec<u8>,
+        doing: &'j str,
+    ) -> Job<'j> {
         let place = format!("--git-dir={}", self.directory.display());
         let front = std::iter::once(place).chain(environment::settings().map(str::to_owned));
-        let job = Job {
+        Job {
             arguments: front.chain(arguments).collect(),
             env: &self.git.env,
             more_env: match remote {
@@ -234,18 +304,12 @@ impl<'g> Repository<'g> {
                 // Nothing that is read here may be fetched from elsewhere.
                 None => vec![("GIT_ALLOW_PROTOCOL".to_owned(), String::new())],
             },
-            input: Vec::new(),
+            input,
             directory: &self.directory,
             limits: self.git.limits,
             stop: &self.git.stop,
             doing,
-        };
-        let ended = job.run(|stdout| read_all(stdout, limit, doing))?;
-        if ended.success {
-            return Ok(ended.output);
         }
-        let said = said(&ended.complaints, remote);
-        Err(GitError::Failed { doing: doing.to_owned(), why: Why::of(&said), said })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The runner against repositories of this machine.
 
 mod comparing;
+mod local;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,8 +17,13 @@ struct Written {
 
 impl Written {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// A repository of another format.
+    fn with(options: &[&str]) -> Self {
         let written = Self { directory: tempfile::tempdir().unwrap() };
-        written.git(&["init", "--quiet", "--initial-branch=main", "."]);
+        written.git(&[&["init", "--quiet", "--initial-branch=main"], options, &["."]].concat());
         written
     }
 

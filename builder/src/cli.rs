@@ -2,6 +2,7 @@
 
 mod changed;
 mod lint;
+mod remote;
 mod secrets;
 mod settings;
 mod watch;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use changed::ChangedArgs;
 pub use lint::{LintArgs, LintFormat};
+pub use remote::RemoteArgs;
 pub use secrets::SecretArgs;
 pub use settings::{SettingArgs, Shell};
 pub use watch::WatchArgs;

@@ -6,6 +6,7 @@
 //! Reading never writes below a path that the source names; contents are spooled into one unnamed file.
 //! [`materialise()`] writes a tree below a directory, for build commands.
 
+mod address;
 mod app_dir;
 mod archive;
 mod compression;
@@ -33,6 +34,9 @@ use oci_spec::image::Digest;
 
 use crate::checkout::Checkout;
 
+pub use address::{
+    AddressError, ArchiveAddress, CodeHost, CodeHostError, CodeHosts, GitAddress, GitPlace, SourceAddress,
+};
 pub use app_dir::{AppDirError, app_dir, app_path};
 pub use compression::Compression;
 pub use error::{Fault, SourceError};

@@ -19,6 +19,7 @@ mod left_out;
 mod limits;
 mod links;
 mod materialise;
+mod parallel;
 mod path;
 mod rule;
 mod spec;
@@ -42,9 +43,11 @@ pub use compression::Compression;
 pub use error::{Fault, SourceError};
 pub use glance::{glance, glance_below};
 pub use ignore::{Exhausted, IgnoreError, Reason};
+pub(crate) use ignore::{Filter, Rules, Verdict};
 pub use left_out::{IGNORE_FILES, LeftOut};
 pub use limits::Limits;
 pub use materialise::{MaterialiseError, MaterialiseOptions, materialise};
+pub(crate) use parallel::in_parallel;
 pub use rule::Rule;
 pub use spec::SourceSpec;
 
@@ -53,7 +56,7 @@ pub use spec::SourceSpec;
 pub struct Source {
     /// Its directories, files and links, owned by root, with modes 0755 and 0644 only.
     pub tree: FileTree,
-    /// Files that the ignore file leaves out and that were to be read all the same.
+    /// Files that the ignore file leaves out and that were to be read all the same, itself among them.
     pub aside: FileTree,
     /// What the ignore file left out, when there is one.
     pub left_out: Option<LeftOut>,
@@ -146,6 +149,11 @@ pub enum Warning {
         /// Where it is.
         path: TreePath,
     },
+    /// The source looks like a checkout, but the commit is not known.
+    NoCommit {
+        /// Why not.
+        reason: String,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -156,6 +164,7 @@ impl fmt::Display for Warning {
                 write!(f, "the link `{path}` leads out of the source, to `{}`", path::printable(target))
             }
             Self::GitSocket { path } => write!(f, "`{path}` is a socket or FIFO and was left out"),
+            Self::NoCommit { reason } => write!(f, "the image does not name its commit: {reason}"),
         }
     }
 }

@@ -75,7 +75,7 @@ pub struct Commit {
 
 impl Commit {
     /// Reads a commit as git stores it.
-    pub(super) fn parse(id: ObjectId, bytes: &[u8]) -> Result<Self, GitError> {
+    pub(crate) fn parse(id: ObjectId, bytes: &[u8]) -> Result<Self, GitError> {
         let text = String::from_utf8_lossy(bytes);
         let header = || text.lines().take_while(|line| !line.is_empty());
         let tree = header().find_map(|line| line.strip_prefix("tree ")?.parse().ok());

@@ -1,15 +1,16 @@
 //! The digest of a directory: the same for the same files, whoever has them, wherever and whenever.
 
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 
 use lapstrake_oci::document::Hasher;
 use lapstrake_oci::tree::{Content, FileTree, Kind, Node, TreePath};
 use oci_spec::image::Digest;
 use sha2::{Digest as _, Sha256};
 
+use super::parallel::in_parallel;
 use super::path::in_git;
+
+const BUFFER: usize = 128 << 10;
 
 /// Why a tree has no digest.
 #[derive(Debug)]
@@ -44,49 +45,23 @@ pub(super) fn tree_digest(tree: &FileTree) -> Result<Digest, DigestError> {
     Ok(hasher.finish().0)
 }
 
-type Digested = (usize, Result<[u8; 32], DigestError>);
-
 /// Digests the files with all cores; reading them is what takes the time.
 fn content_digests(nodes: &[(&TreePath, &Node)]) -> Result<Vec<[u8; 32]>, DigestError> {
-    let next = AtomicUsize::new(0);
-    let stop = AtomicBool::new(false);
-    let work = || {
-        let mut done: Vec<Digested> = Vec::new();
-        let mut buffer = vec![0; 128 << 10];
-        while !stop.load(Ordering::Relaxed) {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some((path, node)) = nodes.get(index) else { break };
-            if let Kind::File(content) = &node.kind {
-                let digest = content_digest(content, &mut buffer)
-                    .map_err(|source| DigestError { path: (*path).clone(), source });
-                stop.fetch_or(digest.is_err(), Ordering::Relaxed);
-                done.push((index, digest));
-            }
+    in_parallel(nodes, |(path, node)| match &node.kind {
+        Kind::File(content) => {
+            content_digest(content).map_err(|source| DigestError { path: (*path).clone(), source })
         }
-        done
-    };
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(8);
-    let mut digests = vec![[0; 32]; nodes.len()];
-    let done = thread::scope(|scope| {
-        let threads: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-        let mut done = work();
-        for thread in threads {
-            done.extend(thread.join().expect("a worker does not panic"));
-        }
-        done
-    });
-    for (index, digest) in done {
-        digests[index] = digest?;
-    }
-    Ok(digests)
+        _ => Ok([0; 32]),
+    })
 }
 
-fn content_digest(content: &Content, buffer: &mut [u8]) -> io::Result<[u8; 32]> {
+fn content_digest(content: &Content) -> io::Result<[u8; 32]> {
+    let mut buffer = vec![0; BUFFER.min(usize::try_from(content.len()).unwrap_or(BUFFER) + 1)];
     let mut hasher = Sha256::new();
     let mut reader = content.open()?;
     let mut total = 0;
     loop {
-        match reader.read(buffer) {
+        match reader.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => {
                 total += count as u64;

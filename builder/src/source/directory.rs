@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use lapstrake_oci::tree::{Content, FileTree, Kind, Node, TreePath};
 use walkdir::{DirEntry, WalkDir};
 
+use crate::checkout::{self, Files};
+
 use super::digest::tree_digest;
 use super::error::SourceError;
-use super::ignore::{Filter, Verdict};
+use super::ignore::{Filter, Rules, Verdict};
 use super::left_out::{IgnoreFile, LeftOut, prune};
 use super::links::{Escape, Outward};
 use super::path::{entry_path, in_git, printable};
@@ -37,7 +39,30 @@ pub(super) fn read(root: &Path, options: &ReadOptions) -> Result<Source, SourceE
             entries.skip_current_dir();
         }
     }
-    walk.finish()
+    walk.finish(ignore.as_ref().map(|ignore| &ignore.rules))
+}
+
+/// Finds out which commit the directory is a checkout of. Files of a clean checkout then have the time of the commit:
+/// git writes them when it likes.
+fn find_commit(root: &Path, rules: Option<&Rules>, source: &mut Source) {
+    let files = Files { tree: &source.tree, aside: &source.aside, rules };
+    match checkout::of_directory(root, &files) {
+        Ok(None) => {}
+        Ok(Some(known)) => {
+            if let Some(time) = known.checkout.clean_time() {
+                let tracked = known.tracked.into_iter().filter(|path| source.tree.get(path).is_some());
+                source.times.extend(tracked.map(|path| (path, time)));
+            }
+            source.checkout = Some(known.checkout);
+        }
+        Err(cause) => {
+            let reason = match std::error::Error::source(&cause) {
+                Some(inner) => format!("{cause}: {inner}"),
+                None => cause.to_string(),
+            };
+            source.warnings.push(Warning::NoCommit { reason: printable(reason.as_bytes()) });
+        }
+    }
 }
 
 /// What to do with what is in a directory.
@@ -183,7 +208,7 @@ impl<'a> Walk<'a> {
         SourceError::Directory { path: printable(self.root.as_os_str().as_bytes()), rule }
     }
 
-    fn finish(mut self) -> Result<Source, SourceError> {
+    fn finish(mut self, rules: Option<&Rules>) -> Result<Source, SourceError> {
         let left_out = self.ignore.take().map(|ignore| {
             let emptied = prune(&mut self.tree, &ignore.hollow);
             LeftOut { paths: ignore.left_out.paths + emptied, ..ignore.left_out }
@@ -203,6 +228,7 @@ impl<'a> Walk<'a> {
             kind: SourceKind::Directory,
             warnings: self.warnings,
         };
+        find_commit(self.root, rules, &mut source);
         super::finish(&mut source, self.options);
         Ok(source)
     }

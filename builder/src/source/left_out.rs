@@ -105,7 +105,7 @@ pub(super) fn leave_out(source: &mut Source, options: &ReadOptions) -> Result<()
     let tree = std::mem::take(&mut source.tree);
     let (mut kept, left_out) = tree.partition(|path, _| !gone.paths.contains(path));
     let emptied = prune(&mut kept, &gone.hollow);
-    for path in &options.aside {
+    for path in options.aside.iter().chain(&TreePath::new(ignore.name)) {
         if let Some(node) = whole_file(&left_out, path) {
             source.aside.insert(path.clone(), node.clone());
         }

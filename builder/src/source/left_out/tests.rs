@@ -59,7 +59,7 @@ fn a_directory_and_an_archive_of_it_lose_the_same_paths() {
     let from_archive = read(&SourceSpec::Stdin, &archive(FILES)[..], &options(&["apprunner.yaml"])).unwrap();
     for source in [read_directory(directory.path(), &["apprunner.yaml"]).unwrap(), from_archive] {
         assert_eq!(names(&source.tree), ["docs", "docs/README.md", "src", "src/main.py"]);
-        assert_eq!(names(&source.aside), ["apprunner.yaml"]);
+        assert_eq!(names(&source.aside), [".dockerignore", "apprunner.yaml"]);
         assert!(source.times.keys().all(|path| source.tree.get(path).is_some()));
         // `.dockerignore`, `.git`, the app file, `docs/img`, `node_modules` and the log.
         assert_eq!(source.left_out, Some(LeftOut { file: ".dockerignore", paths: 6 }));

@@ -16,6 +16,8 @@ mod harness;
 #[cfg(test)]
 mod harness_checks;
 #[cfg(test)]
+mod ignored;
+#[cfg(test)]
 mod interrupted;
 #[cfg(test)]
 mod layers_twice;

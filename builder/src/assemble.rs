@@ -126,6 +126,12 @@ fn labels(plan: &Plan, runtime: &RuntimeImage, created: Timestamp) -> BTreeMap<S
     if let Some(manifest) = &runtime.manifest {
         standard("base.digest", manifest.to_string());
     }
+    if let Some(checkout) = &plan.source.checkout {
+        standard("revision", checkout.revision());
+        if let Some(repository) = &checkout.repository {
+            standard("source", repository.to_string());
+        }
+    }
     labels
 }
 

@@ -1,6 +1,7 @@
 //! The command line. Every option that changes what is built can also be given as an environment variable.
 
 mod changed;
+mod commit;
 mod lint;
 mod remote;
 mod secrets;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use changed::ChangedArgs;
+pub use commit::CommitArgs;
 pub use lint::{LintArgs, LintFormat};
 pub use remote::RemoteArgs;
 pub use secrets::SecretArgs;
@@ -128,6 +130,9 @@ pub struct SourceArgs {
     /// Keep only what the commands changed below `/app`, as the managed service does.
     #[arg(long, value_enum, default_value_t = Keep::All)]
     pub keep: Keep,
+    /// What is told of the commit.
+    #[command(flatten)]
+    pub commit: CommitArgs,
     /// Values of the app file.
     #[command(flatten)]
     pub settings: SettingArgs,

@@ -5,17 +5,20 @@ use std::path::Path;
 use lapstrake_oci::tree::{Content, FileTree, Kind, TreePath};
 
 use crate::app_file::{self, AppFile, Diagnostic, FILE_NAME, Rule, Severity, Supplied, decode, render};
+use crate::checkout::Checkout;
 use crate::cli::{SourceArgs, Symlinks};
 use crate::context::Context;
 use crate::detect::{self, DetectError, Detected, Language};
 use crate::failure::{Exit, Failure};
-use crate::origin::Origin;
+use crate::origin::{Origin, Set};
 use crate::settings::{self, AppSettings, Runtime, Settings};
 use crate::source::{self, AppDirError, ReadOptions, Source, SourceError, SourceSpec, SymlinkPolicy};
 use crate::steps::Phase;
 
 /// The largest file that is read whole.
 pub(crate) const FILE_LIMIT: u64 = 1 << 20;
+/// The variable that names the commit.
+const COMMIT_VARIABLE: &str = "SOURCE_COMMIT";
 
 /// A source, and what the app in it asks for.
 pub struct Inputs {
@@ -77,6 +80,10 @@ impl Inputs {
                 (settings.complete(&found.start_sought)?, Told::ByDetection(Box::new(found)))
             }
         };
+        let mut settings = settings;
+        if args.commit.commit_env {
+            tell_commit(&mut settings, source.checkout.as_ref(), context);
+        }
         Ok(Self { source, directory, settings, told })
     }
 
@@ -104,6 +111,21 @@ impl Inputs {
         let Some(content) = file(&self.source.tree, &path) else { return Ok(None) };
         let bytes = read_small(content, name)?;
         Ok(Some((path, bytes)))
+    }
+}
+
+/// Sets the variable of the commit for build commands and for the app, unless the app has one of its name.
+fn tell_commit(settings: &mut AppSettings, checkout: Option<&Checkout>, context: &Context) {
+    let Some(checkout) = checkout else {
+        let text = format!("the commit of the source is not known: `{COMMIT_VARIABLE}` is not set");
+        context.report.warning(&text);
+        return;
+    };
+    for variables in [&mut settings.build_env, &mut settings.run_env] {
+        if variables.get(COMMIT_VARIABLE).is_none() {
+            let value = Set::new(checkout.revision(), context.origin("commit_env"));
+            variables.set(COMMIT_VARIABLE.to_owned(), value);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use lapstrake_oci::tree::TreePath;
 use oci_spec::image::Digest;
 use serde::Serialize;
 
+use crate::checkout::Checkout;
 use crate::image_config::RunConfig;
 use crate::report::printable;
 use crate::secrets::SecretUse;
@@ -74,6 +75,9 @@ pub struct SourceFacts {
     pub left_out: usize,
     /// The time of the newest file, in seconds since 1970.
     pub newest: i64,
+    /// The commit that it was taken from, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkout: Option<Checkout>,
 }
 
 /// The runtime that was chosen.
@@ -147,6 +151,10 @@ impl Plan {
             "source",
             &format!("{} ({}, {} paths, {})", source.given, source.kind, source.paths, source.digest),
         );
+        if let Some(checkout) = &source.checkout {
+            let repository = checkout.repository.as_ref().map(|url| format!(" of {url}"));
+            text.line("commit", &format!("{}{}", checkout.revision(), repository.unwrap_or_default()));
+        }
         if let Some(file) = &source.ignore_file {
             text.line("ignore file", &format!("{file}, {} paths left out", source.left_out));
         }

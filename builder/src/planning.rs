@@ -129,6 +129,7 @@ impl Inputs {
             ignore_file: self.source.left_out.map(|left_out| left_out.file.to_owned()),
             left_out: self.source.left_out.map_or(0, |left_out| left_out.paths),
             newest: self.source.newest_mtime,
+            checkout: self.source.checkout.clone(),
         }
     }
 

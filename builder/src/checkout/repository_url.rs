@@ -20,8 +20,13 @@ impl RepositoryUrl {
         if remote.len() > LENGTH || remote.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return None;
         }
-        let mut url =
-            if remote.contains("://") { Url::parse(remote) } else { Url::parse(&scp_like(remote)?) }.ok()?;
+        let address = match remote.split_once("://") {
+            // The address of a file; after `https:` the slashes would count as one.
+            Some((_, rest)) if rest.starts_with('/') => return None,
+            Some(_) => remote.to_owned(),
+            None => scp_like(remote)?,
+        };
+        let mut url = Url::parse(&address).ok()?;
         let is_remote = matches!(url.scheme(), "https" | "http" | "ssh" | "git" | "git+ssh" | "git+https");
         if !is_remote || url.host_str().is_none_or(str::is_empty) {
             return None;

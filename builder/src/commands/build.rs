@@ -7,6 +7,7 @@ use oci_spec::image::Digest;
 
 use crate::build::{Options, build};
 use crate::catalog::CatalogAt;
+use crate::checkout::Checkout;
 use crate::cli::BuildArgs;
 use crate::context::Context;
 use crate::deliver::{Delivery, Product};
@@ -108,9 +109,12 @@ fn announce(plan: &Plan, context: &Context) {
     }
 }
 
-/// The time that the image is said to have been made at: `SOURCE_DATE_EPOCH`, else that of the newest source file.
+/// The time that the image is said to have been made at: `SOURCE_DATE_EPOCH`, else that of the commit whose files the
+/// source has, else that of the newest source file.
 pub fn created(plan: &Plan, context: &Context) -> Result<Timestamp, Failure> {
-    let seconds = context.source_date_epoch()?.unwrap_or(plan.source.newest).max(0);
+    let source = &plan.source;
+    let of_commit = source.checkout.as_ref().and_then(Checkout::clean_time);
+    let seconds = context.source_date_epoch()?.or(of_commit).unwrap_or(source.newest).max(0);
     Timestamp::from_second(seconds).map_err(|cause| {
         Failure::because(Exit::NotUnderstood, "the time of the newest source file is out of range", cause)
     })

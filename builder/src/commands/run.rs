@@ -8,7 +8,7 @@ use lapstrake_oci::layout::Layout;
 
 use crate::build;
 use crate::catalog::CatalogAt;
-use crate::cli::{Keep, NetworkMode, RunArgs, SettingArgs, SourceArgs, Symlinks};
+use crate::cli::{CommitArgs, Keep, NetworkMode, RunArgs, SettingArgs, SourceArgs, Symlinks};
 use crate::commands::build::created;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -73,6 +73,7 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
         allow_eol: Vec::new(),
         symlinks: Symlinks::Inside,
         keep: Keep::All,
+        commit: CommitArgs::default(),
         settings: SettingArgs::default(),
     };
     let client = registry::client(&args.registry, context)?;

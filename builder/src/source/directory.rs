@@ -139,12 +139,16 @@ impl<'a> Walk<'a> {
 
     fn put_aside(&mut self, entry: &DirEntry) -> Result<(), SourceError> {
         let relative = entry.path().strip_prefix(self.root).unwrap_or(entry.path());
-        let wanted =
-            self.options.aside.iter().find(|path| path.as_bytes() == relative.as_os_str().as_bytes());
-        let Some(path) = wanted else { return Ok(()) };
+        let is_named = |name: &[u8]| relative.as_os_str().as_bytes() == name;
+        let is_ignore_file =
+            self.ignore.as_ref().is_some_and(|ignore| is_named(ignore.left_out.file.as_bytes()));
+        if !is_ignore_file && !self.options.aside.iter().any(|path| is_named(path.as_bytes())) {
+            return Ok(());
+        }
+        let path = self.path(entry)?;
         let metadata = entry.metadata().map_err(|error| failed(entry.path(), error.into()))?;
-        if let Some(node) = self.node(entry.path(), path, &metadata)? {
-            self.aside.insert(path.clone(), node);
+        if let Some(node) = self.node(entry.path(), &path, &metadata)? {
+            self.aside.insert(path, node);
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ fn row_48_a_build_is_due_when_something_in_the_source_directory_changed_and_not_
     let outcome = changed(&[repository.name(), "--since", &first, "--source-dir", "/web/"]).expect(0);
     let expected = json!({
         "due": true, "since": first, "head": second, "sourceDir": "web", "changed": ["web/main.py"],
-        "more": 0, "ignored": 0, "others": 0,
+        "ignoreFile": null, "more": 0, "ignored": 0, "others": 0,
     });
     assert_eq!(answer(&outcome), expected);
     assert_eq!(outcome.stderr, "");
@@ -84,6 +84,46 @@ fn row_49_shared_paths_make_a_build_due_as_well() {
         assert_eq!(found, due.then(|| vec![file.to_owned()]), "{file} {also}");
         assert_eq!(in_web(&repository, &[]), None, "{file}");
     }
+}
+
+#[test]
+fn what_never_enters_a_build_does_not_make_it_due() {
+    let repository = Repository::new();
+    repository.write("web/main.py", "1");
+    repository
+        .write(".dockerignore", "**/docs\n!web/docs/kept\n**/*.md\n.dockerignore\nweb/apprunner.yaml\n");
+    repository.commit();
+    for file in ["web/docs/a", "web/README.md", "web/deep/docs/x/y"] {
+        repository.commit_file(file, "1");
+        assert_eq!(in_web(&repository, &[]), None, "{file}");
+        repository.git(["rm", "--quiet", file]);
+        repository.commit();
+        assert_eq!(in_web(&repository, &[]), None, "{file}");
+    }
+    let outcome = changed(&[repository.name(), "--since", "HEAD~1"]).expect(1);
+    let answer = answer(&outcome);
+    assert_eq!((&answer["ignored"], &answer["ignoreFile"]), (&json!(1), &json!(".dockerignore")));
+    // The app file is read all the same, exceptions are exceptions, and what the user listed counts.
+    for file in ["web/apprunner.yaml", "web/docs/kept", "web/main.py"] {
+        repository.commit_file(file, "2");
+        assert_eq!(in_web(&repository, &[]), Some(vec![file.to_owned()]));
+    }
+    repository.commit_file("web/README.md", "3");
+    assert_eq!(in_web(&repository, &["--also", "**/README.md"]), Some(vec!["web/README.md".to_owned()]));
+    // What is left out is decided by the ignore file, so a change of it counts, wherever the source directory is.
+    repository.commit_file(".dockerignore", "**/*.md\n");
+    assert_eq!(in_web(&repository, &[]), Some(vec![".dockerignore".to_owned()]));
+    repository.commit_file(".lapstrakeignore", "nothing\n");
+    assert_eq!(in_web(&repository, &[]), Some(vec![".lapstrakeignore".to_owned()]));
+    // It stands above the other one, which says nothing any more.
+    repository.commit_file(".dockerignore", "web\n");
+    assert_eq!(in_web(&repository, &[]), None);
+    repository.commit_file("web/README.md", "4");
+    assert_eq!(in_web(&repository, &[]), Some(vec!["web/README.md".to_owned()]));
+    repository.commit_file(".lapstrakeignore", "a[\n");
+    repository.commit_file("web/main.py", "5");
+    let outcome = changed(&[repository.name(), "--since", "HEAD~1"]).expect(2);
+    assert!(outcome.stderr.contains("`a[`"), "{}", outcome.stderr);
 }
 
 #[test]

@@ -1,13 +1,17 @@
-//! Compares two commits of a repository through a scope: fetches their trees, and no file but those that say what is
+//! Compares two commits of a repository through a scope: fetches their trees, and no file but the one that says what is
 //! left out of a build.
+
+mod ignore;
 
 use std::path::Path;
 
-use lapstrake_oci::tree::TreePath;
+use lapstrake_oci::tree::{TreePath, TreePathError};
 
+use crate::app_file::FILE_NAME;
 use crate::failure::{Exit, Failure};
 use crate::git::{Git, GitError, ObjectId, Remote, Repository};
 use crate::scope::{Changes, Scope};
+use crate::source::SourceError;
 
 /// Two commits, and what differs between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +20,8 @@ pub struct Comparison {
     pub since: ObjectId,
     /// The later one.
     pub head: ObjectId,
+    /// The ignore file by which paths were left out of the comparison.
+    pub ignore_file: Option<&'static str>,
     /// What differs.
     pub changes: Changes,
 }
@@ -37,10 +43,18 @@ pub enum CompareError {
         head: ObjectId,
     },
     /// A path that no source may have.
-    #[error("the repository has a path that no source may have: {source}")]
+    #[error("the repository has a path that no source may have")]
     Path {
         /// What is wrong with it.
-        source: lapstrake_oci::tree::TreePathError,
+        source: TreePathError,
+    },
+    /// The ignore file is not understood.
+    #[error("the ignore file of {head} is not understood")]
+    Ignore {
+        /// The later commit.
+        head: ObjectId,
+        /// What is wrong with it.
+        source: SourceError,
     },
 }
 
@@ -60,15 +74,23 @@ pub fn compare(
         [head] => [commits[0], head],
         _ => return Err(GitError::Malformed { what: "a list of commits".to_owned() }.into()),
     };
-    let paths =
-        if since.is_null() { repository.paths(head)? } else { repository.changed_paths(since, head)? };
     require_directory(&repository, [since, head], scope)?;
+    let names =
+        if since.is_null() { repository.paths(head)? } else { repository.changed_paths(since, head)? };
+    let paths = names.into_iter().map(TreePath::new).collect::<Result<Vec<TreePath>, _>>();
+    let paths = paths.map_err(|source| CompareError::Path { source })?;
+    let ignore = ignore::Ignore::of(&repository, remote, [since, head])?;
+    let ignored =
+        ignore.of_paths(&paths).map_err(|source| CompareError::Ignore { head: head.clone(), source })?;
+    // The app file is read although it may be left out.
+    let app_file = scope.directory().map_or_else(|| TreePath::new(FILE_NAME), |place| place.join(FILE_NAME));
+    let app_file = app_file.map_err(|source| CompareError::Path { source })?;
+    let scope = scope.clone().with(ignore.files().into_iter().chain([app_file]));
     let mut changes = Changes::default();
     for path in paths {
-        let path = TreePath::new(path).map_err(|source| CompareError::Path { source })?;
-        changes.add(path, scope, |_| false);
+        changes.add(path, &scope, |path| ignored.contains(path));
     }
-    Ok(Comparison { since: since.clone(), head: head.clone(), changes })
+    Ok(Comparison { since: since.clone(), head: head.clone(), ignore_file: ignore.name(), changes })
 }
 
 /// A directory that was misspelt would never change.
@@ -88,6 +110,15 @@ fn require_directory(
 }
 
 impl CompareError {
+    /// Whether the repository was reached, and what is in it is the reason.
+    #[must_use]
+    pub fn is_about_content(&self) -> bool {
+        match self {
+            Self::Git(error) => error.exit() == Exit::Refused,
+            Self::NoDirectory { .. } | Self::Path { .. } | Self::Ignore { .. } => true,
+        }
+    }
+
     /// The failure that a command ends with.
     #[must_use]
     pub fn into_failure(self) -> Failure {
@@ -97,6 +128,7 @@ impl CompareError {
             Self::NoDirectory { .. } => Failure::new(Exit::NotUnderstood, self.to_string())
                 .hint("`--source-dir` names a directory from the root of the repository"),
             Self::Path { .. } => Failure::because(Exit::Refused, WHAT, self),
+            Self::Ignore { .. } => Failure::because(Exit::NotUnderstood, WHAT, self),
         }
     }
 }

@@ -18,13 +18,14 @@ pub const LISTED: usize = 1000;
 pub struct Scope {
     directory: Option<TreePath>,
     also: Globs,
+    always: BTreeSet<TreePath>,
 }
 
 impl Scope {
     /// Everything in `directory` (none is the whole repository), and what a glob of `also` matches anywhere.
     #[must_use]
     pub fn new(directory: Option<TreePath>, also: Globs) -> Self {
-        Self { directory, also }
+        Self { directory, also, always: BTreeSet::new() }
     }
 
     /// The source directory.
@@ -33,9 +34,16 @@ impl Scope {
         self.directory.as_ref()
     }
 
+    /// The same that also counts some paths wherever they are.
+    #[must_use]
+    pub fn with(mut self, always: impl IntoIterator<Item = TreePath>) -> Self {
+        self.always.extend(always);
+        self
+    }
+
     /// How a path relates to the scope. What the user listed counts even where the ignore file leaves it out.
     fn place(&self, path: &TreePath, ignored: impl FnOnce(&TreePath) -> bool) -> Place {
-        if self.also.matches(path) {
+        if self.always.contains(path) || self.also.matches(path) {
             return Place::Counts;
         }
         match &self.directory {
@@ -47,6 +55,7 @@ impl Scope {
 }
 
 /// How a changed path relates to a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Counts,
     Ignored,
@@ -61,7 +70,7 @@ pub struct Changes {
     pub changed: BTreeSet<TreePath>,
     /// How many more paths in scope differ.
     pub more: u64,
-    /// How many paths in the source directory differ that an ignore file keeps out of the build.
+    /// How many more paths in the source directory differ that an ignore file keeps out of the build.
     pub ignored: u64,
     /// How many paths outside the scope differ.
     pub others: u64,
@@ -159,6 +168,8 @@ mod tests {
         let seen = changes(&scope("web", &[]), &["web/ignored", "ignored"]);
         assert_eq!((seen.due(), seen.ignored, seen.others), (false, 1, 1));
         assert!(changes(&scope("web", &["**/ignored"]), &["web/ignored"]).due());
+        let always = scope("web", &[]).with([path("web/ignored"), path("top")]);
+        assert_eq!(changes(&always, &["web/ignored", "top", "web/a/ignored"]).count(), 2);
     }
 
     #[test]

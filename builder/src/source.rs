@@ -44,7 +44,7 @@ pub use error::{Fault, SourceError};
 pub use glance::{glance, glance_below};
 pub use ignore::{Exhausted, IgnoreError, Reason};
 pub(crate) use ignore::{Filter, Rules, Verdict};
-pub use left_out::{IGNORE_FILES, LeftOut};
+pub use left_out::{IGNORE_FILES, LeftOut, ignored};
 pub use limits::Limits;
 pub use materialise::{MaterialiseError, MaterialiseOptions, materialise};
 pub(crate) use parallel::in_parallel;

@@ -21,6 +21,7 @@ struct Answer<'a> {
     since: &'a str,
     head: &'a str,
     source_dir: String,
+    ignore_file: Option<&'static str>,
     #[serde(flatten)]
     changes: &'a Changes,
 }
@@ -55,17 +56,23 @@ pub(super) fn scope(source: &GitSource, directory: Option<&str>, also: &[String]
 }
 
 fn json(comparison: &Comparison, scope: &Scope) -> Result<String, Failure> {
-    let Comparison { since, head, changes } = comparison;
+    let Comparison { since, head, ignore_file, changes } = comparison;
     let source_dir = scope.directory().map(ToString::to_string).unwrap_or_default();
-    let answer =
-        Answer { due: changes.due(), since: since.as_str(), head: head.as_str(), source_dir, changes };
+    let answer = Answer {
+        due: changes.due(),
+        since: since.as_str(),
+        head: head.as_str(),
+        source_dir,
+        ignore_file: *ignore_file,
+        changes,
+    };
     let json = serde_json::to_string_pretty(&answer)
         .map_err(|cause| Failure::because(Exit::Ours, "could not print the answer", cause))?;
     Ok(format!("{json}\n"))
 }
 
 fn text(comparison: &Comparison, scope: &Scope) -> String {
-    let Comparison { since, head, changes } = comparison;
+    let Comparison { since, head, changes, .. } = comparison;
     let place = scope.directory().map_or("the repository".to_owned(), |directory| format!("`{directory}`"));
     if !changes.due() {
         return format!(
@@ -97,7 +104,10 @@ mod tests {
             changes.add(TreePath::new(path).unwrap(), &scope, |_| false);
         }
         let commit = |digit: &str| digit.repeat(40).parse().unwrap();
-        (Comparison { since: commit("1"), head: commit("2"), changes }, scope)
+        (
+            Comparison { since: commit("1"), head: commit("2"), ignore_file: Some(".dockerignore"), changes },
+            scope,
+        )
     }
 
     #[test]
@@ -106,6 +116,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&json(&found, &scope).unwrap()).unwrap();
         let expected = serde_json::json!({
             "due": true, "since": "1".repeat(40), "head": "2".repeat(40), "sourceDir": "web",
+            "ignoreFile": ".dockerignore",
             "changed": ["web/a", "web/b"], "more": 0, "ignored": 0, "others": 1,
         });
         assert_eq!(json, expected);

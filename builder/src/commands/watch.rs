@@ -113,15 +113,12 @@ impl Watcher<'_> {
                 self.context.report.warning(&text);
                 Ok(Compared::Gone)
             }
-            Err(cause) => {
-                let failure = cause.into_failure();
-                // What is too large or too strange to be compared may still be built; left alone it would be lost.
-                if failure.exit != Exit::Refused {
-                    return Err(failure);
-                }
-                self.context.report.warning(&one_line(&failure));
+            // What is too large or too strange to be compared is left to the build, which knows more of it.
+            Err(cause) if cause.is_about_content() => {
+                self.context.report.warning(&one_line(&cause.into_failure()));
                 Ok(Compared::Gone)
             }
+            Err(cause) => Err(cause.into_failure()),
         }
     }
 

@@ -125,6 +125,31 @@ pub(super) fn without(tree: FileTree, all_the_same: &TreePath) -> Result<FileTre
     Ok(kept)
 }
 
+/// Which of some files an ignore file keeps out of a source, wherever they are.
+pub fn ignored<'p>(
+    file: &'static str,
+    patterns: &[u8],
+    paths: impl IntoIterator<Item = &'p TreePath>,
+) -> Result<BTreeSet<TreePath>, SourceError> {
+    let ignore = IgnoreFile::read(file, patterns)?;
+    let mut filter = Filter::new(&ignore.rules);
+    let mut found = BTreeSet::new();
+    for path in paths {
+        let bytes = path.as_bytes();
+        let above = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let mut steps = above.map(|(end, _)| (&bytes[..end], true)).chain([(bytes, false)]);
+        let out = steps.try_fold(false, |out, (step, is_directory)| {
+            let verdict = filter.verdict(step, is_directory)?;
+            let whole = out || verdict == Verdict::LeaveOutWhole;
+            Ok(whole || (!is_directory && verdict == Verdict::LeaveOut))
+        });
+        if out.map_err(|cause| SourceError::Patterns { file, cause })? {
+            found.insert(path.clone());
+        }
+    }
+    Ok(found)
+}
+
 /// A file, under whichever of its names it is stored.
 fn whole_file<'t>(tree: &'t FileTree, path: &TreePath) -> Option<&'t Node> {
     let node = tree.get(path)?;

@@ -12,6 +12,8 @@ const FILE: u64 = 1 << 20;
 /// An entry of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeEntry {
+    /// Its mode, in octal digits.
+    pub mode: String,
     /// What it is: `tree`, `blob` or `commit`.
     pub kind: String,
     /// The object.
@@ -68,9 +70,9 @@ impl Repository<'_> {
         };
         let tab = line.iter().position(|byte| *byte == b'\t').ok_or_else(malformed)?;
         let text = std::str::from_utf8(&line[..tab]).map_err(|_| malformed())?;
-        let mut words = text.split(' ').skip(1);
-        let (Some(kind), Some(id)) = (words.next(), words.next()) else { return Err(malformed()) };
-        Ok(Some(TreeEntry { kind: kind.to_owned(), id: id.parse().map_err(|_| malformed())? }))
+        let [mode, kind, id] = text.split(' ').collect::<Vec<_>>()[..] else { return Err(malformed()) };
+        let id = id.parse().map_err(|_| malformed())?;
+        Ok(Some(TreeEntry { mode: mode.to_owned(), kind: kind.to_owned(), id }))
     }
 
     /// Fetches one file of a commit whose tree is here, and reads it.

@@ -158,3 +158,19 @@ fn an_ignore_file_that_cannot_be_followed_is_refused_with_its_place() {
     let error = read_directory(directory.path(), &[]).unwrap_err();
     assert_eq!(error.to_string(), "`.dockerignore` is not read: it is not a regular file");
 }
+
+#[test]
+fn files_that_are_known_by_name_alone_are_left_out_as_those_that_were_read() {
+    let directory = directory(FILES);
+    let kept = names(&read_directory(directory.path(), &[]).unwrap().tree);
+    let paths: Vec<TreePath> = FILES.iter().map(|(path, _)| TreePath::new(path).unwrap()).collect();
+    // In whatever order they come.
+    for paths in [paths.clone(), paths.iter().rev().cloned().collect()] {
+        let out = ignored(".dockerignore", FILES[0].1.as_bytes(), &paths).unwrap();
+        let rest: Vec<String> =
+            paths.iter().filter(|path| !out.contains(*path)).map(ToString::to_string).collect();
+        assert!(rest.iter().all(|path| kept.contains(path)), "{rest:?}");
+        assert_eq!(rest.len(), 2, "{rest:?}");
+    }
+    assert!(ignored(".dockerignore", b"a[", &paths).is_err());
+}

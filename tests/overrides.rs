@@ -255,6 +255,20 @@ fn a_file_may_leave_out_what_options_give() {
     }
 }
 
+#[test]
+fn without_an_app_file_and_anything_to_detect_options_alone_are_enough() {
+    let app = App::new(FILE);
+    fs_err::remove_file(app.source().join("apprunner.yaml")).unwrap();
+    fs_err::rename(app.source().join("server.py"), app.source().join("run.txt")).unwrap();
+    let plan = app.plan(&Lapstrake::new(), &["--runtime=python3", "--command=python3 run.txt"]);
+    assert_eq!(plan["run"]["cmd"], json!(["python3", "run.txt"]));
+    assert_eq!(plan["appFile"], Value::Null);
+    for too_little in [&["--runtime=python3"][..], &["--command=python3 run.txt"], &[]] {
+        let stderr = app.refusal(too_little);
+        assert!(stderr.contains("looked for `apprunner.yaml`"), "{too_little:?}: {stderr}");
+    }
+}
+
 // row 32
 #[test]
 fn a_start_command_gets_no_shell_when_none_is_wanted_and_one_when_it_is() {

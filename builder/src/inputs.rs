@@ -43,6 +43,8 @@ pub enum Told {
     },
     /// The app's own files.
     ByDetection(Box<Detected>),
+    /// Nothing but the options of the command.
+    ByOptions,
 }
 
 impl Inputs {
@@ -74,11 +76,13 @@ impl Inputs {
                 let settings = given.over(Settings::of_file(&file, &name));
                 (settings.complete(&[])?, Told::ByFile { name, text })
             }
-            None => {
-                let found = detected(&source.tree, directory.as_ref(), &given)?;
-                let settings = given.over(Settings::of_detected(&found));
-                (settings.complete(&found.start_sought)?, Told::ByDetection(Box::new(found)))
-            }
+            None => match detected(&source.tree, directory.as_ref(), &given)? {
+                Some(found) => {
+                    let settings = given.over(Settings::of_detected(&found));
+                    (settings.complete(&found.start_sought)?, Told::ByDetection(Box::new(found)))
+                }
+                None => (given.complete(&[])?, Told::ByOptions),
+            },
         };
         let mut settings = settings;
         if args.commit.commit_env {
@@ -174,8 +178,13 @@ fn read_app_file(
     Ok((accepted(app_file, &diagnostics, text, context)?, text.to_owned()))
 }
 
-/// What the app's own files tell. Nothing is guessed where an app file has only the wrong name.
-fn detected(tree: &FileTree, directory: Option<&TreePath>, given: &Settings) -> Result<Detected, Failure> {
+/// What the app's own files tell; nothing where they tell nothing and the options say enough. Nothing is guessed where an
+/// app file has only the wrong name.
+fn detected(
+    tree: &FileTree,
+    directory: Option<&TreePath>,
+    given: &Settings,
+) -> Result<Option<Detected>, Failure> {
     let paths: Vec<String> = tree.iter().map(|(path, _)| path.to_string()).collect();
     let place = directory.map(ToString::to_string).unwrap_or_default();
     let missing = app_file::not_found(&place, paths.iter().map(String::as_str));
@@ -190,11 +199,14 @@ fn detected(tree: &FileTree, directory: Option<&TreePath>, given: &Settings) -> 
         Some(Runtime::Named(name)) => Language::of_runtime(&name.value),
         _ => None,
     };
-    detect::detect(tree, directory, wanted).map_err(|cause| match cause {
+    let is_enough = given.runtime.is_some() && given.start.is_some();
+    match detect::detect(tree, directory, wanted) {
+        Ok(found) => Ok(Some(found)),
+        Err(DetectError::Nothing(_)) if is_enough => Ok(None),
         // An app file elsewhere says more than any other file there.
-        DetectError::Nothing(_) if missing.hint().is_some() => failure(missing.hint()),
-        cause => cause.into(),
-    })
+        Err(DetectError::Nothing(_)) if missing.hint().is_some() => Err(failure(missing.hint())),
+        Err(cause) => Err(cause.into()),
+    }
 }
 
 /// The path of a file in the directory of the app.

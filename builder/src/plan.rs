@@ -163,6 +163,7 @@ impl Plan {
         }
         match &self.app_file {
             Some(name) => text.line("app file", &format!("{name}{}", self.origin("config"))),
+            None if self.detected.is_empty() => text.line("app file", "none: the options say everything"),
             None => text.line("app file", "none: the app's own files tell"),
         }
         for finding in &self.detected {

@@ -43,6 +43,7 @@ impl Inputs {
         self.tell_mismatches(&chosen, context);
         let (app_file, detected, notes) = match &self.told {
             Told::ByFile { name, .. } => (Some(name.clone()), Vec::new(), Vec::new()),
+            Told::ByOptions => (None, Vec::new(), Vec::new()),
             Told::ByDetection(found) => {
                 (None, found.findings.iter().map(ToString::to_string).collect(), found.notes.clone())
             }

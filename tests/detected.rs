@@ -6,9 +6,6 @@ use lapstrake_fixtures::detected::App;
 use crate::apps::pull;
 use crate::harness::{Container, Image, Lapstrake, Registry, container, schema, workspace};
 
-/// The port that an app listens on where no file says otherwise.
-const PORT: u16 = 8080;
-
 /// What is left of the way: the image as pulled, and the page.
 struct Answer {
     image: Image,
@@ -46,7 +43,7 @@ fn answer(name: &str) -> Answer {
     let bundle = scratch.path().join("bundle");
     container::unpack(&layout, "app", &bundle);
     let mut container = Container::start(&bundle);
-    let body = container.get(PORT, "/");
+    let body = container.get(image.env()["PORT"].parse().unwrap(), "/");
     assert!(body.contains(app.answer), "`{}` is not in {body}", app.answer);
     Answer { image, body, stderr: outcome.stderr }
 }
@@ -157,6 +154,86 @@ fn python_with_pipenv_has_one_digest() {
 #[test]
 fn python_with_pdm_has_one_digest() {
     same_digest_twice("python-pdm");
+}
+
+fn command(answer: &Answer) -> &serde_json::Value {
+    &answer.image.config["config"]["Cmd"]
+}
+
+#[test]
+fn node_with_npm_answers_without_npm_and_its_packages_for_development() {
+    let answer = answer("node-npm");
+    assert_eq!(command(&answer), &serde_json::json!(["node", "server.js"]));
+    assert_eq!(
+        (answer.image.env()["NODE_ENV"].as_str(), answer.image.env()["PORT"].as_str()),
+        ("production", "8080")
+    );
+    let told = "package.json:6:13: `engines` asks for Node.js >=20 <24";
+    assert!(answer.stderr.contains(told), "{}", answer.stderr);
+}
+
+#[test]
+fn node_with_yarn_1_finds_yarn_in_its_build_and_loses_it_afterwards() {
+    let answer = answer("node-yarn1");
+    assert!(answer.body.ends_with(", production\n"), "{}", answer.body);
+    assert_eq!(command(&answer), &serde_json::json!(["node", "dist/server.js"]));
+}
+
+#[test]
+fn node_with_yarn_berry_answers_from_zip_files_without_those_for_development() {
+    let answer = answer("node-yarn-berry");
+    let files = answer.image.files();
+    let zips: Vec<&String> = files.keys().filter(|path| path.ends_with(".zip")).collect();
+    assert_eq!(zips.len(), 2, "{zips:?}");
+    assert!(zips.iter().all(|path| path.starts_with("app/.yarn/cache/")));
+}
+
+#[test]
+fn the_one_app_of_a_pnpm_workspace_answers_with_a_package_that_was_built_before_it() {
+    let answer = answer("node-pnpm-workspace");
+    let files = answer.image.files();
+    assert!(files.contains_key("app/packages/greeting/dist/index.js"));
+    assert_eq!(
+        command(&answer),
+        &serde_json::json!(["/bin/sh", "-c", "cd packages/api && exec node server.js"])
+    );
+}
+
+#[test]
+fn nest_is_compiled_and_started_by_its_script_for_production() {
+    let answer = answer("node-nest");
+    assert_eq!(command(&answer), &serde_json::json!(["node", "dist/main"]));
+}
+
+#[test]
+fn static_files_of_vite_are_served_for_every_path_and_without_what_built_them() {
+    let answer = answer("node-vite-static");
+    let files = answer.image.files();
+    assert!(files.keys().any(|path| path.starts_with("app/dist/assets/index-")));
+    assert!(!files.contains_key("app/node_modules"));
+}
+
+#[test]
+fn a_procfile_counts_over_scripts_and_the_port_in_the_source_over_the_default() {
+    let answer = answer("node-procfile");
+    assert_eq!(answer.image.env()["PORT"], "4567");
+    assert_eq!(command(&answer), &serde_json::json!(["node", "server.js", "by its Procfile"]));
+    assert!(answer.stderr.contains("Procfile:2: `worker` runs `node worker.js`"), "{}", answer.stderr);
+}
+
+#[test]
+fn node_with_yarn_1_has_one_digest() {
+    same_digest_twice("node-yarn1");
+}
+
+#[test]
+fn node_with_yarn_berry_has_one_digest() {
+    same_digest_twice("node-yarn-berry");
+}
+
+#[test]
+fn node_with_pnpm_has_one_digest() {
+    same_digest_twice("node-pnpm-workspace");
 }
 
 #[test]

@@ -393,7 +393,7 @@ fn what_cannot_be_a_secret_is_refused_before_any_work() {
         ("id=../x,env=TOKEN".to_owned(), "`id` must be of letters"),
         (bench.value.clone(), "`--secret` number 1 is not understood"),
     ] {
-        for command in ["build", "plan"] {
+        for command in ["build", "plan", "run"] {
             let source = bench.path("source");
             let outcome =
                 bench.lapstrake().run([command, source.to_str().unwrap(), "--secret", &spec]).expect(2);

@@ -15,6 +15,7 @@ mod hidden;
 mod leaks;
 mod mask;
 mod parts;
+mod scanner;
 mod spec;
 mod value;
 

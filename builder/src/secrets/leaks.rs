@@ -11,9 +11,9 @@ use std::thread;
 
 use lapstrake_oci::tree::{FileTree, Kind, Node, TreePath};
 
-use super::finder::Finder;
 use super::forms::Form;
 use super::hidden::Hidden;
+use super::scanner::Scanner;
 use crate::failure::{Exit, Failure};
 use crate::report::printable;
 
@@ -22,7 +22,7 @@ const NAMED: usize = 20;
 
 /// A search for hidden values.
 pub struct Search {
-    finder: Finder,
+    scanner: Scanner,
     /// Whose text each is, and how it is written.
     owners: Vec<(String, Form)>,
 }
@@ -42,10 +42,13 @@ impl Search {
     /// Prepares a search for some values.
     #[must_use]
     pub fn new(hidden: &[Hidden]) -> Self {
-        let needles =
-            || hidden.iter().flat_map(|value| value.needles().iter().map(move |needle| (value, needle)));
-        let owners = needles().map(|(value, (form, _))| (value.name().to_owned(), *form)).collect();
-        Self { finder: Finder::new(needles().map(|(_, (_, text))| text)), owners }
+        let needles: Vec<(&Hidden, &(Form, Vec<u8>))> = hidden
+            .iter()
+            .flat_map(|value| value.needles().iter().map(move |needle| (value, needle)))
+            .collect();
+        let texts: Vec<&[u8]> = needles.iter().map(|(_, (_, text))| text.as_slice()).collect();
+        let owners = needles.iter().map(|(value, (form, _))| (value.name().to_owned(), *form)).collect();
+        Self { scanner: Scanner::new(&texts), owners }
     }
 
     /// The files of some trees that hold a value, in the order of the trees.
@@ -55,17 +58,10 @@ impl Search {
         }
         let nodes: Vec<(&TreePath, &Node)> = trees.iter().flat_map(|tree| tree.iter()).collect();
         let next = AtomicUsize::new(0);
-        let work = || -> io::Result<Vec<(usize, Leak)>> {
-            let mut leaks = Vec::new();
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some((path, node)) = nodes.get(index) else { return Ok(leaks) };
-                leaks.extend(self.in_node(path, node)?.map(|leak| (index, leak)));
-            }
-        };
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(8);
         let mut leaks = thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let workers: Vec<_> =
+                (0..threads).map(|_| scope.spawn(|| self.in_nodes(&nodes, &next))).collect();
             let found = workers.into_iter().map(|worker| match worker.join() {
                 Ok(found) => found,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -77,23 +73,34 @@ impl Search {
         Ok(leaks.into_iter().map(|(_, leak)| leak).collect())
     }
 
+    /// Searches the nodes that no other thread has taken.
+    fn in_nodes(&self, nodes: &[(&TreePath, &Node)], next: &AtomicUsize) -> io::Result<Vec<(usize, Leak)>> {
+        let mut leaks = Vec::new();
+        let mut buffer = self.scanner.buffer();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some((path, node)) = nodes.get(index) else { return Ok(leaks) };
+            let found = self.in_node(path, node, &mut buffer)?;
+            leaks.extend(found.map(|found| (index, self.leak(path.to_string(), found))));
+        }
+    }
+
+    fn in_node(&self, path: &TreePath, node: &Node, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let in_name = self.scanner.find(path.as_bytes());
+        if in_name.is_some() {
+            return Ok(in_name);
+        }
+        match &node.kind {
+            Kind::File(content) => self.scanner.find_in(content.open()?, buffer),
+            Kind::Symlink(target) => Ok(self.scanner.find(target)),
+            Kind::Directory | Kind::Hardlink(_) | Kind::Whiteout => Ok(None),
+        }
+    }
+
     /// Whether a document holds a value.
     #[must_use]
     pub fn in_document(&self, place: &str, bytes: &[u8]) -> Option<Leak> {
-        let found = self.finder.first_in(bytes).ok().flatten()?;
-        Some(self.leak(place.to_owned(), found))
-    }
-
-    fn in_node(&self, path: &TreePath, node: &Node) -> io::Result<Option<Leak>> {
-        let mut found = self.finder.first_in(path.as_bytes())?;
-        if found.is_none() {
-            found = match &node.kind {
-                Kind::File(content) => self.finder.first_in(content.open()?)?,
-                Kind::Symlink(target) => self.finder.first_in(&target[..])?,
-                Kind::Directory | Kind::Hardlink(_) | Kind::Whiteout => None,
-            };
-        }
-        Ok(found.map(|index| self.leak(path.to_string(), index)))
+        self.scanner.find(bytes).map(|found| self.leak(place.to_owned(), found))
     }
 
     fn leak(&self, place: String, index: usize) -> Leak {

@@ -4,7 +4,9 @@
 //! commands go on where the build commands ended. `/app` is a tree of its own; everything else is an overlay over the
 //! layers of the build image.
 
-use std::collections::{BTreeMap, VecDeque};
+mod tail;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,11 +22,10 @@ use crate::failure::{Exit, Failure};
 use crate::origin::Origin;
 use crate::report::{Report, Stream};
 use crate::secrets::{Mask, Pieces, Secrets};
+use tail::Tail;
 
 /// The id that build commands run under outside when the program was started as root.
 pub const BUILD_UID: u32 = 65533;
-/// How many of the last lines of a failed command are repeated.
-const LAST_LINES: usize = 20;
 
 /// A group of build commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -206,9 +207,10 @@ fn step_failure(failed: &StepFailure, heard: &Listener<'_>) -> Failure {
         step.origin,
         crate::report::printable(&heard.mask.apply(&step.command))
     );
-    if !heard.last.is_empty() {
+    let lines = heard.last.lines();
+    if !lines.is_empty() {
         what.push_str("\nits last lines:");
-        for line in &heard.last {
+        for line in lines {
             let _ = write!(what, "\n  {}", crate::report::printable(line));
         }
     }
@@ -226,19 +228,18 @@ struct Listener<'a> {
     mask: Arc<Mask>,
     /// Lines of standard output and standard error that come in pieces.
     pieces: [Pieces; 2],
-    last: VecDeque<String>,
+    last: Tail,
 }
 
 impl<'a> Listener<'a> {
     fn new(group: &'a [&'a PlannedStep], report: &'a Report) -> Self {
-        let (pieces, last) = (Default::default(), VecDeque::new());
-        Self { group, report, mask: report.mask(), pieces, last }
+        Self { group, report, mask: report.mask(), pieces: Default::default(), last: Tail::default() }
     }
 
     fn hear(&mut self, event: &Event) {
         match event {
             Event::StepStarted { step } => {
-                self.last.clear();
+                self.last = Tail::default();
                 self.report.step(self.group[*step].phase.prefix(), &self.group[*step].command);
             }
             Event::Output { step, stream, line, continues } => {
@@ -261,10 +262,7 @@ impl<'a> Listener<'a> {
 
     fn show(&mut self, step: usize, stream: Stream, line: String) {
         self.report.output(self.group[step].phase.prefix(), stream, &line);
-        self.last.push_back(line);
-        if self.last.len() > LAST_LINES {
-            self.last.pop_front();
-        }
+        self.last.push(stream, line);
     }
 }
 

@@ -11,7 +11,7 @@ use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath};
 use crate::assemble::{AppLayer, assemble};
 use crate::catalog::CatalogAt;
 use crate::changes::{self, AppTrees, Listing, Recorded};
-use crate::cli::{Keep, NetworkMode};
+use crate::cli::NetworkMode;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
@@ -39,8 +39,6 @@ const LAYER_TIME: i64 = 315_619_200;
 pub struct Options {
     /// What commands reach.
     pub network: NetworkMode,
-    /// Which changes are kept.
-    pub keep: Keep,
     /// The time that the image is said to have been made at.
     pub created: Timestamp,
     /// What commands know and no image holds.
@@ -213,6 +211,7 @@ impl Site<'_> {
             network: network.mode,
             files: network.files,
             secrets: &self.options.secrets,
+            flow: self.plan.flow,
         })
     }
 
@@ -234,7 +233,7 @@ impl Site<'_> {
         };
         self.tell_dropped("", &outside);
         let recorded = Recorded { tree: outside.tree, opaque: outside.opaque };
-        let kept = changes::kept(recorded, build, run, self.options.keep);
+        let kept = changes::kept(recorded, build, run);
         let mut trees = changes::app_trees(below_app(app.tree)?, kept, self.plan.run.user());
         for tree in [&mut trees.dependencies, &mut trees.app] {
             python_records::settle(tree)

@@ -8,8 +8,6 @@ use std::collections::BTreeSet;
 
 use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath};
 
-use crate::cli::Keep;
-
 /// The user and group that an app runs as, and that own `/app`, unless the runtime or the user of this program says
 /// otherwise.
 pub const APP_OWNER: Owner = Owner { uid: 1000, gid: 1000 };
@@ -97,10 +95,7 @@ fn is_in(path: &TreePath, directory: &[u8]) -> bool {
 /// `build` and `run` list the layers that the commands ran on and those that the image has. A path that only the build
 /// layers have is theirs, and a change to it is left out; a whiteout is kept only for a path that the run layers have.
 #[must_use]
-pub fn kept(recorded: Recorded, build: &Listing, run: &Listing, keep: Keep) -> FileTree {
-    if keep == Keep::App {
-        return FileTree::new();
-    }
+pub fn kept(recorded: Recorded, build: &Listing, run: &Listing) -> FileTree {
     let mut hidden = BTreeSet::new();
     for directory in &recorded.opaque {
         for (path, _) in run.range(directory.clone()..).take_while(|(path, _)| path.is_within(directory)) {
@@ -248,7 +243,7 @@ mod tests {
             ..Recorded::default()
         };
         let lower = listing(&[("usr", Entry::Directory), ("usr/lib", Entry::Directory)]);
-        let kept = kept(recorded, &lower, &lower, Keep::All);
+        let kept = kept(recorded, &lower, &lower);
         assert_eq!(names(&kept), ["home/app/.local/bin/x", "usr/lib/flask", "usr/lib/flask/app.py"]);
         let owner = Owner { uid: 2, gid: 3 };
         let trees = app_trees(FileTree::new(), kept, owner);
@@ -275,7 +270,7 @@ mod tests {
             ("usr/pip/old.py", Entry::Other),
             ("usr/site", Entry::Directory),
         ]);
-        assert_eq!(names(&kept(recorded, &build, &listing(&[]), Keep::All)), ["usr/site", "usr/site/new.py"]);
+        assert_eq!(names(&kept(recorded, &build, &listing(&[]))), ["usr/site", "usr/site/new.py"]);
     }
 
     #[test]
@@ -285,7 +280,7 @@ mod tests {
             ..Recorded::default()
         };
         let run = listing(&[("usr/a", Entry::Other)]);
-        assert_eq!(names(&kept(recorded, &run, &run, Keep::All)), ["usr/a"]);
+        assert_eq!(names(&kept(recorded, &run, &run)), ["usr/a"]);
     }
 
     #[test]
@@ -299,15 +294,9 @@ mod tests {
             ("usr/d/old", Entry::Directory),
             ("usr/d/old/x", Entry::Other),
         ]);
-        let kept = kept(recorded, &run, &run, Keep::All);
+        let kept = kept(recorded, &run, &run);
         assert_eq!(names(&kept), ["usr/d/new", "usr/d/old"]);
         assert!(matches!(kept.get(&path("usr/d/old")).unwrap().kind, Kind::Whiteout));
-    }
-
-    #[test]
-    fn nothing_outside_of_app_is_kept_when_asked() {
-        let recorded = Recorded { tree: tree(vec![("usr/x", file())]), ..Recorded::default() };
-        assert!(kept(recorded, &listing(&[]), &listing(&[]), Keep::App).is_empty());
     }
 
     #[test]

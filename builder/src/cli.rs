@@ -2,6 +2,7 @@
 
 mod changed;
 mod commit;
+mod flow;
 mod lint;
 mod remote;
 mod secrets;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use changed::ChangedArgs;
 pub use commit::CommitArgs;
+pub use flow::{FlowArgs, Keep};
 pub use lint::{LintArgs, LintFormat};
 pub use remote::RemoteArgs;
 pub use secrets::SecretArgs;
@@ -127,9 +129,9 @@ pub struct SourceArgs {
     /// What symbolic links of the source may point at.
     #[arg(long, value_enum, default_value_t = Symlinks::Inside, value_name = "POLICY")]
     pub symlinks: Symlinks,
-    /// Keep only what the commands changed below `/app`, as the managed service does.
-    #[arg(long, value_enum, default_value_t = Keep::All)]
-    pub keep: Keep,
+    /// How the build commands lead to the image.
+    #[command(flatten)]
+    pub flow: FlowArgs,
     /// What is told of the commit.
     #[command(flatten)]
     pub commit: CommitArgs,
@@ -145,15 +147,6 @@ pub enum Symlinks {
     Inside,
     /// Anything; links out of the source are kept and never followed.
     KeepDangling,
-}
-
-/// Which changes of the build commands reach the image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Keep {
-    /// All of them, caches and temporary places aside.
-    All,
-    /// Those below `/app`, and all of those of pre-run commands.
-    App,
 }
 
 /// Network access of build commands.

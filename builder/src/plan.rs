@@ -9,6 +9,7 @@ use oci_spec::image::Digest;
 use serde::Serialize;
 
 use crate::checkout::Checkout;
+use crate::cli::{FlowArgs, Keep};
 use crate::image_config::RunConfig;
 use crate::report::printable;
 use crate::secrets::SecretUse;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub platforms: Vec<String>,
     /// The commands, in the order in which they run.
     pub steps: Vec<PlannedStep>,
+    /// What is kept of their changes, and whether the build is repeated.
+    pub flow: FlowArgs,
     /// Variables of the build commands, from the app file.
     pub build_env: Vec<(String, String)>,
     /// What the image starts.
@@ -128,6 +131,15 @@ impl Plan {
                     &format!("{}{}", step.command, from(Some(&step.origin.to_string()))),
                 );
             }
+        }
+        if self.flow.repeat_build {
+            text.line(
+                "repeat",
+                "the commands of [Build] run again on the tree of the image, before [PreRun]",
+            );
+        }
+        if self.flow.keep == Keep::App {
+            text.line("keep", "of [PreBuild] and [Build] only what lies below /app");
         }
         for (name, value) in &self.build_env {
             text.line("build env", &format!("{name}={value}{}", self.origin(&format!("build-env.{name}"))));

@@ -56,6 +56,7 @@ impl Inputs {
             runtime: choice(catalog, &chosen, start.command.uses_npm()),
             platforms: platforms.iter().map(ToString::to_string).collect(),
             steps: self.settings.steps.clone(),
+            flow: args.flow,
             build_env: self.settings.build_env.pairs(),
             build_secrets: Vec::new(),
             run: self.run_config(&start),

@@ -5,6 +5,7 @@
 //! layers of the build image.
 
 mod tail;
+mod trees;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,11 +19,13 @@ use lapstrake_sandbox::{
 };
 use serde::Serialize;
 
+use crate::cli::FlowArgs;
 use crate::failure::{Exit, Failure};
 use crate::origin::Origin;
 use crate::report::{Report, Stream};
 use crate::secrets::{Mask, Pieces, Secrets};
 use tail::Tail;
+use trees::Tree;
 
 /// The id that build commands run under outside when the program was started as root.
 pub const BUILD_UID: u32 = 65533;
@@ -106,50 +109,27 @@ pub struct Workshop<'a> {
     pub files: Vec<MemoryFile>,
     /// The secrets of the commands.
     pub secrets: &'a Secrets,
+    /// What is kept of the changes, and whether the build is repeated.
+    pub flow: FlowArgs,
 }
 
 impl Workshop<'_> {
-    /// Runs all commands, in the order pre-build, build, post-build, pre-run.
+    /// Runs all commands, in the order pre-build, build, post-build, build again where that is asked for, pre-run.
     pub fn run(&self, steps: &[PlannedStep], stop: &AtomicBool, report: &Report) -> Result<(), Failure> {
-        for phases in self.groups() {
+        for (tree, phases) in self.groups() {
             let group: Vec<&PlannedStep> = steps.iter().filter(|step| phases.contains(&step.phase)).collect();
             if !group.is_empty() {
-                self.run_group(&group, &self.spec(phases[0]), stop, report)?;
+                self.run_group(&group, &self.spec(tree, phases[0]), stop, report)?;
             }
         }
         Ok(())
     }
 
-    /// The phases that share a sandbox. Where secrets differ they do not: what is left running of one phase would see
-    /// the secrets of the next.
-    fn groups(&self) -> &'static [&'static [Phase]] {
-        use Phase::{Build, PostBuild, PreBuild, PreRun};
-        if self.secrets.are_the_same(PreBuild, Build) {
-            &[&[PreBuild, Build], &[PostBuild], &[PreRun]]
-        } else {
-            &[&[PreBuild], &[Build], &[PostBuild], &[PreRun]]
-        }
-    }
-
-    /// The directory with what the commands changed outside `/app`, as an overlay records it.
-    #[must_use]
-    pub fn changes(&self) -> PathBuf {
-        self.kept_root().upper()
-    }
-
-    fn kept_root(&self) -> Root {
-        Root { lower: self.layers.clone(), scratch: self.scratch.join("root") }
-    }
-
-    fn spec(&self, phase: Phase) -> Spec {
-        let (root, app) = if phase == Phase::PostBuild {
-            let below = self.kept_root().upper();
-            let lower = below.is_dir().then_some(below).into_iter().chain(self.layers.clone()).collect();
-            let scratch = self.scratch.join("post-build");
-            let app = Mount::overlay(&self.app, "/app", scratch.join("app"));
-            (Root { lower, scratch: scratch.join("root") }, app)
-        } else {
-            (self.kept_root(), Mount::writable(&self.app, "/app"))
+    fn spec(&self, tree: Tree, phase: Phase) -> Spec {
+        let root = self.root(tree);
+        let app = match tree {
+            Tree::Scrap => Mount::overlay(&self.app, "/app", self.scratch.join("post-build/app")),
+            Tree::Build | Tree::Image => Mount::writable(&self.app, "/app"),
         };
         Spec {
             root,
@@ -304,6 +284,7 @@ pub fn hand_over(tree: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Keep;
     use crate::secrets::Hidden;
 
     fn step(phase: Phase, command: &str) -> PlannedStep {
@@ -322,6 +303,7 @@ mod tests {
             mounts: Vec::new(),
             files: Vec::new(),
             secrets,
+            flow: FlowArgs::default(),
         }
     }
 
@@ -353,12 +335,46 @@ mod tests {
     #[test]
     fn post_build_commands_see_a_view_that_is_thrown_away() {
         let none = Secrets::default();
-        let spec = workshop(&none).spec(Phase::PostBuild);
+        let spec = workshop(&none).spec(Tree::Scrap, Phase::PostBuild);
         assert_ne!(spec.root.upper(), workshop(&none).changes());
         assert!(matches!(spec.mounts[0].kind, lapstrake_sandbox::MountKind::Overlay { .. }));
-        let kept = workshop(&none).spec(Phase::PreRun);
-        assert_eq!(kept.root.upper(), workshop(&none).changes());
-        assert_eq!(kept.mounts[0].kind, lapstrake_sandbox::MountKind::Writable);
+        for tree in [Tree::Build, Tree::Image] {
+            let kept = workshop(&none).spec(tree, Phase::Build);
+            assert_eq!(kept.root.upper(), workshop(&none).changes());
+            assert_eq!(kept.mounts[0].kind, lapstrake_sandbox::MountKind::Writable);
+        }
+    }
+
+    #[test]
+    fn pre_run_commands_find_nothing_of_the_build_but_app_where_only_that_is_kept() {
+        let none = Secrets::default();
+        let flow = FlowArgs { keep: Keep::App, ..FlowArgs::default() };
+        let workshop = Workshop { flow, ..workshop(&none) };
+        let (build, image) =
+            (workshop.spec(Tree::Build, Phase::Build), workshop.spec(Tree::Image, Phase::PreRun));
+        assert_ne!(build.root.upper(), image.root.upper());
+        assert_eq!(image.root.upper(), workshop.changes());
+        assert_eq!(
+            (&build.mounts[0].kind, &build.mounts[0].target),
+            (&image.mounts[0].kind, &image.mounts[0].target)
+        );
+    }
+
+    #[test]
+    fn a_repeated_build_comes_behind_post_build_and_on_the_tree_of_the_image() {
+        let none = Secrets::default();
+        let groups = |repeat_build| {
+            let flow = FlowArgs { repeat_build, ..FlowArgs::default() };
+            Workshop { flow, ..workshop(&none) }.groups()
+        };
+        let once = vec![
+            (Tree::Build, vec![Phase::PreBuild, Phase::Build]),
+            (Tree::Scrap, vec![Phase::PostBuild]),
+            (Tree::Image, vec![Phase::PreRun]),
+        ];
+        assert_eq!(groups(false), once);
+        assert_eq!(groups(true)[..2], once[..2]);
+        assert_eq!(groups(true)[2..], [(Tree::Image, vec![Phase::Build, Phase::PreRun])]);
     }
 
     #[test]

@@ -75,7 +75,7 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
         outputs.push(store::output(&plan, context));
     }
     let local_layers = outputs.iter().any(|output| !matches!(output, Output::Registry(_)));
-    let options = Options { network: args.network, keep: args.source.keep, created, secrets, local_layers };
+    let options = Options { network: args.network, created, secrets, local_layers };
     let images = build(&mut plan, inputs, &catalog, &options, &scratch, context, metadata)?;
     let product = Product::new(images, &plan.annotations)?;
     metadata.digest = Some(product.digest().clone());

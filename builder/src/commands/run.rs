@@ -8,7 +8,7 @@ use lapstrake_oci::layout::Layout;
 
 use crate::build;
 use crate::catalog::CatalogAt;
-use crate::cli::{CommitArgs, Keep, NetworkMode, RunArgs, SettingArgs, SourceArgs, Symlinks};
+use crate::cli::{CommitArgs, FlowArgs, NetworkMode, RunArgs, SettingArgs, SourceArgs, Symlinks};
 use crate::commands::build::created;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -72,7 +72,7 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
         catalog: None,
         allow_eol: Vec::new(),
         symlinks: Symlinks::Inside,
-        keep: Keep::All,
+        flow: FlowArgs::default(),
         commit: CommitArgs::default(),
         settings: SettingArgs::default(),
     };
@@ -82,7 +82,6 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
     let mut plan = inputs.plan(&source, catalog.catalog(), &[], context)?;
     let options = build::Options {
         network: NetworkMode::Proxy,
-        keep: Keep::All,
         created: created(&plan, context)?,
         secrets,
         local_layers: true,

@@ -17,6 +17,9 @@ use crate::runtime::RuntimeImage;
 /// The prefix of our own labels and annotations.
 const PREFIX: &str = "dev.lapstrake.";
 
+/// The label and annotation that names the entry of the catalog.
+pub const RUNTIME_ID: &str = "dev.lapstrake.runtime.id";
+
 /// A layer of the app itself.
 pub struct AppLayer {
     /// `dependencies` or `app`.
@@ -102,11 +105,10 @@ fn names<'n>(names: impl Iterator<Item = &'n String>) -> String {
 /// is as well; where and when it was built stands in the metadata file.
 fn labels(plan: &Plan, runtime: &RuntimeImage, created: Timestamp) -> BTreeMap<String, String> {
     let choice = &plan.runtime;
-    let mut labels = BTreeMap::new();
+    let mut labels = BTreeMap::from([(RUNTIME_ID.to_owned(), choice.entry.to_string())]);
     let mut ours = |name: &str, value: String| {
         labels.insert(format!("{PREFIX}{name}"), value);
     };
-    ours("runtime.id", choice.entry.to_string());
     ours("runtime.request", choice.request.clone());
     ours("catalog.ref", choice.catalog.clone());
     ours("catalog.revision", choice.revision.to_string());

@@ -7,13 +7,14 @@ use lapstrake_oci::destination::{self, BlobOutcome, Destination, Progress, PushE
 use lapstrake_oci::document::Document;
 use lapstrake_oci::image::{Image, ImageIndex};
 use lapstrake_oci::layout::Layout;
-use lapstrake_oci::registry::Client;
+use lapstrake_oci::registry::{Client, RegistryDestination};
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::metadata::PushedTo;
+use crate::minor_move::{OpenMinor, entry_of};
 use crate::output::Output;
 use crate::registry;
 
@@ -68,6 +69,8 @@ pub struct Delivery<'a> {
     pub client: &'a Client,
     /// The surroundings.
     pub context: &'a Context,
+    /// The entry of Python that the image was built on, where the catalog chose its minor.
+    pub open_minor: Option<OpenMinor>,
 }
 
 impl Delivery<'_> {
@@ -113,6 +116,7 @@ impl Delivery<'_> {
             .client
             .destination_for(reference, &shipment.blobs)
             .map_err(|cause| registry::failure(cause, what()))?;
+        self.warn_of_move(&target, reference);
         let total = shipment.blobs.iter().map(|blob| blob.descriptor.size()).sum();
         let bar = self.context.report.bytes(&format!("push {}", reference.repository()), total);
         let mut sent: BTreeMap<String, u64> = BTreeMap::new();
@@ -141,6 +145,19 @@ impl Delivery<'_> {
                 .map(|blob| (blob.digest.to_string(), outcome(&blob.outcome)))
                 .collect(),
         })
+    }
+}
+
+impl Delivery<'_> {
+    /// Warns where the image that the tag names so far runs another minor of Python. Whatever prevents the look at it is
+    /// the push's to report.
+    fn warn_of_move(&self, target: &RegistryDestination<'_>, reference: &Reference) {
+        let Some(open) = &self.open_minor else { return };
+        let Ok(Some(document)) = target.tagged() else { return };
+        let before = entry_of(&document, |descriptor| target.manifest_of(descriptor).ok());
+        if let Some(warning) = before.and_then(|before| open.warning(&format!("`{reference}`"), &before)) {
+            self.context.report.warning(&warning);
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub mod layer_progress;
 pub mod lint;
 pub mod load;
 pub mod metadata;
+pub mod minor_move;
 pub mod native;
 pub mod network;
 pub mod origin;

@@ -14,6 +14,7 @@ use crate::deliver::{Delivery, Product};
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
 use crate::metadata::Metadata;
+use crate::minor_move::OpenMinor;
 use crate::output::{Output, OutputError};
 use crate::plan::Plan;
 use crate::registry;
@@ -79,7 +80,7 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
     let images = build(&mut plan, inputs, &catalog, &options, &scratch, context, metadata)?;
     let product = Product::new(images, &plan.annotations)?;
     metadata.digest = Some(product.digest().clone());
-    let delivery = Delivery { client: catalog.client(), context };
+    let delivery = Delivery { client: catalog.client(), context, open_minor: OpenMinor::of(&plan.runtime) };
     for output in &outputs {
         let done = metadata.timed("deliver", || delivery.deliver(&product, output))?;
         metadata.references.push(done.destination.clone());

@@ -33,7 +33,7 @@ fn push(args: &PushArgs, context: &Context, metadata: &mut Metadata) -> Result<S
     let shipment = Shipment::from_layout(&stored.layout, &stored.top).map_err(|cause| {
         Failure::because(Exit::Refused, format!("could not read `{}`", args.image), cause)
     })?;
-    let delivery = Delivery { client: &client, context };
+    let delivery = Delivery { client: &client, context, open_minor: None };
     let mut lines = String::new();
     for reference in &references {
         let done = metadata.timed("deliver", || delivery.push(shipment.clone(), reference))?;

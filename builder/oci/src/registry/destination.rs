@@ -1,5 +1,7 @@
 //! A repository as the place where an image goes.
 
+use oci_spec::image::Descriptor;
+
 use crate::destination::{Destination, PushError};
 use crate::document::Document;
 use crate::image::Blob;
@@ -26,6 +28,22 @@ impl<'a> RegistryDestination<'a> {
         let near = mount_from.iter().filter(|from| crate::reference::same_registry(from, reference));
         let remote = Remote::pushing(&client.core, reference, near.map(Reference::repository))?;
         Ok(Self { client, remote })
+    }
+
+    /// The manifest or index that the tag points at so far; none where there is no tag, or nothing under it. It is read
+    /// with the permission to push that the rest needs anyway, in one attempt.
+    pub fn tagged(&self) -> Result<Option<Document>, RegistryError> {
+        let Some(tag) = self.tag() else { return Ok(None) };
+        match self.client.runtime.block_on(self.remote.manifest_once(tag)) {
+            Ok(document) => Ok(Some(document)),
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A manifest that an index of this repository names.
+    pub fn manifest_of(&self, descriptor: &Descriptor) -> Result<Document, RegistryError> {
+        self.client.runtime.block_on(self.remote.manifest_of(descriptor))
     }
 
     /// The tag that is written; none if the reference is by digest alone.

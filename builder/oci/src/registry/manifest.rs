@@ -54,21 +54,23 @@ impl Remote {
         if let Ok(digest) = Digest::try_from(name) {
             sha256_only(&digest)?;
         }
-        let mut call = Call::new(Method::GET, self.url(&format!("manifests/{name}")));
-        call.accept = Some(ACCEPT);
         let mut retry = Retry::new(&self.core.retry);
         let mut mismatches = 0;
         loop {
-            let attempt = async {
-                let answer = self.core.once(&self.registry, &self.access, &call, &[200]).await?;
-                self.read_manifest(answer, name).await
-            };
-            match attempt.await {
+            match self.manifest_once(name).await {
                 Err(error) if error.class() == Class::Mismatch && mismatches == 0 => mismatches += 1,
                 Err(error) => self.core.pause(&self.registry, &mut retry, error).await?,
                 Ok(document) => return Ok(document),
             }
         }
+    }
+
+    /// The same in one attempt, for what is not worth waiting for.
+    pub(super) async fn manifest_once(&self, name: &str) -> Result<Document, RegistryError> {
+        let mut call = Call::new(Method::GET, self.url(&format!("manifests/{name}")));
+        call.accept = Some(ACCEPT);
+        let answer = self.core.once(&self.registry, &self.access, &call, &[200]).await?;
+        self.read_manifest(answer, name).await
     }
 
     async fn read_manifest(&self, answer: Answer, name: &str) -> Result<Document, RegistryError> {

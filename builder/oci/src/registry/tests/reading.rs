@@ -147,3 +147,22 @@ fn only_sha256_digests_become_paths() {
     let error = fetch(&client(), &target, &descriptor).unwrap_err();
     assert!(matches!(error, RegistryError::UnsupportedDigest { .. }), "{error}");
 }
+
+#[test]
+fn what_a_tag_points_at_is_read_before_it_is_written_in_one_attempt() {
+    let server = Server::start();
+    let client = client();
+    let destination = |name: &str| client.destination(&reference(&server, name), &[]).unwrap();
+    assert!(destination("app:1").tagged().unwrap().is_none());
+    let bytes = br#"{"schemaVersion":2,"layers":[]}"#;
+    let digest = server.add_manifest("app", "1", OCI_MANIFEST, bytes);
+    assert_eq!(destination("app:1").tagged().unwrap().unwrap().bytes(), bytes);
+    let by_digest = format!("app@{digest}");
+    assert!(destination(&by_digest).tagged().unwrap().is_none());
+
+    let before = requests(&server, "GET", "/manifests/").len();
+    let busy = Act::Answer { status: 503, headers: Vec::new(), body: Vec::new() };
+    server.fault(Fault::on("GET", "/manifests/", busy).always());
+    assert!(destination("app:1").tagged().is_err());
+    assert_eq!(requests(&server, "GET", "/manifests/").len(), before + 1);
+}

@@ -2,6 +2,8 @@
 //! can show. `tests/run` installs what these tests need and runs them.
 
 #[cfg(test)]
+mod app_file;
+#[cfg(test)]
 mod apps;
 #[cfg(test)]
 mod archives;

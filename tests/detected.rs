@@ -11,6 +11,7 @@ struct Answer {
     image: Image,
     body: String,
     stderr: String,
+    _scratch: tempfile::TempDir,
 }
 
 fn arguments(app: &App, source: &std::path::Path, output: &[&str]) -> Vec<String> {
@@ -45,7 +46,7 @@ fn answer(name: &str) -> Answer {
     let mut container = Container::start(&bundle);
     let body = container.get(image.env()["PORT"].parse().unwrap(), "/");
     assert!(body.contains(app.answer), "`{}` is not in {body}", app.answer);
-    Answer { image, body, stderr: outcome.stderr }
+    Answer { image, body, stderr: outcome.stderr, _scratch: scratch }
 }
 
 /// The dependencies are in a layer of their own, and neither installers nor packages for development in any.

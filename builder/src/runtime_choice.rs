@@ -212,8 +212,11 @@ fn of_language<'c>(
     engines: Option<&Engines>,
 ) -> Result<Chosen<'c>, Refusal> {
     let refused = |error: &ResolveError| match &wanted.range {
-        Some(range) => nothing_satisfies(range, language, &wanted.origin, terms),
-        None => refusal(error, wanted.origin.clone(), engines),
+        // What lies in the range and may not be taken says more than what lies outside.
+        Some(range) if !matches!(error, ResolveError::Refused { .. }) => {
+            nothing_satisfies(range, language, &wanted.origin, terms)
+        }
+        _ => refusal(error, wanted.origin.clone(), engines),
     };
     let mut chosen = match newest(&wanted, language, terms) {
         Ok((request, resolution)) => Chosen::new(request, resolution, Origin::Default, wanted.origin.clone()),
@@ -279,7 +282,12 @@ fn newest<'c>(
             }
             Ok(_) => {}
             // Of the refusals that of the line which the version belongs to says most, then that of the newest.
-            Err(error) if matches!(error, ResolveError::OutsideLine { .. }) => {
+            Err(error)
+                if matches!(
+                    error,
+                    ResolveError::OutsideLine { .. } | ResolveError::EnginesConflict { .. }
+                ) || matches!(refused, Some(ResolveError::Refused { .. })) =>
+            {
                 refused.get_or_insert(error);
             }
             Err(error) => refused = Some(error),
@@ -388,6 +396,7 @@ mod tests {
         let python = |wish| entry(of(Language::Python, wish), None, None);
         assert_eq!(python(lock("3.13")), chosen("python3-3.13", 0));
         assert_eq!(python(lock("3.13.99")), chosen("python3-3.13", 1));
+        assert_eq!(python(range(">=3.9")), chosen("python3-3.13", 0));
     }
 
     #[test]
@@ -410,6 +419,12 @@ mod tests {
         assert_eq!(below.message, "no Node.js of the catalog satisfies `<18`");
         let hint = below.hint.unwrap();
         assert!(hint.starts_with("it has 24.") && hint.contains(", 22."), "{hint}");
+        let ended = refused(of(Language::Node, range("20.x")));
+        assert_eq!(ended.rule, Rule::RuntimeRefused, "{}", ended.message);
+        let preview = refused(of(Language::Python, range(">=3.14")));
+        assert!(preview.message.ends_with(" is a preview"), "{}", preview.message);
+        let none = refused(of(Language::Python, range("<3")));
+        assert_eq!(none.message, "no Python of the catalog satisfies `<3`");
         let python = refused(of(Language::Python, lock("3.8.1")));
         assert_eq!(python.rule, Rule::UnknownVersion);
     }

@@ -81,6 +81,8 @@ pub fn build_env(
     if let Some(index) = indexes.python_index {
         set(&mut env, "PIP_INDEX_URL", index);
         set(&mut env, "UV_DEFAULT_INDEX", index);
+        set(&mut env, "PDM_PYPI_URL", index);
+        set(&mut env, "PIPENV_PYPI_MIRROR", index);
     }
     if let Some(npm) = indexes.npm {
         set(&mut env, nodedir(npm), "/usr/local");

@@ -42,3 +42,56 @@ pub(super) fn choose(files: &Files<'_>, python: Detected, node: Detected) -> Res
     taken.notes.insert(0, note);
     Ok(taken)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::tests::tree;
+    use super::super::{Language, detect};
+
+    const FLASK: &str = "from flask import Flask\napp = Flask(__name__)\n";
+    const STARTS: &str = "{\"scripts\": {\"start\": \"node server.js\"}}";
+
+    fn taken(files: &[(&str, &str)], wanted: Option<Language>) -> (Language, String) {
+        let found = detect(&tree(files), None, wanted).unwrap();
+        (found.language, found.notes.first().cloned().unwrap_or_default())
+    }
+
+    #[test]
+    fn python_is_taken_where_both_start_something_and_the_other_is_told() {
+        let files = [("requirements.txt", "flask\n"), ("app.py", FLASK), ("package.json", STARTS)];
+        let (language, note) = taken(&files, None);
+        assert_eq!(language, Language::Python);
+        assert_eq!(
+            note,
+            "`requirements.txt` is of Python, `package.json` of Node.js: Python was taken, because beside it \
+             `package.json` mostly serves to make scripts and styles; `--runtime` with a runtime of Node.js takes the other"
+        );
+        assert_eq!(taken(&files, Some(Language::Node)).0, Language::Node, "the user's choice counts");
+        assert!(!taken(&files, Some(Language::Python)).1.contains("takes the other"));
+    }
+
+    #[test]
+    fn the_one_that_starts_something_is_taken() {
+        let node = [("requirements.txt", "black\n"), ("package.json", STARTS)];
+        assert_eq!(taken(&node, None).0, Language::Node);
+        let python = [("requirements.txt", "flask\n"), ("app.py", FLASK), ("package.json", "{}")];
+        assert_eq!(taken(&python, None).0, Language::Python);
+        let script = [("main.py", "print(1)\n"), ("package.json", STARTS)];
+        let (language, note) = taken(&script, None);
+        assert_eq!(language, Language::Node);
+        assert!(note.contains("because beside it there is only a script"), "{note}");
+    }
+
+    #[test]
+    fn the_program_of_a_procfile_decides() {
+        let files = [("requirements.txt", "flask\n"), ("app.py", FLASK), ("package.json", STARTS)];
+        for (web, language) in [
+            ("web: npm start\n", Language::Node),
+            ("web: cd x && NODE_ENV=a /usr/bin/node y.js\n", Language::Node),
+            ("web: gunicorn app:app\n", Language::Python),
+        ] {
+            let with = [&files[..], &[("Procfile", web)]].concat();
+            assert_eq!(taken(&with, None).0, language, "{web}");
+        }
+    }
+}

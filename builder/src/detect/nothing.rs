@@ -1,5 +1,6 @@
 //! What to say where no file tells what an app needs.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use lapstrake_oci::tree::{FileTree, Kind, TreePath};
@@ -103,14 +104,15 @@ pub(super) fn nothing(
 /// The evidence in other directories, one file for each directory. A lone script is none.
 fn elsewhere(tree: &FileTree, directory: Option<&TreePath>, evidence: &[&str]) -> Vec<String> {
     let mut found: Vec<(usize, &TreePath)> = Vec::new();
+    let mut directories: BTreeSet<Option<TreePath>> = BTreeSet::new();
     for (path, node) in tree.iter() {
         let name = path.name();
         let is_evidence = evidence.iter().any(|known| known.as_bytes() == name) && !name.ends_with(b".py");
         let is_file = matches!(node.kind, Kind::File(_));
         let is_foreign = path.components().any(|part| FOREIGN.contains(&part) || part.starts_with(b"."));
         let parent = path.parent();
-        let is_first = found.iter().all(|(_, other)| other.parent() != parent);
-        if is_evidence && is_file && !is_foreign && parent.as_ref() != directory && is_first {
+        if is_evidence && is_file && !is_foreign && parent.as_ref() != directory && directories.insert(parent)
+        {
             found.push((path.components().count(), path));
         }
     }

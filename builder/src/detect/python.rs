@@ -2,6 +2,7 @@
 
 mod constraint;
 mod django;
+mod installation;
 mod manager;
 mod names;
 mod pipfile;
@@ -26,7 +27,8 @@ use super::toml_file::TomlFile;
 use super::{Decided, DetectError, Detected, Finding, Language, VersionWish};
 
 use django::Django;
-use manager::{Installation, Sources};
+use installation::{Installation, installation};
+use manager::Sources;
 use pipfile::Pipfile;
 use project::Project;
 use start::{App, Start};
@@ -61,13 +63,13 @@ pub(super) fn detect(files: &Files<'_>) -> Result<Option<Detected>, DetectError>
     else {
         return Ok(None);
     };
-    let installation =
-        choice.map(|choice| manager::installation(files, &sources, choice)).unwrap_or_default();
-    let dependencies = manager::dependencies(files, &sources, choice.map(|choice| choice.manager))?;
+    let mut installation = choice.map(|choice| installation(files, &sources, choice)).unwrap_or_default();
+    let required = manager::dependencies(files, &sources, choice.map(|choice| choice.manager))?;
+    installation.has_project |= required.names_project;
     let start = Start::find(&App {
         files,
         project: sources.project.as_ref(),
-        dependencies: &dependencies,
+        dependencies: &required.packages,
         installation: &installation,
         django: django.as_ref(),
     })?;

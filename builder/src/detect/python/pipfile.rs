@@ -18,26 +18,27 @@ pub(super) struct Pipfile {
     /// The version of Python, the full one first.
     pub(super) python: Vec<Located<String>>,
     /// The packages that the app depends on, without those for development.
-    pub(super) dependencies: Dependencies,
+    pub(super) packages: Dependencies,
 }
 
 impl Pipfile {
+    /// Whether it names the version of Python down to the patch.
+    pub(super) fn has_full_version(&self) -> bool {
+        self.python.iter().any(|version| version.value.split('.').count() > 2)
+    }
+
     /// Reads the app's `Pipfile`; none when there is none.
     pub(super) fn read(files: &Files<'_>) -> Result<Option<Self>, DetectError> {
         let Some(text) = files.text(FILE_NAME)? else { return Ok(None) };
         let toml = TomlFile::parse(&text)?;
-        let mut dependencies = Dependencies::default();
+        let mut packages = Dependencies::default();
         for name in toml.keys(&["packages"]) {
             let extras = toml.texts(&["packages", &name.value, "extras"]);
             let place = Finding::new(toml.file(), "").at(name.at.start);
-            dependencies.add_named(&name.value, extras.into_iter().map(|extra| normal(&extra.value)), &place);
+            packages.add_named(&name.value, extras.into_iter().map(|extra| normal(&extra.value)), &place);
         }
         let python = ["python_full_version", "python_version"].map(|key| toml.text(&["requires", key]));
-        Ok(Some(Self {
-            file: text.file.clone(),
-            python: python.into_iter().flatten().collect(),
-            dependencies,
-        }))
+        Ok(Some(Self { file: text.file.clone(), python: python.into_iter().flatten().collect(), packages }))
     }
 }
 
@@ -55,11 +56,8 @@ mod tests {
             found.python.iter().map(|version| version.value.as_str()).collect::<Vec<_>>(),
             ["3.13.5", "3.13"]
         );
-        assert_eq!(
-            found.dependencies.get("flask").unwrap().to_string(),
-            "Pipfile:2:1: `flask` is a dependency"
-        );
-        assert!(found.dependencies.get("uvicorn").is_some() && found.dependencies.get("pytest").is_none());
+        assert_eq!(found.packages.get("flask").unwrap().to_string(), "Pipfile:2:1: `flask` is a dependency");
+        assert!(found.packages.get("uvicorn").is_some() && found.packages.get("pytest").is_none());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::detect::toml_file::TomlFile;
 
 use super::constraint::to_specifiers;
 use super::names::{Dependencies, normal};
+use super::tools::{POETRY, Tool, UV};
 
 /// The name of the file.
 pub(super) const FILE_NAME: &str = "pyproject.toml";
@@ -32,8 +33,9 @@ pub(super) struct Project {
     pub(super) scripts: Vec<Located<String>>,
     /// Whether it says how it is built, so that it is a package that is installed.
     pub(super) has_build_system: bool,
-    /// The requirement that the lock file's own tool has of itself, by its key.
-    pub(super) tool_version: Option<Located<String>>,
+    /// The versions of uv and of Poetry that it may be used with.
+    uv_version: Option<Located<String>>,
+    poetry_version: Option<Located<String>>,
     /// Whether the lock file's own tool is told not to install the project itself.
     pub(super) is_no_package: bool,
     /// Whether packages are named, so that their directories need not have the project's name.
@@ -66,9 +68,8 @@ impl Project {
                 .collect(),
             scripts,
             has_build_system: toml.has(&["build-system"]),
-            tool_version: toml
-                .text(&["tool", "uv", "required-version"])
-                .or_else(|| toml.text(&poetry("requires-poetry"))),
+            uv_version: toml.text(&["tool", "uv", "required-version"]),
+            poetry_version: toml.text(&poetry("requires-poetry")),
             is_no_package: toml.flag(&["tool", "uv", "package"]) == Some(false)
                 || toml.flag(&poetry("package-mode")) == Some(false)
                 || toml.flag(&["tool", "pdm", "distribution"]) == Some(false),
@@ -80,6 +81,15 @@ impl Project {
     /// Whether it is a package that can be built, and not only a list of dependencies.
     pub(super) fn is_built(&self) -> bool {
         self.has_build_system || (!self.is_poetry && !self.scripts.is_empty())
+    }
+
+    /// The versions of a tool that it may be used with.
+    pub(super) fn version_of(&self, tool: Tool) -> Option<&Located<String>> {
+        match tool {
+            UV => self.uv_version.as_ref(),
+            POETRY => self.poetry_version.as_ref(),
+            _ => None,
+        }
     }
 
     /// The name of the project as modules have it.
@@ -142,14 +152,15 @@ mod tests {
         );
         assert!(found.is_project && found.has_build_system && !found.is_poetry && !found.is_no_package);
         assert_eq!(found.module().unwrap(), "my_app");
-        assert_eq!(found.requires_python.unwrap().value, ">=3.11");
+        assert_eq!(found.requires_python.as_ref().unwrap().value, ">=3.11");
         assert_eq!(
             found.dependencies.get("flask").unwrap().to_string(),
             "pyproject.toml:7:3: `flask` is a dependency"
         );
         assert!(found.dependencies.get("pytest").is_none() && found.dependencies.get("gunicorn").is_none());
         assert_eq!(found.scripts[0].value, "serve");
-        assert_eq!(found.tool_version.unwrap().value, ">=0.5");
+        assert!(found.version_of(POETRY).is_none());
+        assert_eq!(found.version_of(UV).unwrap().value, ">=0.5");
     }
 
     #[test]

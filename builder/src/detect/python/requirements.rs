@@ -9,9 +9,18 @@ use super::names::Dependencies;
 /// How many files one may lead to.
 const FILES: usize = 50;
 
+/// What requirements files ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Requirements {
+    /// The packages.
+    pub(super) packages: Dependencies,
+    /// Whether the project itself is among them, with what it depends on: `.` or `-e .`.
+    pub(super) names_project: bool,
+}
+
 /// Reads a requirements file and those that it includes.
-pub(super) fn read(files: &Files<'_>, name: &str) -> Result<Dependencies, DetectError> {
-    let mut reading = Reading { files, seen: Vec::new(), found: Dependencies::default() };
+pub(super) fn read(files: &Files<'_>, name: &str) -> Result<Requirements, DetectError> {
+    let mut reading = Reading { files, seen: Vec::new(), found: Requirements::default() };
     if let Some(text) = reading.text(name)? {
         reading.file(name, &text)?;
     }
@@ -21,7 +30,7 @@ pub(super) fn read(files: &Files<'_>, name: &str) -> Result<Dependencies, Detect
 struct Reading<'a, 't> {
     files: &'a Files<'t>,
     seen: Vec<String>,
-    found: Dependencies,
+    found: Requirements,
 }
 
 impl Reading<'_, '_> {
@@ -39,11 +48,12 @@ impl Reading<'_, '_> {
             let at = Position { line: number, column: 1 };
             match included(&line) {
                 Some(included) => self.include(name, text, at, included)?,
+                None if is_project(&line) => self.found.names_project = true,
                 None if line.starts_with('-') => {}
                 None => {
                     // What follows a space and a dash are options of that one requirement, such as hashes.
                     let requirement = line.split(" -").next().unwrap_or(&line);
-                    self.found.add(requirement, &Finding::new(&text.file, "").at(at));
+                    self.found.packages.add(requirement, &Finding::new(&text.file, "").at(at));
                 }
             }
         }
@@ -80,6 +90,13 @@ impl Reading<'_, '_> {
 fn included(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("--requirement").or_else(|| line.strip_prefix("-r"))?;
     Some(rest.trim_start_matches(['=', ' ', '\t']).trim_matches(['"', '\'']))
+}
+
+/// Whether a line is the project in the working directory, perhaps with extras.
+fn is_project(line: &str) -> bool {
+    let editable = line.strip_prefix("--editable").or_else(|| line.strip_prefix("-e"));
+    let path = editable.map_or(line, |rest| rest.trim_start_matches(['=', ' ', '\t']));
+    matches!(path.split('[').next().map(str::trim), Some("." | "./"))
 }
 
 /// The lines with their numbers, continued ones joined, comments and empty ones left out.
@@ -127,6 +144,7 @@ mod tests {
         let found = read(&Files::new(tree, None), "requirements.txt").unwrap();
         let place = |name: &&str| {
             found
+                .packages
                 .get(name)
                 .map(|because| format!("{} {name}", because.to_string().split(": ").next().unwrap()))
         };
@@ -144,6 +162,19 @@ mod tests {
             names(&tree, &["flask", "gunicorn", "uvicorn", "requests"]),
             ["requirements.txt:4:1 flask", "requirements.txt:7:1 uvicorn", "requirements.txt:10:1 requests"]
         );
+    }
+
+    #[test]
+    fn the_project_itself_may_be_a_requirement() {
+        for line in [".", "-e .", "--editable=.[prod]", "./", "-e ./"] {
+            let tree = tree(&[("requirements.txt", line)]);
+            assert!(read(&Files::new(&tree, None), "requirements.txt").unwrap().names_project, "{line}");
+        }
+        for line in ["./lib", "-e ../x", "flask", "-r .", "..", ""] {
+            let tree = tree(&[("requirements.txt", line)]);
+            let found = read(&Files::new(&tree, None), "requirements.txt");
+            assert!(!found.is_ok_and(|found| found.names_project), "{line}");
+        }
     }
 
     #[test]

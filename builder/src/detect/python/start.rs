@@ -6,7 +6,7 @@ use crate::detect::procfile::{self, Procfile};
 use crate::detect::{Decided, DetectError, Finding};
 
 use super::django::Django;
-use super::manager::Installation;
+use super::installation::Installation;
 use super::names::{Dependencies, is_module};
 use super::project::Project;
 use super::server::{self, Target, for_production};

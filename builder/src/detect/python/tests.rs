@@ -108,6 +108,9 @@ fn apps_locked_by_pdm_and_pipenv_are_installed_by_them() {
             "the server of the framework itself is for development: add `gunicorn` to the dependencies for another"
         ]
     );
+    let full = "[requires]\npython_full_version = '3.13.4'\n";
+    let full = found(&[("Pipfile", full), ("Pipfile.lock", "{}"), ("app.py", FLASK)]);
+    assert_eq!(commands(&full)[1], "/tmp/pipenv/bin/pipenv sync");
     let unlocked = found(&[("Pipfile", pipfile), ("app.py", FLASK)]);
     assert_eq!(commands(&unlocked)[1], "/tmp/pipenv/bin/pipenv install");
     assert!(unlocked.notes[0].starts_with("`Pipfile` fixes no versions: "), "{:?}", unlocked.notes);
@@ -145,6 +148,23 @@ fn of_several_files_with_packages_the_lock_counts_and_the_other_is_told() {
           requirements.txt'` takes the other"
         ]
     );
+}
+
+#[test]
+fn requirements_count_more_than_a_project_without_a_lock() {
+    let project = "[project]\nname = 'x'\ndependencies = ['gunicorn']\n[build-system]\n";
+    let files = [("pyproject.toml", project), ("src/x/app.py", FLASK), ("src/x/__init__.py", "")];
+    let apart = found(&[&files[..], &[("requirements.txt", "flask\n")]].concat());
+    assert_eq!(commands(&apart), ["pip3 install -r requirements.txt"]);
+    assert_eq!(start(&apart), Some("cd src && exec flask --app x.app:app run --host 0.0.0.0 --port $PORT"));
+    assert_eq!(
+        apart.notes[0],
+        "`requirements.txt` and `pyproject.toml` both list packages: the first was taken; `--build-command 'pip3 install .'` \
+         takes the other"
+    );
+    // With the project come its dependencies and its modules.
+    let with = found(&[&files[..], &[("requirements.txt", "flask\n-e .\n")]].concat());
+    assert_eq!(start(&with), Some("gunicorn --bind 0.0.0.0:$PORT x.app:app"));
 }
 
 #[test]

@@ -75,7 +75,10 @@ pub(super) fn find(
     for directory in directories(files, project) {
         for module in MODULES {
             let path = join(&directory, &format!("{module}.py"));
-            if files.len(&path).is_none_or(|length| length > MODULE_LIMIT) {
+            // The directory of the app itself is no package.
+            if directory.is_empty() && *module == "__init__"
+                || files.len(&path).is_none_or(|length| length > MODULE_LIMIT)
+            {
                 continue;
             }
             let Some(text) = files.text(&path)? else { continue };

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use lapstrake_catalog::{Catalog, Date, EntryId, ImageKind, Permissions, PlatformKey, Status};
 
-use crate::app_file::{Rule, Severity, render};
+use crate::app_file::{Diagnostic, Rule, Severity, render};
 use crate::cli::SourceArgs;
 use crate::command_line::CommandLine;
 use crate::context::Context;
-use crate::detect::{self, Language};
+use crate::detect::{self, DetectError, Language};
 use crate::failure::{Exit, Failure};
 use crate::image_config::RunConfig;
 use crate::inputs::{Inputs, Told};
@@ -114,7 +114,12 @@ impl Inputs {
             Ok(found) => found.iter().for_each(|finding| {
                 context.report.warning(&format!("{finding}, but {origin} gives {}", entry.id));
             }),
-            Err(cause) => context.report.warning(&cause),
+            // It is not what the build depends on.
+            Err(DetectError::Malformed { diagnostic, text }) => {
+                let diagnostic = Diagnostic { severity: Severity::Warning, ..*diagnostic };
+                context.report.diagnostic(render(&diagnostic, &text).trim_end());
+            }
+            Err(cause) => context.report.warning(&cause.to_string()),
         }
     }
 

@@ -6,24 +6,23 @@ use lapstrake_catalog::{RequiresPython, Version};
 use lapstrake_oci::tree::{FileTree, TreePath};
 
 use super::files::Files;
-use super::{Finding, Language, VersionWish, node, python};
+use super::{DetectError, Finding, Language, VersionWish, node, python};
 
 /// The files in the directory of an app that ask for another version than this one, and what they ask for.
 ///
 /// Patches are not compared: a runtime's are meant to move. `engines.node` is not among the files, as a conflict with it
-/// is an error. What cannot be read is said, since it is not what the build depends on.
+/// is an error.
 pub fn mismatches(
     tree: &FileTree,
     directory: Option<&TreePath>,
     language: Language,
     version: Version,
-) -> Result<Vec<Finding>, String> {
+) -> Result<Vec<Finding>, DetectError> {
     let files = Files::new(tree, directory);
     let wishes = match language {
-        Language::Python => python::versions(&files),
-        Language::Node => node::versions(&files),
+        Language::Python => python::versions(&files)?,
+        Language::Node => node::versions(&files)?,
     };
-    let wishes = wishes.map_err(|cause| cause.to_string())?;
     let others = wishes.into_iter().filter(|wish| !allows(wish, language, version));
     Ok(others.map(|wish| wish.because().clone()).collect())
 }
@@ -93,7 +92,8 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_said() {
         let tree = tree(&[("pyproject.toml", "[project\n")]);
-        let said = mismatches(&tree, None, Language::Python, "3.13.5".parse().unwrap()).unwrap_err();
+        let said =
+            mismatches(&tree, None, Language::Python, "3.13.5".parse().unwrap()).unwrap_err().to_string();
         assert!(said.starts_with("pyproject.toml:1:9: error: this is not TOML: "), "{said}");
     }
 }

@@ -35,6 +35,11 @@ impl Findings {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
     }
 
+    /// Whether a problem of a file was found.
+    pub(super) fn tells_of(&self, file: &str) -> bool {
+        self.diagnostics.iter().any(|diagnostic| diagnostic.file == file)
+    }
+
     /// Fails where something is wrong enough.
     pub fn outcome(&self, warnings: Warnings) -> Result<(), Failure> {
         let is_bad = self.count(Severity::Error) > 0

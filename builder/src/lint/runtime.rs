@@ -4,6 +4,7 @@ use lapstrake_catalog::Warning;
 
 use super::{Findings, Subject};
 use crate::app_file::{Asked, Diagnostic, Rule, Severity, Span};
+use crate::detect::{self, DetectError, Language};
 use crate::failure::Failure;
 use crate::origin::{Origin, Set};
 use crate::package_json;
@@ -34,9 +35,35 @@ pub(super) fn judge(
             let diagnostic = Diagnostic::error(refusal.rule, name, at, refusal.message);
             findings.add(Diagnostic { hint: refusal.hint, ..diagnostic });
         }
-        Ok(chosen) => warn(&chosen, place, engines.as_ref(), findings),
+        Ok(chosen) => {
+            warn(&chosen, place, engines.as_ref(), findings);
+            warn_of_mismatches(&chosen, place, subject, findings);
+        }
     }
     Ok(())
+}
+
+/// Tells which of the app's own files ask for another version, each at its place and with that of the app file.
+fn warn_of_mismatches(chosen: &Chosen<'_>, place: (&str, Span), subject: &Subject, findings: &mut Findings) {
+    let entry = chosen.resolution.entry;
+    let Some(language) = Language::of_runtime(&entry.runtime) else { return };
+    let directory = subject.directory.as_ref();
+    match detect::mismatches(&subject.tree, directory, language, entry.version) {
+        Ok(found) => found.into_iter().for_each(|finding| {
+            let message = format!("{}, but {}:{} gives {}", finding.says, place.0, place.1.start, entry.id);
+            let at = finding.at.map_or(Span::at(1, 1), |at| Span::at(at.line, at.column));
+            let severity = Severity::Warning;
+            let problem = Diagnostic::error(Rule::VersionMismatch, &finding.file, at, message);
+            findings.add(Diagnostic { severity, ..problem });
+        }),
+        Err(DetectError::Malformed { mut diagnostic, text }) if !findings.tells_of(&diagnostic.file) => {
+            findings.show(&diagnostic.file, &text);
+            diagnostic.severity = Severity::Warning;
+            findings.add(*diagnostic);
+        }
+        // It is told already, or too large to be a file of versions.
+        Err(_) => {}
+    }
 }
 
 fn span(origin: &Origin, otherwise: Span) -> Span {

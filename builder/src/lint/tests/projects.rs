@@ -72,6 +72,45 @@ fn a_range_that_is_none_and_a_package_json_that_is_none_are_told_at_their_place(
 }
 
 #[test]
+fn files_that_ask_for_another_version_are_warned_about_with_both_places() {
+    let python = SMALL.replace("nodejs22", "python3\n").replace("npm start", "python3 app.py");
+    let python = python.replace("run:", "run:\n  runtime-version: 3.11");
+    let project_file = "[project]\nrequires-python = \">=3.12\"\n";
+    let root = project(&[
+        ("apprunner.yaml", &python),
+        (".python-version", "# ours\n3.13\n"),
+        ("runtime.txt", "python-3.11.9\n"),
+        ("pyproject.toml", project_file),
+        (".nvmrc", "20\n"),
+    ]);
+    let found: Vec<String> = lines(&lint_at(root.path(), &[]))
+        .into_iter()
+        .filter(|line| line.contains("version-mismatch"))
+        .collect();
+    let expected = [
+        ".python-version:2:1 warning runtime/version-mismatch asks for Python 3.13, but apprunner.yaml:9:20 gives python3-3.11.",
+        "pyproject.toml:2:19 warning runtime/version-mismatch asks for Python `>=3.12`, but apprunner.yaml:9:20 gives python3-3.11.",
+    ];
+    assert!(
+        found.len() == 2 && found.iter().zip(expected).all(|(line, start)| line.starts_with(start)),
+        "{found:?}"
+    );
+    let root = project(&[("apprunner.yaml", SMALL), (".nvmrc", "20\n"), (".python-version", "3.13\n")]);
+    let found = lines(&lint_at(root.path(), &[]));
+    let place = ".nvmrc:1:1 warning runtime/version-mismatch ";
+    assert!(
+        found.len() == 1 && found[0].starts_with(place) && found[0].contains("apprunner.yaml:2:10"),
+        "{found:?}"
+    );
+    let root = project(&[("apprunner.yaml", &python), ("pyproject.toml", "[project\n")]);
+    let found = lines(&lint_at(root.path(), &[]));
+    assert!(
+        found.iter().any(|line| line.starts_with("pyproject.toml:1:9 warning source/project-file ")),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn the_app_file_is_found_by_directory_by_option_and_by_its_own_path() {
     let faulty = SMALL.replace("npm start", "node \"a");
     let root = project(&[("services/api/apprunner.yaml", &faulty), ("services/other.txt", &faulty)]);

@@ -136,8 +136,8 @@ fn every_form_of_a_repository_is_read() {
         let scene = Scene::new(options);
         scene.expect_clean("");
         for number in 0..12 {
-            let text: String = (0..200).map(|line| format!("line {}\n", line * number)).collect();
-            scene.write("web/index.js", text);
+            let lines: Vec<String> = (0..200).map(|line| format!("line {}", line * number)).collect();
+            scene.write("web/index.js", lines.join("\n"));
             scene.write(&format!("many/{number}"), "x");
             scene.commit("");
         }

@@ -1,10 +1,12 @@
 //! What an app of Node.js needs.
 
+mod entry;
 mod framework;
 mod install;
 mod literal;
 mod lock;
 mod manager;
+mod named;
 mod package;
 mod project;
 mod releases;

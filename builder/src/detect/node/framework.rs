@@ -1,5 +1,6 @@
 //! What is known of frameworks: how they build, what of the build runs, and which variables they need.
 
+use crate::command_line::quoted;
 use crate::detect::files::Files;
 use crate::detect::{DetectError, Finding};
 
@@ -121,6 +122,7 @@ fn next(files: &Files<'_>, project: &Project, because: Finding) -> Result<Framew
             // Container engines set HOSTNAME to the container's name, and the server listens there and nowhere else.
             found.run_env.push(("HOSTNAME", "0.0.0.0"));
             let inside = join(".next/standalone", &project.in_root(app));
+            let inside = quoted(&inside);
             found.after = vec![format!("cp -R .next/static {inside}/.next/static")];
             if files.has_directory(&join(&app.directory, "public")) {
                 found.after.push(format!("cp -R public {inside}/public"));

@@ -67,7 +67,8 @@ impl Work<'_> {
         if !self.project.is_member() {
             return String::new();
         }
-        format!(" --workspace-root --filter '{{./{}}}...'", self.project.in_root(&self.project.app))
+        let selected = format!("{{./{}}}...", self.project.in_root(&self.project.app));
+        format!(" --workspace-root --filter {}", quoted(&selected))
     }
 
     fn install(&self) -> String {
@@ -141,8 +142,12 @@ impl Work<'_> {
         self.packages().any(Package::has_development)
     }
 
+    /// The packages of the source whose dependencies are installed. npm and yarn 1 install for a whole workspace.
     fn packages(&self) -> impl Iterator<Item = &Package> {
-        self.project.packages().chain(self.project.needed())
+        let project = self.project;
+        let is_all = !project.is_member() || matches!(self.manager.kind, Kind::Npm | Kind::Classic);
+        let others = if is_all { project.members.iter().collect() } else { project.needed() };
+        project.packages().chain(others)
     }
 
     /// Takes away what the image does not need; none when there is nothing to take away.
@@ -209,7 +214,9 @@ impl Work<'_> {
     }
 
     fn focus(&self, env: &str) -> String {
-        let command = format!("{env}{} workspaces focus --production", self.manager.call);
+        // The root of a workspace starts what its packages have built, and needs what these need.
+        let all = if self.project.is_member() || self.project.members.is_empty() { "" } else { " --all" };
+        let command = format!("{env}{} workspaces focus{all} --production", self.manager.call);
         in_directory(&self.project.app.directory, &command)
     }
 
@@ -239,7 +246,8 @@ impl Work<'_> {
             );
         }
         let because = self.project.app.finding(&[], "what was built needs no packages");
-        (format!("rm -rf {}", directories.join(" ")), because)
+        let words: Vec<String> = directories.iter().map(|directory| quoted(directory)).collect();
+        (format!("rm -rf {}", words.join(" ")), because)
     }
 }
 

@@ -2,11 +2,13 @@
 
 use lapstrake_catalog::EnginesRange;
 
+use crate::command_line::quoted;
 use crate::detect::files::Files;
 use crate::detect::yaml::{self, Keys};
 use crate::detect::{Decided, DetectError, Finding};
 
 use super::lock::Lock;
+use super::named::{Named, named};
 use super::package::{Package, join};
 use super::project::{PNPM_WORKSPACE, Project};
 use super::releases::{self, Release};
@@ -84,14 +86,6 @@ pub(super) struct Yarn {
     pub(super) has_cache: bool,
     /// Whether it knows `workspaces focus`.
     pub(super) can_focus: bool,
-}
-
-/// What `packageManager` says.
-struct Named {
-    family: Family,
-    version: Option<String>,
-    has_digest: bool,
-    because: Finding,
 }
 
 impl Manager {
@@ -208,7 +202,7 @@ impl Manager {
             let finding = Finding::new(&settings_file, format!("yarn is `{path}`"));
             self.findings.push(finding.at(crate::app_file::Position { line, column: 1 }));
             let directory = project.root().file.rsplit_once('/').map_or("", |(directory, _)| directory);
-            self.call = format!("node {}", join("/app", &join(directory, path)));
+            self.call = format!("node {}", quoted(&join("/app", &join(directory, path))));
             self.major = path.rsplit("yarn-").next().and_then(releases::major);
         } else {
             let release = releases::yarn(version.as_deref().and_then(|version| version.parse().ok()));
@@ -249,40 +243,6 @@ impl Manager {
             release.name, release.version
         ));
     }
-}
-
-/// Reads `packageManager`, or `devEngines.packageManager` where it names one version.
-fn named(package: &Package, notes: &mut Vec<String>) -> Option<Named> {
-    let developers = ["devEngines", "packageManager"];
-    let (name, version, path) = if let Some(text) = package.text(&["packageManager"]) {
-        let (name, version) = text.split_once('@').unwrap_or((text, ""));
-        (name, Some(version.to_owned()).filter(|version| !version.is_empty()), vec!["packageManager"])
-    } else {
-        let name = package.text(&[developers[0], developers[1], "name"])?;
-        let version = package.text(&[developers[0], developers[1], "version"]);
-        let is_exact = |version: &&str| {
-            version.split('.').count() >= 3 && version.starts_with(|c: char| c.is_ascii_digit())
-        };
-        (name, version.filter(is_exact).map(str::to_owned), developers.to_vec())
-    };
-    let plain = version.as_deref().map(|version| version.split('+').next().unwrap_or(version).to_owned());
-    let family = match name {
-        "npm" => Family::Npm,
-        "pnpm" => Family::Pnpm,
-        "yarn" => Family::Yarn,
-        other => {
-            let because = package.finding(&path, format!("`{other}` manages the packages"));
-            notes.push(format!("{because}, which is not here; npm, pnpm and yarn are"));
-            return None;
-        }
-    };
-    let says = match (&plain, family) {
-        (_, Family::Npm) => "npm installs the packages, in the version that comes with Node.js".to_owned(),
-        (Some(version), _) => format!("{name} {version} installs the packages"),
-        (None, _) => format!("{name} installs the packages"),
-    };
-    let has_digest = version.is_some_and(|version| version.contains('+'));
-    Some(Named { family, version: plain, has_digest, because: package.finding(&path, says) })
 }
 
 /// Says which lock file was taken where there are several, or where there is one of a manager that is not here.

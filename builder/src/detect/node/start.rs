@@ -1,12 +1,12 @@
 //! How the app is started: by its `Procfile`, its scripts, what its framework builds, or the file that it names.
 
-use crate::command_line::{self, CommandLine};
+use crate::command_line::{self, CommandLine, quoted};
 use crate::detect::files::Files;
 use crate::detect::procfile::{self, Procfile};
 use crate::detect::{DetectError, Finding};
 
+use super::entry;
 use super::framework::{Framework, Output};
-use super::literal::literal;
 use super::package::{Package, join};
 use super::project::Project;
 use super::script::{self, Simple};
@@ -65,7 +65,7 @@ pub(super) struct Start {
 
 impl Start {
     /// A command as it stands, which needs nothing particular.
-    fn as_given(text: &str, because: Finding) -> Self {
+    pub(super) fn as_given(text: &str, because: Finding) -> Self {
         Self {
             text: text.to_owned(),
             because,
@@ -112,7 +112,7 @@ impl Search<'_, '_> {
         if let Some(framework) = self.framework {
             return Ok(Some(self.of_framework(framework)));
         }
-        self.of_file()
+        entry::of_file(self.files, self.app())
     }
 
     fn is_nest(&self) -> bool {
@@ -159,10 +159,11 @@ impl Search<'_, '_> {
                 return Some(start);
             }
         }
-        let why = hook.map_or_else(
-            || "needs more than one program to start".to_owned(),
-            |hook| format!("has the hook `{hook}`"),
-        );
+        let why = match (hook, &found) {
+            (Some(hook), _) => format!("has the hook `{hook}`"),
+            (None, Some(_)) => "starts a program whose place is known to npm only".to_owned(),
+            (None, None) => "is more than one command".to_owned(),
+        };
         let command = if name == "start" { "npm start".to_owned() } else { format!("npm run {name}") };
         let mut start = Start::as_given(&command, because);
         start.uses_programs = true;
@@ -203,7 +204,8 @@ impl Search<'_, '_> {
             Output::Whole(text) => Start { needs: Needs::Nothing, ..Start::as_given(text, because) },
             Output::Static(directory) => {
                 let server = format!(
-                    "node {STATIC_SERVER_HOME}/node_modules/sirv-cli/bin.js {directory} --single --etag"
+                    "node {STATIC_SERVER_HOME}/node_modules/sirv-cli/bin.js {} --single --etag",
+                    quoted(directory)
                 );
                 let mut start = Start {
                     needs: Needs::Nothing,
@@ -231,7 +233,7 @@ impl Search<'_, '_> {
         match base(&first) {
             "node" | "sh" | "bash" => {}
             "nodemon" if found.words.len() == 2 && found.words[1].contains('.') => {
-                start.text = format!("node {}", found.words[1]);
+                start.text = format!("node {}", quoted(&found.words[1]));
                 start.notes.push(format!(
                     "`{}` starts the app anew whenever a file changes; `{}` is started",
                     found.text, start.text
@@ -254,7 +256,7 @@ impl Search<'_, '_> {
         if start.needs == Needs::Production {
             self.keep_what_is_loaded(found, &mut start);
         }
-        start.entry = entry(&start.text);
+        start.entry = started_file(&start.text);
         let direct = script.is_some() || !found.through.is_empty();
         if direct && !start.because.says.contains("hook") {
             start.because.says.push_str("; it is one command, so no package manager starts it");
@@ -300,72 +302,10 @@ impl Search<'_, '_> {
             self.package_of(program).is_some_and(|package| !self.app().is_for_production(package))
         })
     }
-
-    /// The file that `main` names, or one of the usual names.
-    fn of_file(&self) -> Result<Option<Start>, DetectError> {
-        let app = self.app();
-        let at = |name: &str| join(&app.directory, name.trim_start_matches("./"));
-        if let Some(main) = app.text(&["main"]) {
-            let is_built = app.script("build").is_some()
-                && ["build/", "dist/", "lib/", "out/"]
-                    .iter()
-                    .any(|built| main.trim_start_matches("./").starts_with(built));
-            let found = [main.to_owned(), format!("{main}.js"), format!("{main}/index.js")]
-                .into_iter()
-                .find(|name| self.files.has(&at(name)));
-            if let Some(name) = found.or_else(|| is_built.then(|| main.to_owned())) {
-                let because = app.finding(&["main"], format!("`main` is `{main}`"));
-                let name = name.trim_start_matches("./").to_owned();
-                return Ok(Some(Start {
-                    entry: Some(name.clone()),
-                    ..Start::as_given(&format!("node {name}"), because)
-                }));
-            }
-        }
-        for directory in ["", "src"] {
-            for stem in ["server", "index", "app", "main"] {
-                for ending in ["js", "mjs", "cjs"] {
-                    let name = join(directory, &format!("{stem}.{ending}"));
-                    if self.files.has(&at(&name)) {
-                        let because = Finding::new(self.files.name(&at(&name)), "the file that is started");
-                        return Ok(Some(Start {
-                            entry: Some(name.clone()),
-                            ..Start::as_given(&format!("node {name}"), because)
-                        }));
-                    }
-                }
-            }
-        }
-        self.of_compiled()
-    }
-
-    /// What the compiler of TypeScript makes of a file with one of the usual names.
-    fn of_compiled(&self) -> Result<Option<Start>, DetectError> {
-        let app = self.app();
-        let Some(build) = app.script("build").filter(|build| build.contains("tsc")) else { return Ok(None) };
-        let config = self.files.text(&join(&app.directory, "tsconfig.json"))?;
-        let Some(output) = config.as_ref().and_then(|found| literal(&found.text, "outDir")) else {
-            return Ok(None);
-        };
-        let sources = ["server", "index", "main", "app"].map(|stem| format!("src/{stem}.ts"));
-        let source = sources.iter().find(|name| self.files.has(&join(&app.directory, name)));
-        Ok(source.map(|source| {
-            let stem = source.trim_start_matches("src/").trim_end_matches(".ts");
-            let text = format!(
-                "node {}",
-                join(output.trim_start_matches("./").trim_end_matches('/'), &format!("{stem}.js"))
-            );
-            let because = Finding::new(
-                self.files.name(&join(&app.directory, source)),
-                format!("`{build}` compiles it to what is started"),
-            );
-            Start { entry: Some(source.clone()), ..Start::as_given(&text, because) }
-        }))
-    }
 }
 
 /// The file that a command of node starts.
-fn entry(text: &str) -> Option<String> {
+fn started_file(text: &str) -> Option<String> {
     let mut words = command_line::words(text).ok()?.into_iter();
     words.next().filter(|program| base(program) == "node")?;
     words.find(|word| !word.starts_with('-'))

@@ -253,3 +253,41 @@ fn an_app_of_nothing_but_its_own_files_installs_nothing() {
     let app = found(&[("package.json", r#"{"scripts": {"build": "node build.js"}}"#), ("index.js", "")]);
     assert_eq!(commands(&app), ["npm run build"]);
 }
+
+#[test]
+fn npm_installs_for_a_whole_workspace_and_takes_away_what_any_of_its_packages_needs_for_development() {
+    let files = [
+        ("package.json", r#"{"workspaces": ["packages/*"]}"#),
+        ("package-lock.json", "{}"),
+        (
+            "packages/api/package.json",
+            r#"{"name": "api", "scripts": {"start": "next start"}, "dependencies": {"next": "16"}}"#,
+        ),
+        ("packages/web/package.json", r#"{"name": "web", "devDependencies": {"vite": "7"}}"#),
+    ];
+    let app = detect_in(&files, Some("packages/api"));
+    assert_eq!(
+        commands(&app),
+        [
+            "cd ../.. && npm ci",
+            "npx --no-install next build",
+            "rm -rf .next/cache",
+            "cd ../.. && npm prune --omit=dev --ignore-scripts"
+        ]
+    );
+    assert_eq!(start(&app), "npm start", "the program is in one of two directories");
+}
+
+#[test]
+fn the_root_of_a_workspace_keeps_what_its_packages_need() {
+    let files = [
+        (
+            "package.json",
+            r#"{"workspaces": ["packages/*"], "scripts": {"start": "node packages/api/x.js"}, "devDependencies": {"b": "1"}}"#,
+        ),
+        BERRY,
+        (".yarnrc.yml", "nodeLinker: node-modules\n"),
+        ("packages/api/package.json", r#"{"name": "api", "dependencies": {"hono": "4"}}"#),
+    ];
+    assert_eq!(commands(&found(&files))[2], "yarn workspaces focus --all --production");
+}

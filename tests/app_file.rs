@@ -63,6 +63,7 @@ impl Source {
         (outcome, report)
     }
 
+    /// The image, whose layers are read where this source lives.
     fn image(&self, more: &[&str]) -> Image {
         self.build(more).0.expect(0);
         Image::open(&self.layout(), Some("app"))
@@ -100,8 +101,8 @@ fn lines(image: &Image, path: &str) -> Option<usize> {
 // row 7, row 8
 #[test]
 fn the_build_runs_once_or_twice_and_what_it_left_outside_of_app_is_kept_or_not() {
-    let build = ["echo built >> /opt/build.txt", "echo built >> build.txt"];
-    let run = "  pre-run:\n    - cp /opt/build.txt seen.txt || touch seen.txt\n    - echo ran >> /opt/pre-run.txt\n  command: python3 -V\n";
+    let build = ["mkdir -p /opt && echo built >> /opt/build.txt", "echo built >> build.txt"];
+    let run = "  pre-run:\n    - cp /opt/build.txt seen.txt || touch seen.txt\n    - mkdir -p /opt && echo ran >> /opt/pre-run.txt\n  command: python3 -V\n";
     let source = Source::new(&[("apprunner.yaml", &python(&build, run))]);
     for (options, outside, below, seen) in [
         (&[][..], Some(1), 1, 1),
@@ -125,8 +126,9 @@ fn the_build_runs_once_or_twice_and_what_it_left_outside_of_app_is_kept_or_not()
 // row 6
 #[test]
 fn pre_run_works_with_node_too_and_npm_is_there_for_it() {
-    let text = "version: 1.0\nruntime: nodejs22\nbuild:\n  commands:\n    build: []\nrun:\n  pre-run:\n    - npm --version > /opt/npm.txt\n  command: node server.js\n";
-    let image = Source::copy("plain-node", &[("apprunner.yaml", text)]).image(&[]);
+    let text = "version: 1.0\nruntime: nodejs22\nbuild:\n  commands:\n    build: []\nrun:\n  pre-run:\n    - mkdir -p /opt && npm --version > /opt/npm.txt\n  command: node server.js\n";
+    let source = Source::copy("plain-node", &[("apprunner.yaml", text)]);
+    let image = source.image(&[]);
     assert_eq!(lines(&image, "opt/npm.txt"), Some(1));
     let has_npm = image.files().keys().any(|path| path.ends_with("node_modules/npm/package.json"));
     assert!(!has_npm, "npm is in an image that does not start with it");
@@ -211,8 +213,9 @@ fn build_commands_see_the_build_variables_alone_and_the_image_those_of_the_run()
     let build = ["env > build.txt"];
     let run = "  pre-run:\n    - env > pre-run.txt\n  command: python3 -V\n  network:\n    port: 3000\n    env: APP_PORT\n  env:\n    - {name: RUN_WORD, value: keel}\n";
     let text =
-        python(&build, run).replace("run:\n", "  env:\n    - {name: BUILD_WORD, value: plank}\nrun:\n");
-    let image = Source::new(&[("apprunner.yaml", &text)]).image(&[]);
+        python(&build, run).replace("\nrun:\n", "\n  env:\n    - {name: BUILD_WORD, value: plank}\nrun:\n");
+    let source = Source::new(&[("apprunner.yaml", &text)]);
+    let image = source.image(&[]);
     let files = image.files();
     for name in ["app/build.txt", "app/pre-run.txt"] {
         let seen = String::from_utf8(files[name].bytes.clone()).unwrap();

@@ -168,7 +168,8 @@ impl Plan {
             text.line("commit", &format!("{}{}", checkout.revision(), repository.unwrap_or_default()));
         }
         if let Some(file) = &source.ignore_file {
-            text.line("ignore file", &format!("{file}, {} paths left out", source.left_out));
+            let paths = if source.left_out == 1 { "path" } else { "paths" };
+            text.line("ignore file", &format!("{file}, {} {paths} left out", source.left_out));
         }
         if !source.directory.is_empty() {
             text.line("directory", &format!("{}{}", source.directory, self.origin("source-dir")));

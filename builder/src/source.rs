@@ -40,6 +40,7 @@ pub use address::{
 };
 pub use app_dir::{AppDirError, app_dir, app_path};
 pub use compression::Compression;
+pub(crate) use digest::each_part;
 pub use error::{Fault, SourceError};
 pub use glance::{glance, glance_below};
 pub use ignore::{Exhausted, IgnoreError, Reason};

@@ -1,6 +1,6 @@
 //! Whether the files of a source are those of a commit.
 
-use std::io::{self, Read};
+use std::io;
 
 use lapstrake_oci::tree::{Content, Node};
 use sha2::{Digest as _, Sha256};
@@ -10,6 +10,7 @@ use super::object::{Kind, Naming, is_named};
 use super::reftable::hexadecimal;
 use super::store::Store;
 use crate::git::ObjectId;
+use crate::source::each_part;
 
 /// The largest file whose line endings are looked at, and the largest pointer to a file that is kept elsewhere.
 const TEXT: u64 = 32 << 20;
@@ -31,19 +32,6 @@ fn content_is_same(content: &Content, id: &ObjectId) -> io::Result<bool> {
     let mut naming = Naming::begin(id, Kind::Blob, content.len());
     each_part(content, |part| naming.update(part))?;
     Ok(naming.is(id))
-}
-
-fn each_part(content: &Content, mut take: impl FnMut(&[u8])) -> io::Result<()> {
-    let mut reader = content.open()?;
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => take(&buffer[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// Whether git writes other bytes for an object than it keeps, and these are they: lines that end in CR LF, or the

@@ -10,6 +10,9 @@ use rustix::io::Errno;
 
 use super::CheckoutError;
 
+/// The most names that are read of a directory.
+const NAMES: usize = 100_000;
+
 /// An open directory.
 pub(super) struct Folder {
     directory: OwnedFd,
@@ -76,6 +79,9 @@ impl Folder {
         for entry in Dir::new(directory).map_err(|cause| self.failed(path, cause))? {
             let entry = entry.map_err(|cause| self.failed(path, cause))?;
             names.extend(entry.file_name().to_str().ok().map(str::to_owned));
+            if names.len() > NAMES {
+                return Err(CheckoutError::TooMuch { what: "its directories" });
+            }
         }
         names.sort_unstable();
         Ok(names)

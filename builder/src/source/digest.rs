@@ -56,8 +56,15 @@ fn content_digests(nodes: &[(&TreePath, &Node)]) -> Result<Vec<[u8; 32]>, Digest
 }
 
 fn content_digest(content: &Content) -> io::Result<[u8; 32]> {
-    let mut buffer = vec![0; BUFFER.min(usize::try_from(content.len()).unwrap_or(BUFFER) + 1)];
     let mut hasher = Sha256::new();
+    each_part(content, |part| hasher.update(part))?;
+    Ok(hasher.finalize().into())
+}
+
+/// Reads a content to its end, part by part. It fails when there is more or less than there was.
+pub(crate) fn each_part(content: &Content, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let length = content.len();
+    let mut buffer = vec![0; usize::try_from(length + 1).map_or(BUFFER, |length| length.min(BUFFER))];
     let mut reader = content.open()?;
     let mut total = 0;
     loop {
@@ -65,16 +72,13 @@ fn content_digest(content: &Content) -> io::Result<[u8; 32]> {
             Ok(0) => break,
             Ok(count) => {
                 total += count as u64;
-                hasher.update(&buffer[..count]);
+                take(&buffer[..count]);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    if total != content.len() {
-        return Err(io::Error::other("it changed while it was read"));
-    }
-    Ok(hasher.finalize().into())
+    if total == length { Ok(()) } else { Err(io::Error::other("it changed while it was read")) }
 }
 
 #[cfg(test)]

@@ -109,7 +109,11 @@ pub enum Command {
 /// What decides the content of an image.
 #[derive(Clone, Debug, Args)]
 pub struct SourceArgs {
-    /// A directory, a tar archive (plain, gzip, zstd or xz), or `-` for an archive on standard input.
+    /// A directory, a tar archive (plain, gzip, zstd or xz), `-` for an archive on standard input, or what is elsewhere.
+    ///
+    /// Git sources are `git+https://HOST/REPO`, `git+ssh://USER@HOST/REPO`, `git+file:///PATH`, `github:OWNER/REPO`,
+    /// `gitlab:GROUP/REPO`, `bitbucket:WORKSPACE/REPO` and `PATH` of a repository, followed by `#[REF][:DIR]`; an archive
+    /// on a server is `https://…`.
     pub source: String,
     /// The directory of the app inside the source.
     #[arg(long, env = "LAPSTRAKE_SOURCE_DIR", value_name = "DIR")]
@@ -135,6 +139,9 @@ pub struct SourceArgs {
     /// What is told of the commit.
     #[command(flatten)]
     pub commit: CommitArgs,
+    /// Sources that are elsewhere.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
     /// Values of the app file.
     #[command(flatten)]
     pub settings: SettingArgs,
@@ -229,7 +236,8 @@ pub enum Format {
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A reference in a registry, `oci:DIR[:TAG]`, an archive, or the directory of an app.
+    /// A reference in a registry, `oci:DIR[:TAG]`, an archive of an image, the directory of an app, a git source or the
+    /// address of an archive of an app.
     pub image: String,
     /// The port of this machine (on 127.0.0.1) that leads to the app; the app's own port by default.
     #[arg(long, short, value_name = "PORT")]
@@ -246,6 +254,9 @@ pub struct RunArgs {
     /// Secrets of the build commands, when a source is given.
     #[command(flatten)]
     pub secrets: SecretArgs,
+    /// Sources that are elsewhere.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,

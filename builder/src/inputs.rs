@@ -10,9 +10,10 @@ use crate::cli::{SourceArgs, Symlinks};
 use crate::context::Context;
 use crate::detect::{self, DetectError, Detected, Language};
 use crate::failure::{Exit, Failure};
+use crate::fetch::Fetcher;
 use crate::origin::{Origin, Set};
 use crate::settings::{self, AppSettings, Runtime, Settings};
-use crate::source::{self, AppDirError, ReadOptions, Source, SourceError, SourceSpec, SymlinkPolicy};
+use crate::source::{self, AppDirError, ReadOptions, Source, SourceAddress, SymlinkPolicy};
 use crate::steps::Phase;
 
 /// The largest file that is read whole.
@@ -22,6 +23,8 @@ const COMMIT_VARIABLE: &str = "SOURCE_COMMIT";
 
 /// A source, and what the app in it asks for.
 pub struct Inputs {
+    /// Where the source is.
+    pub address: SourceAddress,
     /// The source.
     pub source: Source,
     /// The directory of the app inside it; none for its root.
@@ -50,16 +53,17 @@ pub enum Told {
 impl Inputs {
     /// Reads the source and the app file, and reports what is wrong or questionable in it.
     pub fn read(args: &SourceArgs, scratch: &Path, context: &Context) -> Result<Self, Failure> {
-        let spec = SourceSpec::parse(&args.source).map_err(source_failure)?;
+        let fetcher = Fetcher::new(&args.remote, context);
+        let address = fetcher.parse(&args.source)?;
         let symlinks = match args.symlinks {
             Symlinks::Inside => SymlinkPolicy::Refuse,
             Symlinks::KeepDangling => SymlinkPolicy::KeepDangling,
         };
-        let given_dir = args.source_dir.as_deref().unwrap_or_default();
+        let given_dir = app_directory(args, &address, context)?;
         let no_directory = |cause: AppDirError| Failure::new(Exit::NotUnderstood, cause.to_string());
         let app_file = in_directory(source::app_path(given_dir).map_err(no_directory)?.as_ref(), FILE_NAME)?;
         let options = ReadOptions { symlinks, aside: vec![app_file], ..ReadOptions::new(scratch) };
-        let source = source::read(&spec, std::io::stdin().lock(), &options).map_err(source_failure)?;
+        let source = fetcher.read(&address, std::io::stdin().lock(), &options)?;
         for warning in &source.warnings {
             context.report.warning(&warning.to_string());
         }
@@ -88,7 +92,7 @@ impl Inputs {
         if args.commit.commit_env {
             tell_commit(&mut settings, source.checkout.as_ref(), context);
         }
-        Ok(Self { source, directory, settings, told })
+        Ok(Self { address, source, directory, settings, told })
     }
 
     /// The refusal of a value, at the place that it came from.
@@ -133,14 +137,22 @@ fn tell_commit(settings: &mut AppSettings, checkout: Option<&Checkout>, context:
     }
 }
 
-/// A source that could not be read, as the failure of a command.
-pub(crate) fn source_failure(cause: SourceError) -> Failure {
-    let exit = match cause.fault() {
-        source::Fault::Refused => Exit::Refused,
-        source::Fault::NotUnderstood => Exit::NotUnderstood,
-        source::Fault::Machine => Exit::Ours,
-    };
-    Failure::because(exit, "could not read the source", cause)
+/// The directory of the app, as the address of the source or an option names it.
+fn app_directory<'a>(
+    args: &'a SourceArgs,
+    address: &'a SourceAddress,
+    context: &Context,
+) -> Result<&'a str, Failure> {
+    match (address.directory(), args.source_dir.as_deref()) {
+        (Some(named), Some(given)) if source::app_path(named).ok() != source::app_path(given).ok() => {
+            let origin = context.origin("source_dir");
+            Err(Failure::new(
+                Exit::NotUnderstood,
+                format!("the directory of the app is `{named}` in SOURCE and `{given}` in `{origin}`"),
+            ))
+        }
+        (named, given) => Ok(named.or(given).unwrap_or_default()),
+    }
 }
 
 /// The app file: the one named by a flag, else `apprunner.yaml` in the source directory, if there is one.

@@ -17,6 +17,7 @@ pub mod context;
 pub mod deliver;
 pub mod detect;
 pub mod failure;
+pub mod fetch;
 pub mod git;
 pub mod image_config;
 pub mod inputs;

@@ -181,8 +181,13 @@ fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
+/// The files of certificate authorities that this machine trusts.
+pub(crate) fn ca_files(context: &Context) -> Result<Vec<PathBuf>, Failure> {
+    discover(context, &NoPrograms).map(|mirrors| mirrors.ca_files)
+}
+
 /// One bundle of all authorities that this machine trusts; none if it has no bundle.
-fn ca_bundle<'a>(
+pub(crate) fn ca_bundle<'a>(
     files: impl Iterator<Item = &'a PathBuf>,
     scratch: &Path,
 ) -> Result<Option<PathBuf>, Failure> {

@@ -49,7 +49,7 @@ impl Inputs {
             }
         };
         Ok(Plan {
-            source: self.source_facts(args),
+            source: self.source_facts(),
             app_file,
             detected,
             notes,
@@ -123,11 +123,12 @@ impl Inputs {
         }
     }
 
-    fn source_facts(&self, args: &SourceArgs) -> SourceFacts {
+    fn source_facts(&self) -> SourceFacts {
         SourceFacts {
-            given: args.source.clone(),
+            given: self.address.to_string(),
             kind: match self.source.kind {
                 SourceKind::Directory => "directory".to_owned(),
+                SourceKind::Commit => "git commit".to_owned(),
                 SourceKind::Archive(compression) => format!("tar archive ({compression:?})").to_lowercase(),
             },
             digest: self.source.digest.clone(),
@@ -180,6 +181,9 @@ impl Inputs {
         ];
         for (kind, values) in named {
             values.iter().for_each(|(name, set)| from(&format!("{kind}.{name}"), &set.origin));
+        }
+        if self.address.directory().is_some() {
+            from("source-dir", &Origin::Flag("SOURCE".to_owned()));
         }
         for (name, id, is_given) in [
             ("source-dir", "source_dir", args.source_dir.is_some()),

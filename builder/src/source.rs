@@ -9,6 +9,7 @@
 mod address;
 mod app_dir;
 mod archive;
+mod commit;
 mod compression;
 mod digest;
 mod directory;
@@ -23,6 +24,7 @@ mod parallel;
 mod path;
 mod rule;
 mod spec;
+mod spool;
 mod tar;
 
 use std::collections::BTreeMap;
@@ -39,7 +41,10 @@ pub use address::{
     AddressError, ArchiveAddress, CodeHost, CodeHostError, CodeHosts, GitAddress, GitPlace, SourceAddress,
 };
 pub use app_dir::{AppDirError, app_dir, app_path};
+pub(crate) use archive::read as read_archive;
+pub(crate) use commit::read as read_commit;
 pub use compression::Compression;
+pub(crate) use compression::stored_limit;
 pub(crate) use digest::each_part;
 pub use error::{Fault, SourceError};
 pub use glance::{glance, glance_below};
@@ -83,6 +88,8 @@ pub enum SourceKind {
     Directory,
     /// A tar archive.
     Archive(Compression),
+    /// A commit of a git repository.
+    Commit,
 }
 
 /// How a source is read.
@@ -155,6 +162,18 @@ pub enum Warning {
         /// Why not.
         reason: String,
     },
+    /// A commit of another repository is not part of the source.
+    Submodule {
+        /// The directory that it would fill.
+        path: TreePath,
+    },
+    /// Files are pointers of Git LFS, whose content is elsewhere.
+    LfsPointers {
+        /// The first one.
+        first: TreePath,
+        /// How many there are.
+        count: usize,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -163,6 +182,18 @@ impl fmt::Display for Warning {
             Self::NoEndMarker => f.write_str("the archive has no end marker: it may have been cut short"),
             Self::OutwardLink { path, target } => {
                 write!(f, "the link `{path}` leads out of the source, to `{}`", path::printable(target))
+            }
+            Self::Submodule { path } => {
+                write!(f, "`{path}` is a submodule, which is not fetched: the directory is empty")
+            }
+            Self::LfsPointers { first, count: 1 } => {
+                write!(f, "`{first}` is a pointer of Git LFS: its content is not fetched")
+            }
+            Self::LfsPointers { first, count } => {
+                write!(
+                    f,
+                    "{count} files are pointers of Git LFS, `{first}` first: their content is not fetched"
+                )
             }
             Self::GitSocket { path } => write!(f, "`{path}` is a socket or FIFO and was left out"),
             Self::NoCommit { reason } => write!(f, "the image does not name its commit: {reason}"),

@@ -48,6 +48,7 @@ pub use file::{BasicLogin, Glance, Piece, Receive};
 pub use report::TransferReport;
 pub use retry::RetryPolicy;
 pub use transport::{Proxies, Timeouts, Trust};
+pub use travel::is_listed;
 
 use self::core::Core;
 use self::remote::Remote;

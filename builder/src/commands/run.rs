@@ -12,6 +12,7 @@ use crate::cli::{CommitArgs, FlowArgs, NetworkMode, RunArgs, SettingArgs, Source
 use crate::commands::build::created;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::fetch::Fetcher;
 use crate::inputs::Inputs;
 use crate::load::Stored;
 use crate::metadata::Metadata;
@@ -21,6 +22,7 @@ use crate::registry;
 use crate::scratch::Scratch;
 use crate::secrets::Secrets;
 use crate::serve::{Start, serve};
+use crate::source::{SourceAddress, SourceSpec};
 
 /// Runs the command. It ends with the app, or when it is asked to stop.
 pub fn run(args: &RunArgs, context: &Context) -> Result<(), Failure> {
@@ -32,9 +34,11 @@ pub fn run(args: &RunArgs, context: &Context) -> Result<(), Failure> {
 
 fn image(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<Image, Failure> {
     let platform = host_platform()?;
-    if Path::new(&args.image).is_dir() {
+    let fetcher = Fetcher::new(&args.remote, context);
+    if is_source(&fetcher.parse(&args.image)?) {
         return from_source(args, scratch, context);
     }
+    fetcher.no_digest("an image, which has a digest of its own")?;
     if !args.secrets.secrets.is_empty() {
         let what = "`--secret` is for build commands, and what is started here has been built";
         return Err(Failure::new(Exit::NotUnderstood, what).hint("variables of the app are set with `--env`"));
@@ -45,6 +49,15 @@ fn image(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<Image, 
         return pulled(args, &reference, &platform, scratch, context);
     }
     Stored::open(&args.image, scratch.path())?.image(&platform)
+}
+
+/// Whether something is built before it is started. An archive of this machine is an image.
+fn is_source(address: &SourceAddress) -> bool {
+    match address {
+        SourceAddress::Git(_) | SourceAddress::Archive(_) => true,
+        SourceAddress::Local(SourceSpec::Path(path)) => path.is_dir(),
+        SourceAddress::Local(SourceSpec::Stdin) => false,
+    }
 }
 
 fn pulled(
@@ -74,6 +87,7 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
         symlinks: Symlinks::Inside,
         flow: FlowArgs::default(),
         commit: CommitArgs::default(),
+        remote: args.remote.clone(),
         settings: SettingArgs::default(),
     };
     let client = registry::client(&args.registry, context)?;

@@ -262,6 +262,14 @@ pub(super) fn said(stderr: &[u8], remote: Option<&Remote>) -> String {
         }
     }
     line = without_logins(&line);
+    if let Some(remote) = remote {
+        // Where it is only a copy, people know it by another name.
+        let path = remote.url().to_file_path().ok().filter(|_| remote.url().scheme() == "file");
+        let path = path.map(|path| path.display().to_string());
+        for name in [Some(remote.address()), path.as_deref()].into_iter().flatten() {
+            line = line.replace(name, &remote.to_string());
+        }
+    }
     match line.char_indices().rev().nth(LONGEST) {
         Some((at, _)) => format!("…{}", &line[at..]),
         None => line,

@@ -51,6 +51,8 @@ pub struct Remote {
     login: Option<Login>,
     /// The address in the form of `scp`, where it was given so.
     scp: Option<String>,
+    /// What people are shown in its place.
+    shown: Option<String>,
 }
 
 /// Why a text is no address of a repository.
@@ -85,7 +87,7 @@ impl Remote {
             let _ = url.set_username("");
             let _ = url.set_password(None);
         }
-        Ok(Self { transport, url, login, scp: None })
+        Ok(Self { transport, url, login, scp: None, shown: None })
     }
 
     /// `USER@HOST:PATH`, whose path may begin at the user's home.
@@ -98,7 +100,7 @@ impl Remote {
     /// The repository in a directory of this machine.
     pub fn directory(path: &Path) -> Result<Self, RemoteError> {
         let url = Url::from_directory_path(path).map_err(|()| RemoteError("its path is not absolute"))?;
-        Ok(Self { transport: Transport::File, url, login: None, scp: None })
+        Ok(Self { transport: Transport::File, url, login: None, scp: None, shown: None })
     }
 
     /// The same with a login, unless its address had one with a secret.
@@ -111,13 +113,25 @@ impl Remote {
         self
     }
 
+    /// The same without a login.
+    #[must_use]
+    pub fn without_login(self) -> Self {
+        Self { login: None, ..self }
+    }
+
+    /// The same, which people know by another name.
+    #[must_use]
+    pub fn shown_as(self, shown: &str) -> Self {
+        Self { shown: Some(shown.to_owned()), ..self }
+    }
+
     /// How it is reached.
     #[must_use]
     pub fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// Its address, without a password: what git is given, and what people are shown.
+    /// Its address, without a password: what git is given.
     #[must_use]
     pub fn address(&self) -> &str {
         self.scp.as_deref().unwrap_or_else(|| self.url.as_str().trim_end_matches('/'))
@@ -155,7 +169,7 @@ impl Remote {
 
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.address())
+        f.write_str(self.shown.as_deref().unwrap_or_else(|| self.address()))
     }
 }
 

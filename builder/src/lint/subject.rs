@@ -10,7 +10,8 @@ use lapstrake_oci::tree::{FileTree, TreePath};
 use crate::app_file::FILE_NAME;
 use crate::cli::LintArgs;
 use crate::failure::{Exit, Failure};
-use crate::inputs::{FILE_LIMIT, app_file_bytes, file, in_directory, read_small, source_failure};
+use crate::fetch::failure as source_failure;
+use crate::inputs::{FILE_LIMIT, app_file_bytes, file, in_directory, read_small};
 use crate::source::{self, AppDirError, ReadOptions, SourceSpec};
 
 /// How many bytes tell a text from an archive.

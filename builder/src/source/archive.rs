@@ -1,12 +1,10 @@
 //! From an archive to a tree, in one pass.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 
-use lapstrake_oci::tree::{Content, FileTree, Kind, Node, TreePath};
+use lapstrake_oci::tree::{FileTree, Kind, Node, TreePath};
 
 use super::compression::Failure;
 use super::error::SourceError;
@@ -14,12 +12,12 @@ use super::limits::Limits;
 use super::links::{Escape, Outward};
 use super::path::{entry_path, printable};
 use super::rule::Rule;
+use super::spool::{BUFFER, Spool};
 use super::tar::{Member, MemberKind, Reader};
 use super::{ReadOptions, Source, SourceKind, SymlinkPolicy, Warning};
 
-const BUFFER: usize = 128 << 10;
-
-pub(super) fn read(input: impl Read, name: &str, options: &ReadOptions) -> Result<Source, SourceError> {
+/// Reads an archive from its first byte to its last.
+pub(crate) fn read(input: impl Read, name: &str, options: &ReadOptions) -> Result<Source, SourceError> {
     let context = Context { archive: printable(name.as_bytes()), scratch: &options.scratch };
     let mut reader = Reader::new(input, &options.limits).map_err(|failure| context.whole(failure))?;
     let mut spool = Spool::new(&options.scratch).map_err(|source| context.spool(source))?;
@@ -35,8 +33,7 @@ pub(super) fn read(input: impl Read, name: &str, options: &ReadOptions) -> Resul
                         count => spool.write(&buffer[..count]).map_err(|source| context.spool(source))?,
                     }
                 }
-                let bytes = Content::Range { file: Arc::clone(&spool.file), offset, len: *size };
-                Node::file(bytes, if member.executable { 0o755 } else { 0o644 })
+                Node::file(spool.content(offset, *size), if member.executable { 0o755 } else { 0o644 })
             }
             MemberKind::Directory => Node::directory(),
             MemberKind::Symlink { target } => Node::symlink(target.clone()),
@@ -99,36 +96,6 @@ impl Context<'_> {
 
     fn spool(&self, source: io::Error) -> SourceError {
         SourceError::Spool { scratch: self.scratch.to_owned(), source }
-    }
-}
-
-/// The contents of all files, one after the other, in a file without a name: nothing is left behind whatever happens.
-struct Spool {
-    file: Arc<File>,
-    buffer: Vec<u8>,
-    flushed: u64,
-}
-
-impl Spool {
-    fn new(scratch: &Path) -> io::Result<Self> {
-        let file = Arc::new(tempfile::tempfile_in(scratch)?);
-        Ok(Self { file, buffer: Vec::with_capacity(2 * BUFFER), flushed: 0 })
-    }
-
-    fn position(&self) -> u64 {
-        self.flushed + self.buffer.len() as u64
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        (&*self.file).write_all(&self.buffer)?;
-        self.flushed += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
     }
 }
 
@@ -245,17 +212,20 @@ impl Entries {
             None => Some(path.clone()),
             Some(wrapper) => TreePath::new(path.as_bytes().get(wrapper.as_bytes().len() + 1..)?).ok(),
         };
+        let mut tree = FileTree::new();
         for (path, mut node) in self.tree {
             if let Kind::Hardlink(target) = &node.kind {
                 let Some(target) = below(target) else { continue };
                 node.kind = Kind::Hardlink(target);
             }
             if let Some(path) = below(&path) {
-                source.tree.insert(path, node);
+                tree.insert(path, node);
             }
         }
+        let kept = super::left_out::leave_out(tree, options)?;
+        (source.tree, source.aside, source.left_out) = (kept.tree, kept.aside, kept.left_out);
         source.times = self.times.iter().filter_map(|(path, time)| Some((below(path)?, *time))).collect();
-        super::left_out::leave_out(source, options)?;
+        source.times.retain(|path, _| source.tree.get(path).is_some());
         let mut outward = Outward::new(&source.tree);
         for (entry, index) in &self.symlinks {
             let Some(path) = below(entry) else { continue };

@@ -235,6 +235,26 @@ impl<R: Read> Expanded<R> {
     }
 }
 
+/// How large a file that begins so may be as it is stored; or the rule by which it is no archive at all.
+pub(crate) fn stored_limit(first: &[u8], limits: &Limits) -> Result<u64, Rule> {
+    match recognise(first)? {
+        // A plain archive is held to the expanded size alone.
+        Compression::None if is_tar(first) => Ok(limits.expanded),
+        Compression::None => Err(Rule::NotTar),
+        _ => Ok(limits.compressed),
+    }
+}
+
+/// Whether a block is one of an archive: zeros, or a header with the right checksum.
+fn is_tar(block: &[u8]) -> bool {
+    let Some(stored) = block.get(148..156) else { return false };
+    let text = String::from_utf8_lossy(stored);
+    let stored = u32::from_str_radix(text.trim_matches([' ', '\0']), 8);
+    let blank = [b' '; 8];
+    let sum = block[..148].iter().chain(&blank).chain(&block[156..]).map(|byte| u32::from(*byte)).sum();
+    stored == Ok(sum) || block.iter().all(|byte| *byte == 0)
+}
+
 fn recognise(first: &[u8]) -> Result<Compression, Rule> {
     if first.is_empty() {
         return Err(Rule::Empty);

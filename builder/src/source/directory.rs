@@ -16,10 +16,10 @@ use super::digest::tree_digest;
 use super::error::SourceError;
 use super::ignore::{Filter, Rules, Verdict};
 use super::left_out::{IgnoreFile, LeftOut, prune};
-use super::links::{Escape, Outward};
+use super::links;
 use super::path::{entry_path, in_git, printable};
 use super::rule::Rule;
-use super::{GitPolicy, ReadOptions, Source, SourceKind, SymlinkPolicy, Warning};
+use super::{GitPolicy, ReadOptions, Source, SourceKind, Warning};
 
 /// Walks a directory without following links, and digests its files.
 pub(super) fn read(root: &Path, options: &ReadOptions) -> Result<Source, SourceError> {
@@ -238,22 +238,13 @@ impl<'a> Walk<'a> {
     }
 
     fn check_links(&mut self) -> Result<(), SourceError> {
-        let mut outward = Outward::new(&self.tree);
-        for (path, _) in self.tree.iter() {
-            match outward.find(path) {
-                Ok(None) => {}
-                Ok(Some(Escape { target })) if self.options.symlinks == SymlinkPolicy::KeepDangling => {
-                    self.warnings.push(Warning::OutwardLink { path: path.clone(), target });
-                }
-                Ok(Some(Escape { target })) => {
-                    return Err(SourceError::Directory {
-                        path: printable(path.below(self.root).as_os_str().as_bytes()),
-                        rule: Rule::OutwardLink { target: printable(&target) },
-                    });
-                }
-                Err(rule) => return Err(self.whole(rule)),
+        let kept = links::check(&self.tree, self.options.symlinks).map_err(|(link, rule)| match link {
+            Some(link) => {
+                SourceError::Directory { path: printable(link.below(self.root).as_os_str().as_bytes()), rule }
             }
-        }
+            None => self.whole(rule),
+        })?;
+        self.warnings.extend(kept);
         Ok(())
     }
 }

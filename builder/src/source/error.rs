@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use super::ignore::{Exhausted, IgnoreError};
 use super::rule::Rule;
+use crate::failure::Exit;
+use crate::git::{GitError, ObjectId};
 
 /// Why a source was not read.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +70,19 @@ pub enum SourceError {
         /// The rule that it breaks.
         rule: Rule,
     },
+    /// A commit is refused because of something in it.
+    #[error("commit {commit} is refused{}: {rule}", path.as_ref().map(|path| format!(": `{path}`")).unwrap_or_default())]
+    Commit {
+        /// The commit.
+        commit: ObjectId,
+        /// What is refused, made printable; none for all of it.
+        path: Option<String>,
+        /// The rule that it breaks.
+        rule: Rule,
+    },
+    /// Git did not do what it was asked to.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// The ignore file holds something that is no pattern.
     #[error("{file}:{}: {cause}", cause.line)]
     Ignore {
@@ -119,9 +134,16 @@ impl SourceError {
                 _ => Fault::Machine,
             },
             Self::Spool { .. } => Fault::Machine,
-            Self::Entry { .. } | Self::Archive { .. } | Self::Directory { .. } | Self::Patterns { .. } => {
-                Fault::Refused
-            }
+            Self::Entry { .. }
+            | Self::Archive { .. }
+            | Self::Directory { .. }
+            | Self::Commit { .. }
+            | Self::Patterns { .. } => Fault::Refused,
+            Self::Git(error) => match error.exit() {
+                Exit::Refused => Fault::Refused,
+                Exit::Ours | Exit::Transient | Exit::Interrupted => Fault::Machine,
+                _ => Fault::NotUnderstood,
+            },
         }
     }
 
@@ -129,9 +151,10 @@ impl SourceError {
     #[must_use]
     pub fn rule(&self) -> Option<&Rule> {
         match self {
-            Self::Entry { rule, .. } | Self::Archive { rule, .. } | Self::Directory { rule, .. } => {
-                Some(rule)
-            }
+            Self::Entry { rule, .. }
+            | Self::Archive { rule, .. }
+            | Self::Directory { rule, .. }
+            | Self::Commit { rule, .. } => Some(rule),
             _ => None,
         }
     }

@@ -8,10 +8,10 @@ use std::path::Path;
 use lapstrake_oci::tree::{FileTree, Kind, Node, TreePath};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
+use super::ReadOptions;
 use super::error::SourceError;
 use super::ignore::{Filter, Rules, Verdict};
 use super::path::printable;
-use super::{ReadOptions, Source};
 
 /// The names of ignore files; the first that is there counts alone.
 pub const IGNORE_FILES: [&str; 2] = [".lapstrakeignore", ".dockerignore"];
@@ -98,22 +98,28 @@ fn not_read(file: &'static str, reason: &'static str) -> SourceError {
     SourceError::IgnoreFile { file, reason }
 }
 
-/// Takes out of a source that has been read what its ignore file leaves out. What is read all the same is put aside.
-pub(super) fn leave_out(source: &mut Source, options: &ReadOptions) -> Result<(), SourceError> {
-    let Some(ignore) = IgnoreFile::of_tree(&source.tree)? else { return Ok(()) };
-    let gone = gone(&source.tree, &ignore)?;
-    let tree = std::mem::take(&mut source.tree);
-    let (mut kept, left_out) = tree.partition(|path, _| !gone.paths.contains(path));
-    let emptied = prune(&mut kept, &gone.hollow);
+/// What is left of a tree.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) tree: FileTree,
+    pub(super) aside: FileTree,
+    pub(super) left_out: Option<LeftOut>,
+}
+
+/// Takes out of a tree that has been read what its ignore file leaves out. What is read all the same is put aside.
+pub(super) fn leave_out(tree: FileTree, options: &ReadOptions) -> Result<Kept, SourceError> {
+    let Some(ignore) = IgnoreFile::of_tree(&tree)? else { return Ok(Kept { tree, ..Kept::default() }) };
+    let gone = gone(&tree, &ignore)?;
+    let (mut tree, left_out) = tree.partition(|path, _| !gone.paths.contains(path));
+    let emptied = prune(&mut tree, &gone.hollow);
+    let mut aside = FileTree::new();
     for path in options.aside.iter().chain(&TreePath::new(ignore.name)) {
         if let Some(node) = whole_file(&left_out, path) {
-            source.aside.insert(path.clone(), node.clone());
+            aside.insert(path.clone(), node.clone());
         }
     }
-    source.times.retain(|path, _| kept.get(path).is_some());
-    source.tree = kept;
-    source.left_out = Some(LeftOut { file: ignore.name, paths: gone.count + emptied });
-    Ok(())
+    let left_out = Some(LeftOut { file: ignore.name, paths: gone.count + emptied });
+    Ok(Kept { tree, aside, left_out })
 }
 
 /// A tree without what its ignore file leaves out, but with one file all the same.

@@ -2,7 +2,9 @@
 
 use lapstrake_oci::tree::{FileTree, Kind, TreePath};
 
+use super::path::printable;
 use super::rule::Rule;
+use super::{SymlinkPolicy, Warning};
 
 /// How many links the kernel follows before it gives up.
 const FOLLOWED: usize = 40;
@@ -67,6 +69,29 @@ impl<'a> Outward<'a> {
             _ => None,
         }
     }
+}
+
+/// Checks every link of a tree, and returns those that lead out and are kept; or the rule that is broken, with the link
+/// if it is about one.
+pub(super) fn check(
+    tree: &FileTree,
+    policy: SymlinkPolicy,
+) -> Result<Vec<Warning>, (Option<TreePath>, Rule)> {
+    let mut outward = Outward::new(tree);
+    let mut kept = Vec::new();
+    for (path, _) in tree.iter() {
+        match (outward.find(path), policy) {
+            (Ok(None), _) => {}
+            (Ok(Some(Escape { target })), SymlinkPolicy::KeepDangling) => {
+                kept.push(Warning::OutwardLink { path: path.clone(), target });
+            }
+            (Ok(Some(Escape { target })), SymlinkPolicy::Refuse) => {
+                return Err((Some(path.clone()), Rule::OutwardLink { target: printable(&target) }));
+            }
+            (Err(rule), _) => return Err((None, rule)),
+        }
+    }
+    Ok(kept)
 }
 
 #[cfg(test)]

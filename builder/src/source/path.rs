@@ -50,6 +50,20 @@ pub(super) fn in_git(path: &TreePath) -> bool {
     path.components().any(|component| component == b".git")
 }
 
+/// Whether a name would be a repository's own directory on some file system: `.GIT`, `git~1`, `.git ` and their like,
+/// characters that show nothing left out.
+pub(super) fn is_git_name(component: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(component);
+    let seen: String = text.chars().filter(|c| !is_invisible(*c)).flat_map(char::to_lowercase).collect();
+    let name = seen.split([':', '\\']).next().unwrap_or_default().trim_end_matches(['.', ' ']);
+    matches!(name, ".git" | "git~1")
+}
+
+/// Characters that file systems of other systems do not tell apart from nothing.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +96,27 @@ mod tests {
             assert_eq!(entry_path(name.as_bytes(), &limits), Err(Rule::Whiteout), "{name}");
         }
         assert!(entry_path(b"a.wh.b", &limits).is_ok());
+    }
+
+    #[test]
+    fn every_spelling_of_git_is_known() {
+        for name in [
+            ".git",
+            ".GIT",
+            ".Git",
+            ".git.",
+            ".git ",
+            ".git. .",
+            "git~1",
+            "GIT~1",
+            ".g\u{200c}it",
+            ".git::$INDEX",
+        ] {
+            assert!(is_git_name(name.as_bytes()), "{name}");
+        }
+        for name in [".gitignore", ".github", "git", ".gi", "git~2", "x.git", "..git"] {
+            assert!(!is_git_name(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub enum Rule {
     // Names.
     #[error("no path inside the source: {reason}")]
     Path { reason: &'static str },
+    #[error("a commit cannot hold a repository's own directory")]
+    GitName,
     #[error("a NUL byte in a name")]
     Nul,
     #[error("a path of more than {limit} bytes")]

@@ -248,7 +248,9 @@ impl RegistryError {
         }
     }
 
-    pub(super) fn status(&self) -> Option<u16> {
+    /// The status that the registry answered with, if it did.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
         match self {
             Self::Answer(answer) => Some(answer.status),
             _ => None,

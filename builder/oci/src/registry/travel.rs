@@ -86,11 +86,11 @@ impl Core {
     }
 
     pub(super) fn is_insecure(&self, url: &Url) -> bool {
-        host_in(&self.insecure, url)
+        is_listed(&self.insecure, url)
     }
 
     pub(super) fn is_listed(&self, url: &Url) -> bool {
-        host_in(&self.realm_allow, url)
+        is_listed(&self.realm_allow, url)
     }
 
     /// Whether the registry itself is in a private network; then so may be what it names.
@@ -112,7 +112,9 @@ impl Core {
     }
 }
 
-fn host_in(list: &[String], url: &Url) -> bool {
+/// Whether a URL has one of some hosts, each `HOST` or `HOST:PORT`.
+#[must_use]
+pub fn is_listed(list: &[String], url: &Url) -> bool {
     let Some(host) = url.host_str() else {
         return false;
     };

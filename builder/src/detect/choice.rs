@@ -33,13 +33,13 @@ pub(super) fn choose(files: &Files<'_>, python: Detected, node: Detected) -> Res
     let name =
         |found: &Detected| found.findings.first().map(|finding| finding.file.clone()).unwrap_or_default();
     let (language, other_language) = (taken.language.name(), other.language.name());
-    let note = format!(
+    let told = format!(
         "`{}` is of {language}, `{}` of {other_language}: {language} was taken, because {reason}; `--runtime` with a \
          runtime of {other_language} takes the other",
         name(&taken),
         name(&other),
     );
-    taken.notes.insert(0, note);
+    taken.notes.insert(0, told);
     Ok(taken)
 }
 
@@ -77,9 +77,9 @@ mod tests {
         let python = [("requirements.txt", "flask\n"), ("app.py", FLASK), ("package.json", "{}")];
         assert_eq!(taken(&python, None).0, Language::Python);
         let script = [("main.py", "print(1)\n"), ("package.json", STARTS)];
-        let (language, note) = taken(&script, None);
+        let (language, told) = taken(&script, None);
         assert_eq!(language, Language::Node);
-        assert!(note.contains("because beside it there is only a script"), "{note}");
+        assert!(told.contains("because beside it there is only a script"), "{told}");
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn clause(text: &str) -> Option<String> {
     }
     if let Some(version) = text.strip_prefix('~').filter(|version| !version.starts_with('=')) {
         let numbers = numbers(version)?;
-        let kept = if numbers.len() == 1 { 0 } else { 1 };
+        let kept = usize::from(numbers.len() > 1);
         return Some(format!(">={version},<{}", next(&numbers, kept)?));
     }
     if text.starts_with(|c: char| c.is_ascii_digit()) {

@@ -122,12 +122,11 @@ impl Settings {
         // A chain of imports is short: the settings of one place, and those of all.
         while let Some(module) = left.pop().filter(|_| read.len() < 5) {
             let path = join(directory, &module.replace('.', "/"));
-            let (name, package) = match files.has(&format!("{path}.py")) {
-                true => (
-                    format!("{path}.py"),
-                    module.rsplit_once('.').map_or("", |(package, _)| package).to_owned(),
-                ),
-                false => (format!("{path}/__init__.py"), module.clone()),
+            let (name, package) = if files.has(&format!("{path}.py")) {
+                let package = module.rsplit_once('.').map_or("", |(package, _)| package);
+                (format!("{path}.py"), package.to_owned())
+            } else {
+                (format!("{path}/__init__.py"), module.clone())
             };
             let Some(text) = files.text(&name)? else { continue };
             let statements = statements(&text.text);

@@ -5,7 +5,8 @@ use crate::detect::files::Files;
 use crate::detect::{Decided, Finding};
 
 use super::manager::{Choice, Manager, Sources};
-use super::project::{FILE_NAME, Project};
+use super::pipfile::Pipfile;
+use super::project::{FILE_NAME, Fact, Project};
 use super::tools::{PDM, PIPENV, POETRY, Tool, UV};
 use super::workspace;
 
@@ -33,7 +34,7 @@ pub(super) fn installation(files: &Files<'_>, sources: &Sources, choice: &Choice
         Manager::Poetry => work.poetry(),
         Manager::Pdm => work.pdm(),
         Manager::Pipenv => {
-            let has_full_version = sources.pipfile.as_ref().is_some_and(|pipfile| pipfile.has_full_version());
+            let has_full_version = sources.pipfile.as_ref().is_some_and(Pipfile::has_full_version);
             work.pipenv(choice.is_locked, has_full_version)
         }
         Manager::Requirements => work.pip("-r requirements.txt"),
@@ -68,8 +69,9 @@ impl Work<'_, '_> {
 
     /// Poetry refuses a project whose package is not there; many use it for their dependencies alone.
     fn poetry(mut self) -> Installation {
-        let root = self.project.filter(|project| !project.is_no_package);
-        let has_module = |project: &Project| project.names_packages || project.has_module(self.files);
+        let root = self.project.filter(|project| !project.says(Fact::NoPackage));
+        let has_module =
+            |project: &Project| project.says(Fact::NamedPackages) || project.has_module(self.files);
         self.made.has_project = root.is_some_and(has_module);
         let mut install = format!("{} install --only main --no-interaction", POETRY.program());
         if root.is_some() && !self.made.has_project {
@@ -123,7 +125,7 @@ impl Work<'_, '_> {
     }
 
     fn is_package(&self) -> bool {
-        self.project.is_some_and(|project| !project.is_no_package && project.is_built())
+        self.project.is_some_and(|project| !project.says(Fact::NoPackage) && project.is_built())
     }
 
     fn run(&mut self, command: impl Into<String>) {

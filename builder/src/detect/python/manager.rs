@@ -5,7 +5,7 @@ use crate::detect::{DetectError, Finding};
 
 use super::names::Dependencies;
 use super::pipfile::{self, Pipfile};
-use super::project::{self, Project};
+use super::project::{self, Fact, Project};
 use super::requirements::{self, Requirements};
 use super::{setup, workspace};
 
@@ -52,8 +52,8 @@ pub(super) struct Sources {
 ///
 /// A lock file with its tool is what the project works with; `requirements.txt` beside one is mostly written from it.
 pub(super) fn choices(files: &Files<'_>, sources: &Sources) -> Vec<Choice> {
-    let is_project = sources.project.as_ref().is_some_and(|project| project.is_project);
-    let poetry = sources.project.as_ref().is_some_and(|project| project.is_poetry);
+    let is_project = sources.project.as_ref().is_some_and(|project| project.says(Fact::Project));
+    let poetry = sources.project.as_ref().is_some_and(|project| project.says(Fact::Poetry));
     let builds = sources.project.as_ref().is_some_and(Project::is_built);
     let uv_lock = workspace::uv_lock(files);
     let mut found = Vec::new();

@@ -17,10 +17,6 @@ pub(super) const FILE_NAME: &str = "pyproject.toml";
 pub(super) struct Project {
     /// The file, relative to the root of the source.
     pub(super) file: String,
-    /// Whether it describes a project, and not only the settings of some tools.
-    pub(super) is_project: bool,
-    /// Whether Poetry's own table describes the project.
-    pub(super) is_poetry: bool,
     /// The name, if there is one.
     pub(super) name: Option<String>,
     /// The range of Python versions, as PEP 440 specifiers.
@@ -31,17 +27,27 @@ pub(super) struct Project {
     pub(super) requirements: Vec<String>,
     /// The commands that it installs, in the order of the file.
     pub(super) scripts: Vec<Located<String>>,
-    /// Whether it says how it is built, so that it is a package that is installed.
-    pub(super) has_build_system: bool,
     /// The versions of uv and of Poetry that it may be used with.
     uv_version: Option<Located<String>>,
     poetry_version: Option<Located<String>>,
-    /// Whether the lock file's own tool is told not to install the project itself.
-    pub(super) is_no_package: bool,
-    /// Whether packages are named, so that their directories need not have the project's name.
-    pub(super) names_packages: bool,
-    /// Whether it is the root of a uv workspace.
-    pub(super) is_workspace: bool,
+    facts: Vec<Fact>,
+}
+
+/// What `pyproject.toml` says by having a table or a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fact {
+    /// It describes a project, and not only the settings of some tools.
+    Project,
+    /// Poetry's own table describes the project.
+    Poetry,
+    /// It says how it is built, so that it is a package that is installed.
+    BuildSystem,
+    /// The tool of the lock file is told not to install the project itself.
+    NoPackage,
+    /// Packages are named, so that their directories need not have the project's name.
+    NamedPackages,
+    /// It is the root of a uv workspace.
+    Workspace,
 }
 
 impl Project {
@@ -49,15 +55,12 @@ impl Project {
     pub(super) fn new(toml: &TomlFile<'_>) -> Self {
         let poetry = |key| ["tool", "poetry", key];
         let of_poetry = toml.text(&poetry("name"));
-        let is_poetry = toml.has(&["tool", "poetry", "dependencies"]) || of_poetry.is_some();
         let scripts = match toml.keys(&["project", "scripts"]) {
             found if found.is_empty() => toml.keys(&poetry("scripts")),
             found => found,
         };
         Self {
             file: toml.file().to_owned(),
-            is_project: toml.has(&["project"]) || is_poetry,
-            is_poetry,
             name: toml.text(&["project", "name"]).or(of_poetry).map(|name| name.value),
             requires_python: requires_python(toml),
             dependencies: dependencies(toml),
@@ -67,20 +70,20 @@ impl Project {
                 .map(|text| text.value)
                 .collect(),
             scripts,
-            has_build_system: toml.has(&["build-system"]),
             uv_version: toml.text(&["tool", "uv", "required-version"]),
             poetry_version: toml.text(&poetry("requires-poetry")),
-            is_no_package: toml.flag(&["tool", "uv", "package"]) == Some(false)
-                || toml.flag(&poetry("package-mode")) == Some(false)
-                || toml.flag(&["tool", "pdm", "distribution"]) == Some(false),
-            names_packages: toml.has(&poetry("packages")),
-            is_workspace: toml.has(&["tool", "uv", "workspace"]),
+            facts: facts(toml),
         }
+    }
+
+    /// Whether the file says this.
+    pub(super) fn says(&self, fact: Fact) -> bool {
+        self.facts.contains(&fact)
     }
 
     /// Whether it is a package that can be built, and not only a list of dependencies.
     pub(super) fn is_built(&self) -> bool {
-        self.has_build_system || (!self.is_poetry && !self.scripts.is_empty())
+        self.says(Fact::BuildSystem) || (!self.says(Fact::Poetry) && !self.scripts.is_empty())
     }
 
     /// The versions of a tool that it may be used with.
@@ -105,6 +108,21 @@ impl Project {
             })
         })
     }
+}
+
+fn facts(toml: &TomlFile<'_>) -> Vec<Fact> {
+    let poetry = |key| ["tool", "poetry", key];
+    let is_poetry = toml.has(&poetry("dependencies")) || toml.text(&poetry("name")).is_some();
+    let package = [["tool", "uv", "package"], poetry("package-mode"), ["tool", "pdm", "distribution"]];
+    let facts = [
+        (Fact::Project, toml.has(&["project"]) || is_poetry),
+        (Fact::Poetry, is_poetry),
+        (Fact::BuildSystem, toml.has(&["build-system"])),
+        (Fact::NoPackage, package.iter().any(|key| toml.flag(key) == Some(false))),
+        (Fact::NamedPackages, toml.has(&poetry("packages"))),
+        (Fact::Workspace, toml.has(&["tool", "uv", "workspace"])),
+    ];
+    facts.into_iter().filter(|(_, is_said)| *is_said).map(|(fact, _)| fact).collect()
 }
 
 fn requires_python(toml: &TomlFile<'_>) -> Option<Located<String>> {
@@ -150,7 +168,7 @@ mod tests {
              dependencies = [\n  'Flask>=3',\n]\noptional-dependencies.x = ['gunicorn']\n[project.scripts]\nserve = 'a:b'\n\
              [dependency-groups]\ndev = ['pytest']\n[tool.uv]\nrequired-version = '>=0.5'\n",
         );
-        assert!(found.is_project && found.has_build_system && !found.is_poetry && !found.is_no_package);
+        assert_eq!(found.facts, [Fact::Project, Fact::BuildSystem]);
         assert_eq!(found.module().unwrap(), "my_app");
         assert_eq!(found.requires_python.as_ref().unwrap().value, ">=3.11");
         assert_eq!(
@@ -170,7 +188,7 @@ mod tests {
              python = '^3.11'\nfastapi = { version = '*', extras = ['standard'] }\ngunicorn = { version = '*', optional = true }\n\
              [tool.poetry.group.dev.dependencies]\npytest = '*'\n[tool.poetry.scripts]\nb = 'x:b'\na = 'x:a'\n",
         );
-        assert!(found.is_project && found.is_poetry && found.is_no_package);
+        assert_eq!(found.facts, [Fact::Project, Fact::Poetry, Fact::NoPackage]);
         let python = found.requires_python.unwrap();
         assert_eq!((python.value.as_str(), python.at.start.to_string()), (">=3.11,<4", "6:10".to_owned()));
         let names = ["fastapi", "uvicorn", "gunicorn", "pytest", "python"];
@@ -182,7 +200,7 @@ mod tests {
     #[test]
     fn settings_of_tools_alone_are_no_project() {
         let found = project("[tool.ruff]\nline-length = 100\n[build-system]\nrequires = []\n");
-        assert!(!found.is_project && found.name.is_none());
+        assert_eq!((found.facts, found.name), (vec![Fact::BuildSystem], None));
     }
 
     #[test]

@@ -98,6 +98,12 @@ fn implied(package: &str) -> Dependencies {
     found
 }
 
+/// The name of the usual server for an interface.
+pub(super) fn usual(interface: Interface) -> &'static str {
+    let first = SERVERS.iter().find(|server| server.interface == interface);
+    first.map_or("", |server| server.package)
+}
+
 /// The names of the servers for an interface.
 pub(super) fn known(interface: Interface) -> String {
     let names = SERVERS

@@ -25,8 +25,8 @@ impl Statement {
     pub(super) fn assigned_call(&self) -> Option<Assigned<'_>> {
         let (name, value) = self.assignment()?;
         let end = value.find(|c: char| !is_word(c) && c != '.')?;
-        let (called, rest) = value.split_at(end);
-        let callee = called.rsplit('.').next().unwrap_or(called);
+        let (path, rest) = value.split_at(end);
+        let callee = path.rsplit('.').next().unwrap_or(path);
         (rest.trim_start().starts_with('(') && !callee.is_empty()).then_some(Assigned { name, callee })
     }
 

@@ -82,21 +82,16 @@ impl Start {
         let name = format!("{}:{}", first.module, first.object);
         let target = Target { app: &name, is_factory: first.is_factory };
         let interface = first.framework.interface;
-        let command = match for_production(target, interface, app.dependencies) {
-            Some((command, server)) => {
-                self.findings.push(server.clone());
-                command
-            }
-            None => {
-                let known = server::known(interface);
-                let Some(command) = server::of_framework(first, target) else {
-                    self.sought.push(format!("a server for `{name}` among the dependencies: {known}"));
-                    return;
-                };
-                self.notes
-                    .push(for_development(known.split(", ").next().unwrap_or_default().trim_matches('`')));
-                command
-            }
+        let command = if let Some((command, server)) = for_production(target, interface, app.dependencies) {
+            self.findings.push(server.clone());
+            command
+        } else if let Some(command) = server::of_framework(first, target) {
+            self.notes.push(for_development(server::usual(interface)));
+            command
+        } else {
+            let known = server::known(interface);
+            self.sought.push(format!("a server for `{name}` among the dependencies: {known}"));
+            return;
         };
         let command = match &first.directory {
             Some(directory) => format!("cd {directory} && exec {command}"),

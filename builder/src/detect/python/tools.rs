@@ -15,18 +15,25 @@ pub(super) struct Tool {
     /// The name of the package and of its program.
     pub(super) name: &'static str,
     version: &'static str,
-    /// Packages beside it that have to be of another version than the newest.
+    /// Packages of its own that what it installs depends on, or that it does not work with the newest of.
     beside: &'static [&'static str],
 }
 
 pub(super) const UV: Tool = Tool { name: "uv", version: "0.13.9", beside: &[] };
 
-pub(super) const POETRY: Tool = Tool { name: "poetry", version: "2.5.1", beside: &[] };
+// What makes a virtual environment leaves its scripts and its own version there.
+pub(super) const POETRY: Tool =
+    Tool { name: "poetry", version: "2.5.1", beside: &["installer==1.1.0", "virtualenv==21.15.11"] };
 
 // It asks for any hishel, and does not start with hishel 2.
-pub(super) const PDM: Tool = Tool { name: "pdm", version: "2.29.4", beside: &["hishel==1.4.0"] };
+pub(super) const PDM: Tool = Tool {
+    name: "pdm",
+    version: "2.29.4",
+    beside: &["hishel==1.4.0", "installer==1.1.0", "virtualenv==21.15.11"],
+};
 
-pub(super) const PIPENV: Tool = Tool { name: "pipenv", version: "2026.10.3", beside: &[] };
+pub(super) const PIPENV: Tool =
+    Tool { name: "pipenv", version: "2026.10.3", beside: &["virtualenv==21.15.11"] };
 
 impl Tool {
     /// The program, once it is installed.
@@ -37,12 +44,15 @@ impl Tool {
     /// The command that installs it, of a version that satisfies what the app asks for. A note where that is not understood.
     pub(super) fn install(self, asked: Option<&Located<String>>, file: &str) -> (String, Option<String>) {
         let Self { name, version, beside } = self;
-        let mut packages = vec![format!("{name}=={version}")];
+        let ours =
+            std::iter::once(format!("{name}=={version}")).chain(beside.iter().map(ToString::to_string));
+        let mut packages: Vec<String> = ours.collect();
         let mut note = None;
         if let Some(asked) = asked {
             match specifiers(&asked.value) {
                 Some((_, range)) if version.parse().is_ok_and(|version| range.is_satisfied_by(version)) => {}
-                Some((text, _)) => packages[0] = format!("'{name}{text}'"),
+                // Another version may need others beside it.
+                Some((text, _)) => packages = vec![format!("'{name}{text}'")],
                 None => {
                     let place = asked.at.start;
                     note = Some(format!(
@@ -52,7 +62,6 @@ impl Tool {
                 }
             }
         }
-        packages.extend(beside.iter().map(ToString::to_string));
         let packages = packages.join(" ");
         (format!("python3 -m venv /tmp/{name} && /tmp/{name}/bin/pip install {packages}"), note)
     }
@@ -102,7 +111,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tool_needs_beside_itself_is_installed_with_it() {
-        assert!(PDM.install(None, "").0.ends_with(" hishel==1.4.0"));
+    fn what_a_tool_needs_beside_itself_is_installed_with_it_unless_it_is_of_another_version() {
+        assert!(PDM.install(None, "").0.contains(" pdm==2.29.4 hishel==1.4.0 "));
+        let asked = Located { value: "<2".to_owned(), at: Span::at(3, 9) };
+        let (command, _) = POETRY.install(Some(&asked), "pyproject.toml");
+        assert!(command.ends_with("/tmp/poetry/bin/pip install 'poetry<2'"), "{command}");
+        assert!(POETRY.install(None, "").0.contains(" virtualenv=="));
     }
 }

@@ -148,7 +148,7 @@ fn place(
     let imports_src = |statement: &Statement| {
         ["from src.", "from src ", "import src"].iter().any(|start| statement.text.starts_with(start))
     };
-    if has_project && below.contains('/') || has_project && module == "__init__" {
+    if has_project && (below.contains('/') || module == "__init__") {
         return (dotted(below), None);
     }
     if files.has("src/__init__.py") || statements.iter().any(imports_src) {

@@ -3,7 +3,7 @@
 use crate::detect::files::Files;
 use crate::detect::toml_file::TomlFile;
 
-use super::project::{FILE_NAME, Project};
+use super::project::{FILE_NAME, Fact, Project};
 
 /// How far up the root of a workspace may be.
 const LEVELS: usize = 20;
@@ -32,7 +32,9 @@ pub(super) fn beside(file: &str, name: &str) -> String {
 /// Whether a file describes a workspace; one that cannot be read describes none.
 fn is_workspace(files: &Files<'_>, name: &str) -> bool {
     let text = files.text(name).ok().flatten();
-    text.is_some_and(|text| TomlFile::parse(&text).is_ok_and(|toml| Project::new(&toml).is_workspace))
+    text.is_some_and(|text| {
+        TomlFile::parse(&text).is_ok_and(|toml| Project::new(&toml).says(Fact::Workspace))
+    })
 }
 
 #[cfg(test)]

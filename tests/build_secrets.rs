@@ -430,10 +430,7 @@ fn checklist_row_59_a_private_index_is_reached_with_a_secret_that_no_layer_holds
             .unwrap()
             .replace("python3\n", "nodejs22\n"),
     );
-    npm.write(
-        ".npmrc",
-        &format!("@team:registry=http://{host}/npm/\n//{host}/npm/:_authToken=${{NPM_TOKEN}}\n"),
-    );
+    npm.write(".npmrc", &format!("registry=http://{host}/npm/\n//{host}/npm/:_authToken=${{NPM_TOKEN}}\n"));
     npm.write(
         "package.json",
         r#"{"name": "app", "version": "1.0.0", "dependencies": {"@team/greeting": "1.0.0"}}"#,

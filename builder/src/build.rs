@@ -8,6 +8,7 @@ use lapstrake_oci::image::{Blob, Image};
 use lapstrake_oci::layer::{self, PackOptions, Scan, ScanError, ScanOptions};
 use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath};
 
+use crate::app_registries::AppRegistries;
 use crate::assemble::{AppLayer, assemble};
 use crate::catalog::CatalogAt;
 use crate::changes::{self, AppTrees, Listing, Recorded};
@@ -158,8 +159,9 @@ impl Site<'_> {
         })?;
         let app = self.scratch.directory("app")?;
         metadata.timed("source", || lay_out(&inputs, &app))?;
+        let registries = AppRegistries::of(&inputs.source.tree, inputs.directory.as_ref());
         drop(inputs);
-        let workshop = self.workshop(&build_layers, app.clone())?;
+        let workshop = self.workshop(&build_layers, app.clone(), registries)?;
         metadata.timed("commands", || {
             workshop.run(&self.plan.steps, &self.context.stop.flag(), &self.context.report).map_err(
                 |failure| match failure.exit {
@@ -192,11 +194,16 @@ impl Site<'_> {
         image.layers.iter().map(unpack).collect()
     }
 
-    fn workshop(&self, build_layers: &[PathBuf], app: PathBuf) -> Result<Workshop<'_>, Failure> {
+    fn workshop(
+        &self,
+        build_layers: &[PathBuf],
+        app: PathBuf,
+        registries: AppRegistries,
+    ) -> Result<Workshop<'_>, Failure> {
         let scratch = self.scratch.directory("sandbox")?;
         let network = self.network.clone().or_registry_of(build_layers);
         let env = build_env(
-            &network.indexes(self.npm.as_deref()),
+            &network.indexes(self.npm.as_deref(), registries),
             &self.build_image.env,
             &self.plan.build_env,
             self.options.created.as_second(),

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod app_file;
+pub mod app_registries;
 pub mod assemble;
 pub mod build;
 pub mod catalog;

@@ -8,6 +8,7 @@ use lapstrake_runtimes::mirrors::{Ask, Auth, Endpoint, Machine, Mirrors, NoProgr
 use lapstrake_sandbox::{HostPort, MemoryFile, Mount, Network, PROXY_URL, ProxyMode, ProxyPolicy, Upstream};
 use url::Url;
 
+use crate::app_registries::AppRegistries;
 use crate::cli::NetworkMode;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -39,7 +40,7 @@ pub struct BuildNetwork {
 impl BuildNetwork {
     /// What installers are told.
     #[must_use]
-    pub fn indexes<'a>(&'a self, npm: Option<&'a str>) -> Indexes<'a> {
+    pub fn indexes<'a>(&'a self, npm: Option<&'a str>, app: AppRegistries) -> Indexes<'a> {
         Indexes {
             npm_registry: self.npm_registry.as_deref(),
             python_index: self.python_index.as_deref(),
@@ -47,6 +48,7 @@ impl BuildNetwork {
             ca_bundle: self.has_ca,
             npm_config: self.has_npm_config,
             npm_login: self.npm_login.as_ref(),
+            app,
             npm,
         }
     }
@@ -262,10 +264,16 @@ mod tests {
         std::fs::write(settings, "define('registry', {\n  default: `https://npm.example/`,\n})").unwrap();
         let layers = [PathBuf::from("/nowhere"), layer.path().to_owned()];
         let found = network(None).or_registry_of(&layers);
-        assert_eq!(found.indexes(None).npm_registry, Some("https://npm.example/"));
+        assert_eq!(found.indexes(None, AppRegistries::default()).npm_registry, Some("https://npm.example/"));
         let configured = network(Some("https://other.example/")).or_registry_of(&layers);
-        assert_eq!(configured.indexes(None).npm_registry, Some("https://other.example/"));
-        assert_eq!(network(None).or_registry_of(&[]).indexes(None).npm_registry, None);
+        assert_eq!(
+            configured.indexes(None, AppRegistries::default()).npm_registry,
+            Some("https://other.example/")
+        );
+        assert_eq!(
+            network(None).or_registry_of(&[]).indexes(None, AppRegistries::default()).npm_registry,
+            None
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use lapstrake_runtimes::mirrors::Auth;
 
+use crate::app_registries::AppRegistries;
+
 /// Where the machine's certificates are inside the sandbox.
 pub const CA_BUNDLE: &str = "/run/build/ca.crt";
 /// Where npm's logins are inside the sandbox.
@@ -27,6 +29,8 @@ pub struct Indexes<'a> {
     pub npm_config: bool,
     /// The login for the npm registry.
     pub npm_login: Option<&'a Auth>,
+    /// The package managers that are told a registry by the app itself.
+    pub app: AppRegistries,
     /// The version of npm, in images that have it.
     pub npm: Option<&'a str>,
 }
@@ -73,10 +77,10 @@ pub fn build_env(
         set(&mut env, "npm_config_userconfig", NPM_CONFIG);
     }
     if let Some(registry) = indexes.npm_registry {
-        set_npm_registry(&mut env, registry);
+        set_npm_registry(&mut env, registry, indexes.app);
     }
     if let Some(login) = indexes.npm_login {
-        set_npm_login(&mut env, login);
+        set_npm_login(&mut env, login, indexes.app);
     }
     if let Some(index) = indexes.python_index {
         set(&mut env, "PIP_INDEX_URL", index);
@@ -94,9 +98,13 @@ pub fn build_env(
 }
 
 /// Yarn and corepack have registries of their own to ask; one that npm is configured for stands in for them too.
-fn set_npm_registry(env: &mut BTreeMap<String, String>, registry: &str) {
-    set(env, "npm_config_registry", registry);
-    set(env, "YARN_NPM_REGISTRY_SERVER", registry);
+fn set_npm_registry(env: &mut BTreeMap<String, String>, registry: &str, app: AppRegistries) {
+    if !app.npm {
+        set(env, "npm_config_registry", registry);
+    }
+    if !app.yarn {
+        set(env, "YARN_NPM_REGISTRY_SERVER", registry);
+    }
     // Corepack appends `/NAME` to it, and registries answer `//NAME` with 400.
     set(env, "COREPACK_NPM_REGISTRY", registry.trim_end_matches('/'));
     // Yarn refuses plain http for hosts that are not listed.
@@ -107,15 +115,19 @@ fn set_npm_registry(env: &mut BTreeMap<String, String>, registry: &str) {
 }
 
 /// npm and pnpm find the login in a file; yarn and corepack do not read that file.
-fn set_npm_login(env: &mut BTreeMap<String, String>, login: &Auth) {
-    set(env, "YARN_NPM_ALWAYS_AUTH", "true");
-    match login {
-        Auth::Bearer(token) => {
-            set(env, "YARN_NPM_AUTH_TOKEN", token.reveal());
-            set(env, "COREPACK_NPM_TOKEN", token.reveal());
+fn set_npm_login(env: &mut BTreeMap<String, String>, login: &Auth, app: AppRegistries) {
+    if !app.yarn {
+        set(env, "YARN_NPM_ALWAYS_AUTH", "true");
+        match login {
+            Auth::Bearer(token) => set(env, "YARN_NPM_AUTH_TOKEN", token.reveal()),
+            Auth::Basic { user, password } => {
+                set(env, "YARN_NPM_AUTH_IDENT", &format!("{user}:{}", password.reveal()));
+            }
         }
+    }
+    match login {
+        Auth::Bearer(token) => set(env, "COREPACK_NPM_TOKEN", token.reveal()),
         Auth::Basic { user, password } => {
-            set(env, "YARN_NPM_AUTH_IDENT", &format!("{user}:{}", password.reveal()));
             set(env, "COREPACK_NPM_USERNAME", user);
             set(env, "COREPACK_NPM_PASSWORD", password.reveal());
         }
@@ -215,6 +227,21 @@ mod tests {
         assert_eq!(secure["COREPACK_NPM_REGISTRY"], "https://npm.example/team");
         assert!(!secure.contains_key("YARN_UNSAFE_HTTP_WHITELIST"));
         assert_eq!(env("http://127.0.0.1:4873/")["YARN_UNSAFE_HTTP_WHITELIST"], "127.0.0.1");
+    }
+
+    #[test]
+    fn a_registry_of_the_app_is_not_overruled_and_gets_no_login_of_the_machine() {
+        let login = Auth::Bearer(Secret::new("t".to_owned()));
+        let env = |app| {
+            let (npm_registry, npm_login) = (Some("https://npm.example/"), Some(&login));
+            let indexes = Indexes { npm_registry, npm_login, app, ..Indexes::default() };
+            build_env(&indexes, &BTreeMap::new(), &[], 0)
+        };
+        let npm = env(AppRegistries { npm: true, yarn: false });
+        assert!(!npm.contains_key("npm_config_registry") && npm.contains_key("YARN_NPM_REGISTRY_SERVER"));
+        let yarn = env(AppRegistries { npm: false, yarn: true });
+        assert!(yarn.contains_key("npm_config_registry") && yarn.contains_key("COREPACK_NPM_TOKEN"));
+        assert!(!yarn.keys().any(|name| name.starts_with("YARN_NPM_")), "{yarn:?}");
     }
 
     #[test]

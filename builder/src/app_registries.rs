@@ -1,0 +1,84 @@
+//! Registries that the app's own files name.
+//!
+//! Package managers let variables win over files. Where the app names a registry, that of this machine must stay out of
+//! the way: a private package would be asked for at a public registry, where anybody may have published one of its name,
+//! and the login of this machine would be sent to another host.
+
+use lapstrake_oci::tree::{FileTree, Kind, TreePath};
+
+/// No configuration is longer.
+const LARGEST: u64 = 1 << 20;
+
+/// For which package managers the app names a registry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AppRegistries {
+    /// For npm, pnpm and the first yarn, in `.npmrc` or `.yarnrc`.
+    pub npm: bool,
+    /// For the later yarns, in `.yarnrc.yml`.
+    pub yarn: bool,
+}
+
+impl AppRegistries {
+    /// Looks into the files at the root of the source and in the directory of the app.
+    #[must_use]
+    pub fn of(source: &FileTree, directory: Option<&TreePath>) -> Self {
+        let named = |file: &str, key: &str| {
+            let at_root = TreePath::new(file);
+            let in_directory = directory.map(|directory| directory.join(file));
+            let mut paths = std::iter::once(at_root).chain(in_directory).filter_map(Result::ok);
+            paths.any(|path| text(source, &path).is_some_and(|text| sets(&text, key)))
+        };
+        Self {
+            npm: named(".npmrc", "registry") || named(".yarnrc", "registry"),
+            yarn: named(".yarnrc.yml", "npmRegistryServer"),
+        }
+    }
+}
+
+fn text(source: &FileTree, path: &TreePath) -> Option<String> {
+    match &source.get(path)?.kind {
+        Kind::File(content) if content.len() <= LARGEST => String::from_utf8(content.read().ok()?).ok(),
+        _ => None,
+    }
+}
+
+/// Whether a line begins with a key: `registry=URL`, `registry "URL"`, `npmRegistryServer: URL`.
+fn sets(text: &str, key: &str) -> bool {
+    let after =
+        |line: &str| line.strip_prefix(key).map(|rest| rest.trim_start().starts_with(['=', ':', '"', 'h']));
+    text.lines().any(|line| after(line.trim_end()) == Some(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use lapstrake_oci::tree::Node;
+
+    use super::*;
+
+    fn found(files: &[(&str, &str)], directory: Option<&str>) -> AppRegistries {
+        let node = |text: &str| Node::file(text.as_bytes().to_vec(), 0o644);
+        let tree = files.iter().map(|(path, text)| (TreePath::new(path).unwrap(), node(text))).collect();
+        AppRegistries::of(&tree, directory.map(|path| TreePath::new(path).unwrap()).as_ref())
+    }
+
+    #[test]
+    fn a_registry_is_found_in_the_file_of_each_package_manager() {
+        let (npm, yarn) =
+            (AppRegistries { npm: true, yarn: false }, AppRegistries { npm: false, yarn: true });
+        assert_eq!(found(&[(".npmrc", "a=b\nregistry = https://npm.example/\n")], None), npm);
+        assert_eq!(found(&[(".yarnrc", "registry \"https://npm.example/\"\n")], None), npm);
+        assert_eq!(found(&[(".yarnrc.yml", "npmRegistryServer: \"https://npm.example/\"\n")], None), yarn);
+        assert_eq!(found(&[("web/.npmrc", "registry=https://npm.example/")], Some("web")), npm);
+        assert_eq!(found(&[(".npmrc", "registry=https://npm.example/")], Some("web")), npm);
+    }
+
+    #[test]
+    fn a_registry_of_a_scope_a_login_or_another_app_is_none() {
+        let none = AppRegistries::default();
+        let scoped = "@team:registry=https://npm.example/\n//npm.example/:_authToken=x\n; registry=x\n";
+        assert_eq!(found(&[(".npmrc", scoped)], None), none);
+        assert_eq!(found(&[("other/.npmrc", "registry=https://npm.example/")], Some("web")), none);
+        assert_eq!(found(&[(".yarnrc.yml", "npmScopes:\n  team:\n    npmRegistryServer: x\n")], None), none);
+        assert_eq!(found(&[], None), none);
+    }
+}

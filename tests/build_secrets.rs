@@ -296,15 +296,11 @@ fn a_build_that_is_killed_leaves_no_secret_and_no_process_shows_one() {
     let mut build = Lapstrake::new().start(bench.arguments(&["--secret", &secret, "--progress", "plain"]));
     let mut lines = BufReader::new(build.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("] the command runs")));
-    assert!(running(&sleep), "the command is not there to be looked at");
+    wait_for("the command is not there to be looked at", || running(&sleep));
     assert_eq!(bench.shown_by_processes(), Vec::<String>::new());
     build.kill().unwrap();
     build.wait().unwrap();
-    let start = Instant::now();
-    while running(&sleep) {
-        assert!(start.elapsed() < Duration::from_secs(10), "the command outlived the build");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for("the command outlived the build", || !running(&sleep));
     fs_err::remove_file(file).unwrap();
     assert_eq!(bench.kept_in(Lapstrake::new().data()), Vec::<String>::new());
     assert_eq!(bench.kept_in(bench.scratch.path()), Vec::<String>::new());
@@ -320,6 +316,14 @@ impl Bench {
             fs_err::read(file).is_ok_and(|bytes| !self.shown_in(&String::from_utf8_lossy(&bytes)).is_empty())
         };
         files.filter(shows).map(|file| file.display().to_string()).collect()
+    }
+}
+
+fn wait_for(complaint: &str, happened: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < Duration::from_secs(10), "{complaint}");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

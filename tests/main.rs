@@ -45,3 +45,5 @@ mod served;
 mod sources;
 #[cfg(test)]
 mod unprivileged;
+#[cfg(test)]
+mod watched;

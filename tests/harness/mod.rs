@@ -8,6 +8,7 @@ pub(crate) mod registry;
 pub(crate) mod repository;
 pub(crate) mod schema;
 pub(crate) mod tools;
+pub(crate) mod watching;
 pub(crate) mod workspace;
 
 pub(crate) use container::Container;
@@ -16,3 +17,4 @@ pub(crate) use lapstrake::{Lapstrake, Outcome};
 pub(crate) use package_index::PackageIndex;
 pub(crate) use registry::Registry;
 pub(crate) use repository::Repository;
+pub(crate) use watching::Watching;

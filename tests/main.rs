@@ -14,6 +14,10 @@ mod changed;
 #[cfg(test)]
 mod detected;
 #[cfg(test)]
+mod git_logins;
+#[cfg(test)]
+mod git_sources;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod harness_checks;
@@ -33,6 +37,8 @@ mod overrides;
 mod platforms;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod remote_archives;
 #[cfg(test)]
 mod reproducible;
 #[cfg(test)]

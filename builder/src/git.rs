@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use error::{GitError, Why};
-pub use local::{LocalError, LocalRepository};
+pub use local::{LocalError, LocalRepository, Shadow};
 pub use object::{Commit, ObjectId};
 pub use refs::Refs;
 pub use remote::{Login, Remote, RemoteError, Transport};

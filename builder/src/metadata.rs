@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use oci_spec::image::Digest;
 use serde::Serialize;
 
+use crate::checkout::Checkout;
 use crate::failure::Failure;
 use crate::plan::RuntimeChoice;
 use crate::secrets::{Mask, SecretUse};
@@ -36,6 +37,9 @@ pub struct Metadata {
     /// The digest of the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_digest: Option<Digest>,
+    /// The commit that the source was taken from, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkout: Option<Checkout>,
     /// How build commands were isolated: `strict`, or `none-needed` where there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<&'static str>,

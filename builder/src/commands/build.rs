@@ -62,6 +62,7 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
     let scratch = Scratch::new(&context.scratch_dir())?;
     let inputs = metadata.timed("source", || Inputs::read(&args.source, scratch.path(), context))?;
     metadata.source_digest = Some(inputs.source.digest.clone());
+    metadata.checkout.clone_from(&inputs.source.checkout);
     let catalog = metadata.timed("catalog", || {
         CatalogAt::open(args.source.catalog.as_deref(), args.locked, client, &context.data_dir)
     })?;

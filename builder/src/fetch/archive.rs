@@ -79,6 +79,7 @@ struct Download<'a> {
     hasher: Hasher,
     first: Vec<u8>,
     count: u64,
+    promised: Option<u64>,
     ended: Option<Ended>,
 }
 
@@ -93,13 +94,16 @@ impl<'a> Download<'a> {
     fn new(options: &ReadOptions, stop: &'a Stop) -> io::Result<Self> {
         let (hasher, first) = (Hasher::default(), Vec::new());
         let file = tempfile::tempfile_in(&options.scratch)?;
-        Ok(Self { file, limits: options.limits, stop, hasher, first, count: 0, ended: None })
+        Ok(Self { file, limits: options.limits, stop, hasher, first, count: 0, promised: None, ended: None })
     }
 
     fn receive(&mut self, piece: Piece<'_>) -> ControlFlow<()> {
         let outcome = match piece {
             _ if self.stop.is_asked() => Err(Ended::Stopped),
-            Piece::Begin => self.begin().map_err(Ended::Unwritable),
+            Piece::Begin { size } => {
+                self.promised = size;
+                self.begin().map_err(Ended::Unwritable)
+            }
             Piece::Bytes(bytes) => self.take(bytes),
             Piece::Waiting => Ok(()),
         };
@@ -126,7 +130,7 @@ impl<'a> Download<'a> {
         self.count += bytes.len() as u64;
         if self.first.len() == FIRST {
             let limit = source::stored_limit(&self.first, &self.limits).map_err(Ended::Refused)?;
-            if self.count > limit {
+            if self.count.max(self.promised.unwrap_or(0)) > limit {
                 return Err(Ended::Refused(Rule::CompressedSize { limit }));
             }
         }

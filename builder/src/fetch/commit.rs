@@ -19,12 +19,12 @@ impl Fetcher<'_> {
         let place = self.place(&options.scratch)?;
         let revision = revision(address)?;
         let git = self.git(place.path())?;
-        let remote = self.remote(&address.place, &git, place.path())?;
+        let (remote, home) = self.remote(&address.place, &git, place.path())?;
         self.context.report.note(&format!("fetching {remote}"));
         let repository =
             git.repository(place.path().join("source.git")).map_err(|cause| self.git_failure(cause, WHAT))?;
         let fetched = self.fetch(&repository, &remote, &revision)?;
-        for note in &fetched.note {
+        if let Some(note) = &fetched.note {
             self.context.report.note(note);
         }
         let commit = &fetched.commit;
@@ -38,7 +38,7 @@ impl Fetcher<'_> {
         source.checkout = Some(Checkout {
             commit: commit.id.clone(),
             time: commit.time,
-            repository: RepositoryUrl::parse(remote.address()),
+            repository: home.as_deref().and_then(RepositoryUrl::parse),
             dirty: false,
         });
         Ok(source)
@@ -61,17 +61,24 @@ impl Fetcher<'_> {
         })
     }
 
-    /// The remote of a place, with the login that belongs to it.
-    fn remote(&self, place: &GitPlace, git: &Git, scratch: &Path) -> Result<Remote, Failure> {
+    /// The remote of a place, with the login that belongs to it; and where people find the repository.
+    fn remote(
+        &self,
+        place: &GitPlace,
+        git: &Git,
+        scratch: &Path,
+    ) -> Result<(Remote, Option<String>), Failure> {
         match place {
             GitPlace::Directory(path) => {
                 let shadow = LocalRepository::open(path)
                     .and_then(|local| local.shadow(git, &scratch.join("shadow.git")));
-                Ok(shadow.map_err(not_local)?.shown_as(&path.display().to_string()))
+                let shadow = shadow.map_err(not_local)?;
+                Ok((shadow.remote.shown_as(&path.display().to_string()), shadow.origin))
             }
             GitPlace::Remote(remote) => {
                 self.permitted(remote.url(), remote.is_loopback())?;
-                Ok(login::logged_in(remote.clone(), &self.args.code_hosts()?, self.context))
+                let home = remote.address().to_owned();
+                Ok((login::logged_in(remote.clone(), &self.args.code_hosts()?, self.context), Some(home)))
             }
         }
     }

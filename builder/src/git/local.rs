@@ -25,6 +25,14 @@ pub struct LocalRepository {
     common: PathBuf,
 }
 
+/// What stands for a repository of this machine.
+pub struct Shadow {
+    /// Where its commits are fetched from.
+    pub remote: Remote,
+    /// Where it was cloned from, as it says itself.
+    pub origin: Option<String>,
+}
+
 /// Why a directory is no repository that is read.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
@@ -114,11 +122,12 @@ impl LocalRepository {
 
     /// Makes a repository in a new directory that has the same references and borrows the objects, and whose settings
     /// are ours.
-    pub fn shadow(&self, git: &Git, directory: &Path) -> Result<Remote, LocalError> {
+    pub fn shadow(&self, git: &Git, directory: &Path) -> Result<Shadow, LocalError> {
         let io = |source| LocalError::Read { path: directory.to_owned(), source };
         let ours = |error: GitError| io(io::Error::other(error));
         let shadow = git.repository(directory).map_err(ours)?;
         self.copy_settings(&shadow)?;
+        let origin = self.setting(&shadow, "remote.origin.url")?;
         copy(&self.head.join("HEAD"), &directory.join("HEAD"))?;
         for name in ["packed-refs", "shallow"] {
             copy(&self.common.join(name), &directory.join(name))?;
@@ -132,7 +141,19 @@ impl LocalRepository {
             line.ok_or_else(|| refused(&objects, "its path has characters that git cannot be told"))?;
         fs_err::create_dir_all(directory.join("objects/info")).map_err(io)?;
         fs_err::write(directory.join("objects/info/alternates"), format!("{line}\n")).map_err(io)?;
-        Remote::directory(directory).map_err(|cause| io(io::Error::other(cause)))
+        let remote = Remote::directory(directory).map_err(|cause| io(io::Error::other(cause)))?;
+        Ok(Shadow { remote, origin })
+    }
+
+    fn setting(&self, shadow: &Repository<'_>, key: &str) -> Result<Option<String>, LocalError> {
+        let config = self.common.join("config");
+        if kind(&config)?.is_none() {
+            return Ok(None);
+        }
+        // Git would wait for a FIFO, and follow a link.
+        drop(open(&config)?);
+        let failed = |error| LocalError::Read { path: config.clone(), source: io::Error::other(error) };
+        shadow.setting_of(&config, key).map_err(failed)
     }
 
     /// The two settings that say how objects and references are kept.
@@ -140,14 +161,7 @@ impl LocalRepository {
         let config = self.common.join("config");
         let mut extensions = String::new();
         for (key, values) in [("objectformat", ["sha1", "sha256"]), ("refstorage", ["files", "reftable"])] {
-            let given = shadow.setting_of(&config, &format!("extensions.{key}"));
-            let Some(given) = given.map_err(|error| LocalError::Read {
-                path: config.clone(),
-                source: io::Error::other(error),
-            })?
-            else {
-                continue;
-            };
+            let Some(given) = self.setting(shadow, &format!("extensions.{key}"))? else { continue };
             let value = values.into_iter().find(|value| *value == given);
             let value =
                 value.ok_or_else(|| refused(&config, "it keeps objects or references in an unknown way"))?;

@@ -146,9 +146,11 @@ impl<'g> Repository<'g> {
         if let [id] = named[..] {
             return self.fetch_object(remote, id, digits);
         }
-        // Commits alone are enough to find it, and servers that cannot leave out the rest send all.
-        self.fetch_history(remote, &["--filter=tree:0"])?;
-        let commit = self.object(&format!("{digits}^{{commit}}"));
+        // Commits alone are enough to find it, and servers that cannot leave out the rest send all. They have a place of
+        // their own: of what is here already git fetches nothing more.
+        let history = Self::create(self.git, self.directory.join("history"))?;
+        history.fetch_history(remote, &["--filter=tree:0"])?;
+        let commit = history.object(&format!("{digits}^{{commit}}"));
         let id = commit.map_err(|error| match error {
             GitError::Failed { said, .. } if said.contains("ambiguous") => GitError::Ambiguous {
                 remote: remote.to_string(),

@@ -122,9 +122,12 @@ fn a_commit_that_nothing_names_is_found_by_its_first_digits() {
     let (bench, written) = (Bench::new(), Written::new());
     let first = written.commit("a", "1");
     written.commit("a", "2");
-    let fetched = bench.fetch(&written.remote(), &first[..8]).unwrap();
+    let repository = bench.git.repository(bench.place()).unwrap();
+    let fetched = repository.fetch(&written.remote(), &first[..8].parse().unwrap()).unwrap();
     assert_eq!(fetched.commit.id.as_str(), first);
     assert!(fetched.note.unwrap().contains("was fetched to find"));
+    // Its files are here as well.
+    assert_eq!(repository.paths(&fetched.commit.id).unwrap(), [b"a"]);
 }
 
 #[test]

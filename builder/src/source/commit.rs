@@ -202,3 +202,6 @@ fn is_pointer(content: &Content) -> io::Result<bool> {
     }
     Ok(content.read()?.starts_with(LFS))
 }
+
+#[cfg(test)]
+mod tests;

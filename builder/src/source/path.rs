@@ -53,6 +53,10 @@ pub(super) fn in_git(path: &TreePath) -> bool {
 /// Whether a name would be a repository's own directory on some file system: `.GIT`, `git~1`, `.git ` and their like,
 /// characters that show nothing left out.
 pub(super) fn is_git_name(component: &[u8]) -> bool {
+    // Most names cannot be one, which their first byte tells.
+    if !component.first().is_some_and(|first| matches!(first, b'.' | b'g' | b'G' | 0x80..)) {
+        return false;
+    }
     let text = String::from_utf8_lossy(component);
     let seen: String = text.chars().filter(|c| !is_invisible(*c)).flat_map(char::to_lowercase).collect();
     let name = seen.split([':', '\\']).next().unwrap_or_default().trim_end_matches(['.', ' ']);

@@ -49,7 +49,10 @@ impl BasicLogin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// The file begins, perhaps once more.
-    Begin,
+    Begin {
+        /// How many bytes it has, if the server says so.
+        size: Option<u64>,
+    },
     /// The next bytes.
     Bytes(&'a [u8]),
     /// Nothing yet: a chance to say that it is not wanted any more.
@@ -135,7 +138,7 @@ impl Core {
         let Some(answer) = unless_unwanted(answer, receive).await else { return Ok(ControlFlow::Break(())) };
         let mut answer = self.checked(answer?, &[200]).await?;
         let promised = answer.response.content_length();
-        if receive(Piece::Begin).is_break() {
+        if receive(Piece::Begin { size: promised }).is_break() {
             return Ok(ControlFlow::Break(()));
         }
         let (mut total, mut window) = (0, (0, Instant::now()));

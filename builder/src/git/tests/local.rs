@@ -7,8 +7,8 @@ fn fetch(bench: &Bench, directory: &Path, revision: &str) -> Result<Fetched, Str
     let shadow = bench.scratch.path().join("shadow.git");
     let _ = fs_err::remove_dir_all(&shadow);
     let local = LocalRepository::open(directory).map_err(|error| error.to_string())?;
-    let remote = local.shadow(&bench.git, &shadow).map_err(|error| error.to_string())?;
-    bench.fetch(&remote, revision).map_err(|error| error.to_string())
+    let shadow = local.shadow(&bench.git, &shadow).map_err(|error| error.to_string())?;
+    bench.fetch(&shadow.remote, revision).map_err(|error| error.to_string())
 }
 
 fn refusal(bench: &Bench, directory: &Path) -> String {

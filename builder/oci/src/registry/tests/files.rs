@@ -14,7 +14,7 @@ fn fetch(url: &str, login: Option<&BasicLogin>) -> Result<Vec<u8>, RegistryError
     let mut bytes = Vec::new();
     let flow = client().fetch_file(&url.parse().unwrap(), login, &mut |piece| {
         match piece {
-            Piece::Begin => bytes.clear(),
+            Piece::Begin { .. } => bytes.clear(),
             Piece::Bytes(more) => bytes.extend_from_slice(more),
             Piece::Waiting => {}
         }

@@ -28,6 +28,8 @@ mod interrupted;
 #[cfg(test)]
 mod layers_twice;
 #[cfg(test)]
+mod linted;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod mounted;

@@ -115,9 +115,10 @@ pub fn open_local(data_dir: &Path, recipes: Option<&Path>) -> Result<LocalCatalo
         .map_err(|cause| failure(cause, "could not open the local catalog"))
 }
 
-/// Reads the local catalog of a data directory, with what was made on this machine. Nothing is written or made.
+/// Reads the local catalog of a data directory, with what was made on this machine, to choose a runtime from it. Nothing
+/// is written or made.
 pub fn look_local(data_dir: &Path) -> Result<Catalog, Failure> {
-    let definitions = Definitions::embedded()
+    let definitions = Definitions::outline()
         .map_err(|cause| Failure::because(Exit::NotUnderstood, "could not read the recipes", cause))?;
     LocalCatalog::look(data_dir, definitions)
         .map_err(|cause| failure(cause, "could not read the local catalog"))

@@ -3,6 +3,7 @@
 mod changed;
 mod commit;
 mod flow;
+mod init;
 mod lint;
 mod remote;
 mod secrets;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use changed::ChangedArgs;
 pub use commit::CommitArgs;
 pub use flow::{FlowArgs, Keep};
+pub use init::InitArgs;
 pub use lint::{LintArgs, LintFormat};
 pub use remote::RemoteArgs;
 pub use secrets::SecretArgs;
@@ -93,6 +95,8 @@ pub enum Command {
     Lint(LintArgs),
     /// Print the JSON Schema of the app file, for editors.
     Schema,
+    /// Write an app file from what the app's own files say.
+    Init(InitArgs),
     /// Start an image on this machine without a container engine, building it first when given a source.
     Run(RunArgs),
     /// Push an image that was built earlier, by this program or another one.

@@ -1,7 +1,7 @@
 //! What is wrong with an app, told without building it: all problems of its app file, what the catalog says of the
 //! runtime, and where the app's own files contradict it.
 
-mod detected;
+pub(crate) mod detected;
 mod findings;
 mod formats;
 mod runtime;

@@ -120,6 +120,7 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Plan(args) => commands::plan::run(args, context),
         Command::Lint(args) => commands::lint::run(args, context),
         Command::Schema => commands::schema::run(),
+        Command::Init(args) => commands::init::run(args, context),
         Command::Run(args) => commands::run::run(args, context),
         Command::Push(args) => commands::push::run(args, context),
         Command::Catalog(CatalogCommand::List(args)) => commands::catalog::list(args, context),

@@ -14,8 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use lapstrake_sandbox::{
-    Event, Failure as StepEnd, Limits, MemoryFile, Mount, Network, Root, SandboxError, Spec, Step,
-    StepFailure,
+    Event, Failure as StepEnd, Limits, MemoryFile, Mount, Network, SandboxError, Spec, Step, StepFailure,
 };
 use serde::Serialize;
 

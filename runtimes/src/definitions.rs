@@ -54,6 +54,13 @@ impl Definitions {
         Self::parse(embedded::RECIPES.iter().copied(), embedded::LOCKS.iter().copied())
     }
 
+    /// Those that the program was built with, but without the locks: what is needed to choose a runtime, and not to make
+    /// one.
+    pub fn outline() -> Result<Self, DefinitionsError> {
+        let entries = embedded::LOCKS.iter().filter(|(name, _)| *name == ENTRIES);
+        Self::parse(embedded::RECIPES.iter().copied(), entries.copied())
+    }
+
     /// Those of a directory with `recipes/*.toml` and `locks/*.json`.
     pub fn load(directory: &Path) -> Result<Self, DefinitionsError> {
         let recipes = texts(&directory.join("recipes"), "toml")?;
@@ -103,6 +110,14 @@ fn texts(folder: &Path, extension: &str) -> Result<Vec<(String, String)>, Defini
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_outline_is_all_but_the_locks() {
+        let (outline, whole) = (Definitions::outline().unwrap(), Definitions::embedded().unwrap());
+        assert_eq!(outline.entries, whole.entries);
+        assert!(outline.locks.is_empty() && !whole.locks.is_empty());
+        assert_eq!(outline.recipes.lines().count(), whole.recipes.lines().count());
+    }
 
     #[test]
     fn what_the_program_was_built_with_fits_together() {

@@ -115,7 +115,8 @@ impl LocalCatalog {
         Ok(Self { data: data.to_owned(), layout, store, state, catalog })
     }
 
-    /// Reads the catalog of a data directory, whether or not there is one. Nothing is made or written.
+    /// Reads the catalog of a data directory, whether or not there is one. Nothing is made or written. An outline of the
+    /// definitions will do to choose a runtime.
     pub fn look(data: &Path, definitions: Definitions) -> Result<Catalog, LocalError> {
         let state = State::load(data, definitions)?;
         let mut catalog = describe::catalog(state.definitions())?;

@@ -1,22 +1,21 @@
 //! `lapstrake lint`: what is wrong with an app, told without building it. It fetches nothing and writes nothing.
 
-use lapstrake_catalog::{Catalog, Permissions};
+use lapstrake_catalog::Permissions;
 
-use crate::catalog::{CatalogAt, look_local};
+use super::looked;
 use crate::cli::{LintArgs, LintFormat};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::lint::{Subject, Warnings, lint};
 use crate::planning::{permitted, today};
 use crate::platform::host_platform;
-use crate::registry;
 use crate::report::print_result;
 use crate::runtime_choice::Terms;
 
 /// Runs the command.
 pub fn run(args: &LintArgs, context: &Context) -> Result<(), Failure> {
     let subject = Subject::open(args)?;
-    let catalog = catalog(args, context)?;
+    let catalog = looked(args.catalog.as_deref(), &args.registry, context)?;
     let platforms = [host_platform()?];
     let permissions = Permissions { allow_eol: permitted(&args.allow_eol)?, ..Permissions::default() };
     let terms =
@@ -28,16 +27,6 @@ pub fn run(args: &LintArgs, context: &Context) -> Result<(), Failure> {
         LintFormat::Sarif => pretty(&findings.to_sarif())?,
     })?;
     findings.outcome(if args.deny_warnings { Warnings::Denied } else { Warnings::Allowed })
-}
-
-fn catalog(args: &LintArgs, context: &Context) -> Result<Catalog, Failure> {
-    match &args.catalog {
-        None => look_local(&context.data_dir),
-        Some(given) => {
-            let client = registry::client(&args.registry, context)?;
-            Ok(CatalogAt::open(Some(given), true, client, &context.data_dir)?.catalog().clone())
-        }
-    }
 }
 
 fn pretty(value: &serde_json::Value) -> Result<String, Failure> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::app_file::{Diagnostic, Severity};
+use crate::app_file::{Diagnostic, Severity, render};
 use crate::detect::Detected;
 use crate::failure::{Exit, Failure};
 
@@ -47,6 +47,15 @@ impl Findings {
         if is_bad { Err(Failure::new(Exit::NotUnderstood, self.summary())) } else { Ok(()) }
     }
 
+    /// The failure of a command that can do nothing because of the errors.
+    #[must_use]
+    pub fn into_failure(self) -> Failure {
+        let errors = self.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+        let text = |found: &Diagnostic| self.texts.get(&found.file).map(String::as_str).unwrap_or_default();
+        let rendered: Vec<String> = errors.map(|found| render(found, text(found))).collect();
+        Failure::rendered(Exit::NotUnderstood, rendered.join("\n").trim_end())
+    }
+
     /// Says in one line how many problems there are.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -67,17 +76,17 @@ impl Findings {
     }
 
     /// Keeps the text of a file, for the problems that point into it.
-    pub(super) fn show(&mut self, file: &str, text: &str) {
+    pub(crate) fn show(&mut self, file: &str, text: &str) {
         self.texts.insert(file.to_owned(), text.to_owned());
     }
 
     /// Adds a problem.
-    pub(super) fn add(&mut self, diagnostic: Diagnostic) {
+    pub(crate) fn add(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
     }
 
     /// Puts the problems in the order in which people read: those of the app file first, by place.
-    pub(super) fn sorted(mut self) -> Self {
+    pub(crate) fn sorted(mut self) -> Self {
         let file = self.file.clone();
         self.diagnostics.sort_by(|a, b| {
             let key = |diagnostic: &Diagnostic| {

@@ -19,8 +19,9 @@ pub(super) fn judge(
     terms: &Terms<'_, '_>,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
-    let engines = engines(subject, findings)?;
     let Some(runtime) = &asked.runtime else { return Ok(()) };
+    let language = Language::of_runtime(&runtime.value);
+    let engines = engines(language, subject, findings)?;
     let from = |at| Origin::File { name: name.to_owned(), at };
     let version = asked.version.as_ref().map(|version| Set::new(version.value.clone(), from(version.at)));
     let place = (name, version.as_ref().map_or(runtime.at, |version| span(&version.origin, runtime.at)));
@@ -93,7 +94,15 @@ pub(super) fn warn(
 }
 
 /// The file and the range of `engines.node`, from the `package.json` beside the app file.
-pub(super) fn engines(subject: &Subject, findings: &mut Findings) -> Result<Option<Engines>, Failure> {
+pub(super) fn engines(
+    language: Option<Language>,
+    subject: &Subject,
+    findings: &mut Findings,
+) -> Result<Option<Engines>, Failure> {
+    // Beside a Python app the file may belong to anything.
+    if language == Some(Language::Python) {
+        return Ok(None);
+    }
     let Some((path, bytes)) = subject.near(package_json::FILE_NAME)? else { return Ok(None) };
     let name = path.to_string();
     let text = String::from_utf8_lossy(&bytes);

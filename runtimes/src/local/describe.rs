@@ -22,6 +22,9 @@ const USER: &str = "1000:1000";
 /// What a local catalog, which nobody publishes, counts as fresh.
 const VALID_HOURS: i64 = 24 * 3650;
 
+/// Locks by name, each digested once.
+type Contents<'a> = BTreeMap<&'a str, (Digest, &'a Lock)>;
+
 /// The catalog of some definitions.
 pub(super) fn catalog(definitions: &Definitions) -> Result<Catalog, LocalError> {
     let created: Timestamp = match definitions.entries.created.as_str() {
@@ -29,11 +32,14 @@ pub(super) fn catalog(definitions: &Definitions) -> Result<Catalog, LocalError> 
         text => text.parse().map_err(|_| describe(format!("`{text}` is no time")))?,
     };
     let valid_until = created.checked_add(VALID_HOURS.hours()).unwrap_or(Timestamp::MAX);
+    let locks = definitions.locks.iter();
+    let contents: Contents =
+        locks.map(|(name, lock)| (name.as_str(), (lock.content_digest(), lock))).collect();
     let mut entries = Vec::new();
     for record in &definitions.entries.entries {
         // An entry of a runtime or line that has no recipe any more cannot be made; it keeps its number all the same.
         if let Some((runtime, line)) = recipe(definitions, record) {
-            entries.push(entry(definitions, record, runtime, line)?);
+            entries.push(entry(&contents, record, runtime, line)?);
         }
     }
     let catalog = Catalog {
@@ -113,7 +119,7 @@ pub(super) fn config(runtime: &RuntimeRecipe) -> RunConfig {
 }
 
 fn entry(
-    definitions: &Definitions,
+    contents: &Contents<'_>,
     record: &EntryRecord,
     runtime: &RuntimeRecipe,
     line: &LineRecipe,
@@ -127,7 +133,7 @@ fn entry(
     }
     let replaces = record.replaces.as_ref().map(|id| id.parse());
     let replaces = replaces.transpose().map_err(|_| describe(format!("`{id}` replaces no entry")))?;
-    let artifacts = artifacts(definitions, record);
+    let artifacts = artifacts(contents, record);
     Ok(Entry {
         runtime: record.runtime.clone(),
         version: id.version(),
@@ -175,11 +181,12 @@ fn change(change: &crate::entries::PackageChange) -> PackageChange {
 }
 
 /// The artifacts of an entry, of locks that are still as it names them.
-fn artifacts<'a>(definitions: &'a Definitions, record: &EntryRecord) -> Vec<&'a Artifact> {
+fn artifacts<'a>(contents: &Contents<'a>, record: &EntryRecord) -> Vec<&'a Artifact> {
     let refs = record.platforms.values().flat_map(BTreeMap::values).flatten();
-    let current =
-        |at: &LockRef| definitions.locks.get(&at.lock).filter(|lock| lock.content_digest() == at.content);
-    refs.filter_map(current).flat_map(|lock: &Lock| &lock.artifacts).collect()
+    let current = |at: &LockRef| {
+        contents.get(at.lock.as_str()).filter(|(content, _)| *content == at.content).map(|(_, lock)| *lock)
+    };
+    refs.filter_map(current).flat_map(|lock| &lock.artifacts).collect()
 }
 
 /// The versions of the tools that come with a language.

@@ -234,8 +234,23 @@ fn the_catalog_is_known_before_anything_is_fetched_and_images_are_recorded_once_
         with(&mirror, 2, WhenGone::Fail, |context| again.ensure(&id(), &amd64, &BOTH, context)).unwrap();
     assert_eq!(digests(&found), digests(&made));
     assert_eq!(mirror.requests(), 4);
+    // Whoever only looks finds them too, even with an outline.
+    let outline = Definitions { locks: BTreeMap::new(), ..again.definitions().clone() };
+    let looked = LocalCatalog::look(data.path(), outline).unwrap();
+    assert_eq!(looked.entries[0].platforms, again.catalog().entries[0].platforms);
     let tags: Vec<_> = again.layout().tags().unwrap().into_iter().map(|(tag, _)| tag).collect();
     assert_eq!(tags, ["r1", "latest"]);
+}
+
+#[test]
+fn a_look_makes_and_writes_nothing() {
+    let definitions = definitions(&Mirror::start());
+    let data = TempDir::new().unwrap();
+    let nowhere = data.path().join("nothing");
+    let looked = LocalCatalog::look(&nowhere, definitions.clone()).unwrap();
+    assert_eq!(looked.entries[0].id, id());
+    assert!(!nowhere.exists());
+    assert_eq!(&looked, LocalCatalog::open(data.path(), definitions).unwrap().catalog());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a step must not see, reach or change.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::symlink;
 
 use lapstrake_sandbox::{Feature, MemoryFile, Mount, SandboxError};
@@ -129,7 +130,9 @@ fn memory_file(bench: &Bench) {
 /// Processes of this machine whose command line or environment shows `words`, and files of the bench that do.
 fn who_shows(words: &[u8], bench: &Bench) -> Vec<String> {
     let holds = |path: &std::path::Path| {
-        fs::read(path).is_ok_and(|bytes| bytes.windows(words.len()).any(|window| window == words))
+        let mut bytes = Vec::new();
+        let read = fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.is_ok() && bytes.windows(words.len()).any(|window| window == words)
     };
     let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
     let files = processes.flat_map(|process| [process.join("cmdline"), process.join("environ")]);

@@ -87,7 +87,8 @@ impl Source {
 
 /// An app file for Python with these build commands and lines below `run:`.
 fn python(build: &[&str], run: &str) -> String {
-    let items: String = build.iter().map(|command| format!("\n      - {command}")).collect();
+    let items: Vec<String> = build.iter().map(|command| format!("\n      - {command}")).collect();
+    let items = items.concat();
     let items = if items.is_empty() { " []".to_owned() } else { items };
     format!("version: 1.0\nruntime: python3\nbuild:\n  commands:\n    build:{items}\nrun:\n{run}")
 }

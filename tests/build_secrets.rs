@@ -92,7 +92,8 @@ impl Bench {
     /// The notations of the value that a text could hold.
     fn notations(&self) -> Vec<String> {
         let quoted = json!(self.value).to_string();
-        let hex: String = self.value.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let digits: Vec<String> = self.value.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = digits.concat();
         vec![self.value.clone(), quoted[1..quoted.len() - 1].to_owned(), STANDARD.encode(&self.value), hex]
     }
 
@@ -165,7 +166,7 @@ fn the_search_for_traces_finds_each() {
         let file = data.join(number.to_string());
         fs_err::write(&file, format!("\0x{notation}x")).unwrap();
         assert_eq!(bench.kept_in(&data), [file.to_str().unwrap()]);
-        assert_eq!(bench.shown_in(&format!("x{notation}x")), [notation.clone()]);
+        assert_eq!(bench.shown_in(&format!("x{notation}x")), std::slice::from_ref(notation));
         fs_err::remove_file(file).unwrap();
     }
     assert_eq!(bench.kept_in(&data), Vec::<String>::new());

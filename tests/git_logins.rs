@@ -97,7 +97,7 @@ fn a_login_is_in_no_argument_of_any_process() {
     let script = format!("#!/bin/sh\necho \"$@\" >> {}\nexec {} \"$@\"\n", log.display(), real.display());
     fs_err::write(&program, script).unwrap();
     fs_err::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", scratch.path().display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", scratch.path().display(), std::env::var_os("PATH").unwrap().display());
     let lapstrake = lapstrake().with("PATH", path);
     lapstrake.clone().with("LAPSTRAKE_GIT_TOKEN", TOKEN).run(["plan", &source(&web)]).expect(0);
     let given = format!("git+http://x-access-token:{TOKEN}@{}/team/app.git", web.host());

@@ -33,7 +33,9 @@ impl Scene {
     fn new(files: &[(&str, &str)]) -> Self {
         let scene = Self { scratch: workspace::scratch() };
         copy_tree(&App::named("plain-python").directory(), &scene.app()).unwrap();
-        files.iter().for_each(|(path, text)| scene.write(path, text));
+        for (path, text) in files {
+            scene.write(path, text);
+        }
         scene
     }
 
@@ -132,7 +134,9 @@ fn a_repositorys_own_files_never_enter_an_image() {
         [(None, "all"), (Some(with_commands.as_str()), "all"), (Some(&with_commands), "app")]
     {
         let scene = Scene::new(&files);
-        app_file.into_iter().for_each(|text| scene.write("apprunner.yaml", text));
+        if let Some(text) = app_file {
+            scene.write("apprunner.yaml", text);
+        }
         scene.git(&["init", "--quiet"]);
         let image = scene.build(&scene.app(), &["--keep", keep]);
         let found: Vec<_> =

@@ -276,8 +276,8 @@ fn a_start_command_gets_no_shell_when_none_is_wanted_and_one_when_it_is() {
     let cmd = |shell: &str| app.plan(&Lapstrake::new(), &[shell])["run"]["cmd"].clone();
     assert_eq!(cmd("--shell=auto"), json!(["/bin/sh", "-c", "exec python3 server.py --port $PORT"]));
     assert_eq!(cmd("--shell=never"), json!(["python3", "server.py", "--port", "$PORT"]));
-    let plain = App::new(FILE);
-    let plan = plain.plan(&Lapstrake::new(), &["--shell=always"]);
+    let without = App::new(FILE);
+    let plan = without.plan(&Lapstrake::new(), &["--shell=always"]);
     assert_eq!(plan["run"]["cmd"], json!(["/bin/sh", "-c", "exec python3 server.py"]));
 }
 

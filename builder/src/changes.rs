@@ -46,15 +46,15 @@ pub struct AppTrees {
 #[must_use]
 pub fn app_trees(app: FileTree, outside: FileTree, owner: Owner) -> AppTrees {
     let homes = dependency_homes(&app);
-    let owned = |(path, node): (TreePath, Node)| {
+    let given = |(path, node): (TreePath, Node)| {
         let owner = if is_of_app(&path) { owner } else { Owner::default() };
         (path, Node { owner, ..node })
     };
-    let app: FileTree = app.into_iter().map(owned).collect();
+    let app: FileTree = app.into_iter().map(given).collect();
     let (mut dependencies, app) = app.partition(|path, node| {
         is_above(path, node, &homes) || homes.iter().any(|home| path.is_within(home))
     });
-    dependencies.extend(outside.into_iter().map(owned));
+    dependencies.extend(outside.into_iter().map(given));
     AppTrees { dependencies, app }
 }
 

@@ -54,7 +54,7 @@ pub enum CompareError {
         /// The later commit.
         head: ObjectId,
         /// What is wrong with it.
-        source: SourceError,
+        source: Box<SourceError>,
     },
 }
 
@@ -80,8 +80,9 @@ pub fn compare(
     let paths = names.into_iter().map(TreePath::new).collect::<Result<Vec<TreePath>, _>>();
     let paths = paths.map_err(|source| CompareError::Path { source })?;
     let ignore = ignore::Ignore::of(&repository, remote, [since, head])?;
-    let ignored =
-        ignore.of_paths(&paths).map_err(|source| CompareError::Ignore { head: head.clone(), source })?;
+    let ignored = ignore
+        .of_paths(&paths)
+        .map_err(|source| CompareError::Ignore { head: head.clone(), source: Box::new(source) })?;
     // The app file is read although it may be left out.
     let app_file = scope.directory().map_or_else(|| TreePath::new(FILE_NAME), |place| place.join(FILE_NAME));
     let app_file = app_file.map_err(|source| CompareError::Path { source })?;

@@ -117,7 +117,7 @@ impl<'a> Fetcher<'a> {
     }
 
     /// A place of its own in the scratch directory.
-    fn place(&self, scratch: &Path) -> Result<tempfile::TempDir, Failure> {
+    fn place(scratch: &Path) -> Result<tempfile::TempDir, Failure> {
         let made = tempfile::Builder::new().prefix("fetch-").tempdir_in(scratch);
         made.map_err(|cause| Failure::io("could not make a scratch directory", cause))
     }

@@ -22,12 +22,18 @@ const HEAD: [&str; 2] = [
 #[must_use]
 pub fn app_file(found: &Detected, chosen: &Chosen<'_>) -> String {
     let mut file = Writer::default();
-    HEAD.iter().for_each(|line| file.comment(0, line));
+    for line in HEAD {
+        file.comment(0, line);
+    }
     file.line(0, "version: 1.0");
     file.blank();
-    found.notes.iter().for_each(|note| file.comment(0, note));
+    for note in &found.notes {
+        file.comment(0, note);
+    }
     let language = found.findings.first().map(ToString::to_string);
-    language.iter().for_each(|because| file.comment(0, because));
+    if let Some(because) = language {
+        file.comment(0, &because);
+    }
     file.key(0, "runtime", &chosen.resolution.entry.runtime);
     file.blank();
     build(found, &mut file);
@@ -89,19 +95,18 @@ fn version(found: &Detected, chosen: &Chosen<'_>, file: &mut Writer) {
         None if has_range => Some(format!("{}.{}", entry.version.major, entry.version.minor)),
         None => None,
     };
-    match version {
-        Some(version) => {
-            because.iter().for_each(|because| file.comment(2, because));
-            file.key(2, "runtime-version", &version);
+    if let Some(version) = version {
+        if let Some(because) = &because {
+            file.comment(2, because);
         }
-        None => {
-            let newest = format!("runtime-version: {}", entry.version.major);
-            file.example(
-                2,
-                "A version lock; without one the newest version of the runtime is taken.",
-                &[&newest],
-            );
-        }
+        file.key(2, "runtime-version", &version);
+    } else {
+        let newest = format!("runtime-version: {}", entry.version.major);
+        file.example(
+            2,
+            "A version lock; without one the newest version of the runtime is taken.",
+            &[&newest],
+        );
     }
 }
 

@@ -42,9 +42,13 @@ fn by_file(
         }
     };
     findings.show(&file.name, text);
-    misnamed(file).into_iter().for_each(|diagnostic| findings.add(diagnostic));
+    if let Some(diagnostic) = misnamed(file) {
+        findings.add(diagnostic);
+    }
     let (asked, diagnostics) = app_file::parse_asked(&file.name, text);
-    diagnostics.into_iter().for_each(|diagnostic| findings.add(diagnostic));
+    for diagnostic in diagnostics {
+        findings.add(diagnostic);
+    }
     runtime::judge(&file.name, &asked, subject, terms, findings)
 }
 

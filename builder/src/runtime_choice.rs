@@ -73,7 +73,7 @@ pub fn choose_runtime<'c>(
         Runtime::Named(name) => named(name, version, terms, engines),
         Runtime::Of { language, because, wish } => {
             let wanted = Wanted::new(version, wish.as_ref(), *language, engines);
-            let mut chosen = of_language(*language, wanted, terms, engines)?;
+            let mut chosen = of_language(*language, &wanted, terms, engines)?;
             chosen.runtime = Origin::Detected(because.clone());
             Ok(chosen)
         }
@@ -207,7 +207,7 @@ impl Wanted {
 /// Chooses among all runtimes of a language.
 fn of_language<'c>(
     language: Language,
-    wanted: Wanted,
+    wanted: &Wanted,
     terms: &Terms<'c, '_>,
     engines: Option<&Engines>,
 ) -> Result<Chosen<'c>, Refusal> {
@@ -218,7 +218,7 @@ fn of_language<'c>(
         }
         _ => refusal(error, wanted.origin.clone(), engines),
     };
-    let mut chosen = match newest(&wanted, language, terms) {
+    let mut chosen = match newest(wanted, language, terms) {
         Ok((request, resolution)) => Chosen::new(request, resolution, Origin::Default, wanted.origin.clone()),
         Err(error) => {
             let less = wanted.less_exact(language, &error).ok_or_else(|| refused(&error))?;
@@ -368,14 +368,17 @@ mod tests {
         Finding { file: ".nvmrc".to_owned(), at: None, says: "a version".to_owned() }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what it is given to takes a wish or none")]
     fn lock(text: &str) -> Option<VersionWish> {
         Some(VersionWish::Lock { request: text.parse().unwrap(), because: because() })
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what it is given to takes a wish or none")]
     fn range(text: &str) -> Option<VersionWish> {
         Some(VersionWish::Range { text: text.to_owned(), because: because() })
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with a result")]
     fn chosen(line: &str, warnings: usize) -> Result<(String, usize), Refusal> {
         Ok((line.to_owned(), warnings))
     }

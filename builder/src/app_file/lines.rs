@@ -84,7 +84,7 @@ impl<'t> Lines<'t> {
     /// Finds the mark that a merge of two versions left in the text.
     pub(super) fn merge_mark(&self) -> Option<Span> {
         let is_mark = |line: &&str| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ");
-        let index = self.0.iter().position(|line| is_mark(line))?;
+        let index = self.0.iter().position(is_mark)?;
         Some(self.written_in(index + 1))
     }
 

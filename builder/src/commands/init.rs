@@ -47,6 +47,7 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` takes")]
 fn no_directory(cause: AppDirError) -> Failure {
     Failure::new(Exit::NotUnderstood, cause.to_string())
 }

@@ -16,7 +16,7 @@ const WHAT: &str = "could not fetch the source";
 
 impl Fetcher<'_> {
     pub(super) fn commit(&self, address: &GitAddress, options: &ReadOptions) -> Result<Source, Failure> {
-        let place = self.place(&options.scratch)?;
+        let place = Self::place(&options.scratch)?;
         let revision = revision(address)?;
         let git = self.git(place.path())?;
         let (remote, home) = self.remote(&address.place, &git, place.path())?;

@@ -165,7 +165,7 @@ impl LocalRepository {
             let value = values.into_iter().find(|value| *value == given);
             let value =
                 value.ok_or_else(|| refused(&config, "it keeps objects or references in an unknown way"))?;
-            extensions += &format!("\t{key} = {value}\n");
+            extensions.extend(["\t", key, " = ", value, "\n"]);
         }
         if extensions.is_empty() {
             return Ok(());

@@ -256,7 +256,7 @@ impl<'g> Repository<'g> {
         doing: &str,
         limit: u64,
     ) -> Result<Vec<u8>, GitError> {
-        self.handle(self.job(arguments, remote, Vec::new(), doing), remote, |stdout| {
+        Self::handle(self.job(arguments, remote, Vec::new(), doing), remote, |stdout| {
             read_all(stdout, limit, doing)
         })
     }
@@ -269,11 +269,10 @@ impl<'g> Repository<'g> {
         doing: &str,
         consume: impl FnOnce(&mut ChildStdout) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.handle(self.job(arguments, None, input, doing), None, consume)
+        Self::handle(self.job(arguments, None, input, doing), None, consume)
     }
 
     fn handle<T, E: From<GitError>>(
-        &self,
         job: Job<'_>,
         remote: Option<&Remote>,
         consume: impl FnOnce(&mut ChildStdout) -> Result<T, E>,

@@ -30,7 +30,9 @@ impl Writer {
     /// Keys that are not needed, as they would be written.
     pub(super) fn example(&mut self, indent: usize, about: &str, lines: &[&str]) {
         self.comment(indent, about);
-        lines.iter().for_each(|line| self.line(indent, &format!("# {line}")));
+        for line in lines {
+            self.line(indent, &format!("# {line}"));
+        }
     }
 
     /// A key and its value.

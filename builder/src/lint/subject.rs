@@ -123,6 +123,7 @@ fn app_file(args: &LintArgs) -> Result<TreePath, Failure> {
     in_directory(directory.as_ref(), FILE_NAME)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` takes")]
 fn no_directory(cause: AppDirError) -> Failure {
     Failure::new(Exit::NotUnderstood, cause.to_string())
 }

@@ -26,7 +26,7 @@ pub fn parse(text: &str) -> Result<Owner, UserError> {
     }
     let (user, group) = text.split_once(':').unwrap_or((text, text));
     let (uid, gid) = (number(user).ok_or_else(fail)?, number(group).ok_or_else(fail)?);
-    Ok(Owner { uid: uid.into(), gid: gid.into() })
+    Ok(Owner { uid, gid })
 }
 
 #[cfg(test)]

@@ -177,7 +177,9 @@ mod tests {
 
     fn of(packages: &[&str]) -> Dependencies {
         let mut found = Dependencies::default();
-        packages.iter().for_each(|package| found.add(package, &Finding::new("requirements.txt", "")));
+        for package in packages {
+            found.add(package, &Finding::new("requirements.txt", ""));
+        }
         found
     }
 

@@ -48,7 +48,6 @@ impl<'a> Reader<'a> {
     fn value(&mut self, event: Event<'a>) -> Option<Value> {
         let (anchor, value) = match event {
             Event::Alias(anchor) => return self.anchors.get(&anchor).cloned(),
-            Event::Scalar(_, _, _, Some(_)) => return None,
             Event::Scalar(text, style, anchor, None) => (anchor, scalar(&text, style)),
             Event::SequenceStart(anchor, _) => {
                 let mut items = Vec::new();

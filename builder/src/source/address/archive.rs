@@ -32,7 +32,9 @@ impl ArchiveAddress {
             return Err(AddressError::new(given, "it is a git repository, not an archive")
                 .hint(format!("write `git+{}`", plain(&url))));
         }
-        let login = login(&url).ok_or_else(|| AddressError::new(given, "its login is not understood"))?;
+        let has_login = !url.username().is_empty() || url.password().is_some();
+        let unreadable = || AddressError::new(given, "its login is not understood");
+        let login = has_login.then(|| login(&url).ok_or_else(unreadable)).transpose()?;
         // These fail only for addresses that cannot have a user.
         let _ = url.set_username("");
         let _ = url.set_password(None);
@@ -52,14 +54,11 @@ impl ArchiveAddress {
     }
 }
 
-/// The login in an address; none at all when it cannot be read.
-fn login(url: &Url) -> Option<Option<BasicLogin>> {
-    if url.username().is_empty() && url.password().is_none() {
-        return Some(None);
-    }
-    let decode = |text| percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned());
+/// The login in an address; none when it cannot be read.
+fn login(url: &Url) -> Option<BasicLogin> {
+    let decode = |text| percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned);
     let password = Secret::new(decode(url.password().unwrap_or_default())?);
-    Some(Some(BasicLogin { user: decode(url.username())?, password }))
+    Some(BasicLogin { user: decode(url.username())?, password })
 }
 
 /// An address without what may be secret.

@@ -135,7 +135,7 @@ fn pre_run_works_with_node_too_and_npm_is_there_for_it() {
     assert!(!has_npm, "npm is in an image that does not start with it");
 }
 
-// row 32, row 34, start signals
+// row 32, row 34, scope literal, start signals
 #[test]
 fn an_app_in_shell_form_gets_its_variables_and_ends_on_sigterm() {
     let text =
@@ -150,7 +150,7 @@ fn an_app_in_shell_form_gets_its_variables_and_ends_on_sigterm() {
     assert!(container.stop().as_secs() < 10, "the shell kept the signal from the app");
 }
 
-// row 32, row 33, start 1, start 2, start 3, start list, start forced
+// row 32, row 33, start exec, start shell, start forced
 #[test]
 fn the_start_command_of_the_image_has_the_form_that_its_text_needs() {
     let cmd = |command: &str, more: &[&str]| {
@@ -190,7 +190,7 @@ fn the_start_command_of_the_image_has_the_form_that_its_text_needs() {
     }
 }
 
-// row 11, secrets references
+// row 11, scope secrets, reference stored
 #[test]
 fn references_to_secrets_are_recorded_and_nothing_is_resolved() {
     let run = "  command: python3 -V\n  secrets:\n    - name: DB_PASSWORD\n      value-from: prod/db\n    - name: API_KEY\n      value-from: 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:api-AbCdEf:key::'\n";
@@ -208,7 +208,8 @@ fn references_to_secrets_are_recorded_and_nothing_is_resolved() {
     assert!(!image.env().contains_key("DB_PASSWORD"));
 }
 
-// row 9, row 12, scope port
+// row 9, row 12, scope catalog, scope build-env, scope run-env, scope port, port default, port variables,
+// port health
 #[test]
 fn build_commands_see_the_build_variables_alone_and_the_image_those_of_the_run() {
     let build = ["env > build.txt"];
@@ -233,6 +234,7 @@ fn build_commands_see_the_build_variables_alone_and_the_image_those_of_the_run()
     assert!(!env.contains_key("BUILD_WORD") && env.contains_key("LANG"));
     assert!(!image.config.to_string().contains("plank"));
     assert_eq!(image.config["config"]["ExposedPorts"], json!({ "3000/tcp": {} }));
+    assert!(image.config["config"]["Healthcheck"].is_null());
 }
 
 // row 29, row 47
@@ -264,7 +266,7 @@ fn without_an_app_file_and_without_anything_that_tells_the_search_is_described()
     assert!(said.contains("hint: `web` has one: name it with `--source-dir`"), "{said}");
 }
 
-// error E2
+// validation runtime, lock R9, error E2
 #[test]
 fn an_unknown_runtime_or_version_is_refused_at_its_place_with_what_exists() {
     let file = python(&[], "  command: a\n  runtime-version: 3.10\n");
@@ -290,7 +292,7 @@ fn an_unknown_runtime_or_version_is_refused_at_its_place_with_what_exists() {
     assert!(said.contains("move to `runtime: nodejs22`") && said.contains("--allow-eol nodejs20-"), "{said}");
 }
 
-// error E3, row 54, row 55, row 56
+// row 54, row 55, row 56, error E3
 #[test]
 fn a_failing_command_is_named_with_its_phase_its_number_its_line_and_both_streams() {
     let build = ["echo fine", "echo out; echo the-fault >&2; seq 100; exit 3"];
@@ -310,7 +312,7 @@ fn a_failing_command_is_named_with_its_phase_its_number_its_line_and_both_stream
     assert!(said.contains("[Build] command 1 of 1 failed: ") && said.contains("signal 9"), "{said}");
 }
 
-// error E3, row 54
+// row 54, error E3
 #[test]
 fn every_phase_has_its_prefix_and_stops_at_the_first_command_that_fails() {
     let phases = |failing: &str| {
@@ -338,7 +340,7 @@ fn every_phase_has_its_prefix_and_stops_at_the_first_command_that_fails() {
     }
 }
 
-// error E4, row 52, row 53
+// row 52, row 53, error E4
 #[test]
 fn a_file_that_is_wrong_in_many_ways_is_refused_at_once_and_before_any_work() {
     let text = "version: 2.0\nruntime: python3\nbuild:\n  comands:\n    build: [echo built]\nrun:\n  port: 80\n  command: node 'a\n";
@@ -368,7 +370,7 @@ fn an_app_that_stops_is_reported_with_its_exit_code_and_its_output() {
     );
 }
 
-// error E7, row 19, engines 4, engines 5
+// row 19, quirk 25, engines 4, engines 5, error E7
 #[test]
 fn engines_that_contradict_the_app_file_are_refused_with_both_places() {
     let file = |run: &str| {
@@ -389,7 +391,7 @@ fn engines_that_contradict_the_app_file_are_refused_with_both_places() {
     assert!(said.contains("but `engines.node` asks for `>=24`, at package.json:2:24"), "{said}");
 }
 
-// engines 0
+// engines other
 #[test]
 fn a_package_json_beside_a_python_app_does_not_matter() {
     let text = python(&[], "  command: python3 -V\n");
@@ -397,7 +399,7 @@ fn a_package_json_beside_a_python_app_does_not_matter() {
     source.run("plan", &[]).expect(0);
 }
 
-// lock move
+// lock R2, lock moved
 #[test]
 fn a_tag_that_moves_to_another_minor_of_python_is_warned_about() {
     let registry = Registry::start();
@@ -414,4 +416,66 @@ fn a_tag_that_moves_to_another_minor_of_python_is_warned_about() {
     assert!(push(&[]).contains(&warning));
     assert!(!push(&[]).contains("had Python"));
     assert!(!push(&["--runtime-version", "3.11"]).contains("had Python"), "the move was asked for");
+}
+
+// row 60
+#[test]
+fn an_image_that_is_larger_than_allowed_is_refused_with_the_size_of_each_layer() {
+    let text = python(&[], "  command: python3 -V\n");
+    let source = Source::new(&[("apprunner.yaml", &text)]);
+    let (outcome, report) = source.build(&["--max-size", "3GB"]);
+    let said = outcome.expect(0).stderr;
+    let layers = report["images"][0]["layers"].as_array().unwrap();
+    assert!(said.contains(&format!(" in {} layers: ", layers.len())), "{said}");
+    fs_err::remove_dir_all(source.layout()).unwrap();
+
+    let said = source.failure(1, "app-failed", &["--max-size", "1MB"]);
+    assert!(said.contains("more than the limit of 1.00 MB: "), "{said}");
+    for layer in layers {
+        assert!(said.contains(&format!("{} ", layer["role"].as_str().unwrap())), "{said}");
+    }
+    let said = source.run("build", &["--max-size", "huge"]).expect(2).stderr;
+    assert!(said.contains("`huge` is not a size"), "{said}");
+}
+
+// row 17, row 35, lock recorded
+#[test]
+fn the_report_and_the_labels_say_which_runtime_was_taken_and_why() {
+    let text = python(&[], "  command: python3 -V\n  runtime-version: 3.13\n");
+    let source = Source::new(&[("apprunner.yaml", &text)]);
+    let (outcome, report) = source.build(&[]);
+    let said = outcome.expect(0).stderr;
+    let runtime = &report["runtime"];
+    let entry = runtime["entry"].as_str().unwrap();
+    assert!(entry.starts_with("python3-3.13."), "{runtime}");
+    assert_eq!((&runtime["request"], &runtime["catalog"]), (&json!("python3 3.13"), &json!("local")));
+    let why = "the version is locked to `3.13`";
+    assert!(runtime["reason"].as_str().unwrap().contains(why) && said.contains(why), "{runtime}\n{said}");
+    let image = Image::open(&source.layout(), Some("app"));
+    let labels = &image.config["config"]["Labels"];
+    assert_eq!(labels["dev.lapstrake.runtime.id"], entry);
+    assert_eq!(labels["dev.lapstrake.runtime.request"], "python3 3.13");
+    assert_eq!(labels["dev.lapstrake.catalog.revision"], runtime["revision"].to_string());
+    assert_eq!(image.manifest["annotations"], *labels);
+}
+
+// row 21
+#[test]
+fn the_catalog_lists_its_entries_and_shows_one_with_its_packages() {
+    let lapstrake = Lapstrake::new();
+    let json = |arguments: &[&str]| -> Value {
+        serde_json::from_str(&lapstrake.run(arguments).expect(0).stdout).unwrap()
+    };
+    let list = lapstrake.run(["catalog", "list"]).expect(0).stdout;
+    for words in ["python3-3.13.", "nodejs22-22.", "active", "2030-06-30"] {
+        assert!(list.contains(words), "`{words}` is not in {list}");
+    }
+    let entries = json(&["catalog", "list", "--format", "json"]);
+    assert!(entries.to_string().contains("nodejs24-24."), "{entries}");
+    let shown = lapstrake.run(["catalog", "show", "python3@3.13", "--packages"]).expect(0).stdout;
+    for words in ["python3-3.13.", "debian13", "libc6"] {
+        assert!(shown.contains(words), "`{words}` is not in {shown}");
+    }
+    let refused = lapstrake.run(["catalog", "show", "python3@3.8"]).expect(2).stderr;
+    assert!(refused.contains("3.8") && refused.contains("3.13"), "{refused}");
 }

@@ -68,6 +68,7 @@ fn check_config(app: &App, config: &Value) {
     assert!(!user.is_empty() && !user.starts_with('0') && !user.starts_with("root"), "runs as `{user}`");
 }
 
+// row 25
 #[test]
 fn django_answers_with_a_note_that_a_migration_wrote_and_a_hashed_static_file() {
     let answer = answer(&Lapstrake::new(), "django");
@@ -81,6 +82,7 @@ fn django_answers_with_a_note_that_a_migration_wrote_and_a_hashed_static_file() 
     );
 }
 
+// row 12, key run.network.env, port variables, start npm
 #[test]
 fn express_answers_on_the_port_of_a_variable_that_the_app_file_names() {
     let answer = answer(&Lapstrake::new(), "express");
@@ -94,6 +96,7 @@ fn fastapi_answers_from_a_virtual_environment_with_a_compiled_wheel() {
     assert!(answer.body.contains("\"pydantic_core\":\"2.50.5\""), "{}", answer.body);
 }
 
+// row 1, row 7, row 37, row 43
 #[test]
 fn flask_answers_and_its_packages_lie_outside_the_app() {
     let answer = answer(&Lapstrake::new(), "flask");
@@ -106,6 +109,7 @@ fn flask_answers_and_its_packages_lie_outside_the_app() {
     );
 }
 
+// row 29, row 47
 #[test]
 fn a_service_of_a_monorepo_answers_with_a_library_from_beside_it() {
     let answer = answer(&Lapstrake::new(), "monorepo");
@@ -113,6 +117,9 @@ fn a_service_of_a_monorepo_answers_with_a_library_from_beside_it() {
     assert!(answer.image.files().contains_key("app/libraries/greeting/__init__.py"));
 }
 
+// row 5, row 6, row 9, key build.commands.pre-build, key build.commands.build,
+// key build.commands.post-build, key build.env, key run.pre-run, key run.env, scope build-env,
+// scope run-env
 #[test]
 fn each_phase_sees_what_it_should_and_leaves_what_it_should() {
     let answer = answer(&Lapstrake::new(), "phases");
@@ -142,6 +149,7 @@ fn plain_python_answers_without_any_build_command() {
     answer(&Lapstrake::new(), "plain-python");
 }
 
+// row 28
 #[test]
 fn a_package_that_was_compiled_in_the_build_answers_and_the_compiler_stays_behind() {
     let answer = answer(&Lapstrake::new(), "sdist-compile");
@@ -159,6 +167,7 @@ fn sveltekit_answers_from_what_its_build_step_made() {
     assert!(!files.keys().any(|path| path.starts_with("app/node_modules/")));
 }
 
+// row 25
 #[test]
 fn typescript_answers_from_compiled_javascript_without_the_compiler() {
     let answer = answer(&Lapstrake::new(), "typescript");
@@ -168,6 +177,7 @@ fn typescript_answers_from_compiled_javascript_without_the_compiler() {
     assert!(!files.contains_key("app/node_modules/typescript/package.json"));
 }
 
+// start signals
 #[test]
 fn an_app_in_exec_form_and_one_behind_a_script_end_on_sigterm() {
     let scratch = workspace::scratch();

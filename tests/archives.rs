@@ -45,6 +45,7 @@ fn one_build_writes_every_kind_of_output_and_other_tools_read_the_same_image() {
     assert_eq!(loaded.config["config"], written.config["config"]);
 }
 
+// row 37, row 51
 #[test]
 fn what_was_built_earlier_is_pushed_later_under_the_same_digest() {
     let scratch = workspace::scratch();

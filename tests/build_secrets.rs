@@ -129,6 +129,7 @@ fn texts(image: &Image) -> String {
     [image.manifest.to_string(), image.config.to_string()].into_iter().chain(layers).collect()
 }
 
+// row 10, reference build
 #[test]
 fn a_secret_is_used_as_a_file_and_as_a_variable_and_shows_nowhere() {
     let bench = Bench::new("used");
@@ -172,6 +173,7 @@ fn the_search_for_traces_finds_each() {
     assert_eq!(bench.kept_in(&data), Vec::<String>::new());
 }
 
+// row 10, reference build
 #[test]
 fn only_the_commands_of_the_named_phases_see_a_secret() {
     let bench = Bench::new("phases");
@@ -217,6 +219,7 @@ fn only_the_commands_of_the_named_phases_see_a_secret() {
     assert_eq!(said, expected, "{}", outcome.stderr);
 }
 
+// row 10
 #[test]
 fn a_secret_in_what_the_image_would_hold_is_refused_with_the_name_of_the_file() {
     let bench = Bench::new("leaks");
@@ -479,6 +482,7 @@ fn a_login_of_this_machine_is_masked_and_no_image_holds_it() {
     bench.left_no_trace(&outcome);
 }
 
+// reference stored
 #[test]
 fn checklist_row_11_references_are_listed_and_only_their_names_are_in_the_image() {
     let bench = Bench::new("references");

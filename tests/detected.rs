@@ -212,6 +212,7 @@ fn a_procfile_counts_over_scripts_and_the_port_in_the_source_over_the_default() 
     assert!(answer.stderr.contains("Procfile:2: `worker` runs `node worker.js`"), "{}", answer.stderr);
 }
 
+// row 20
 #[test]
 fn an_app_file_counts_over_files_of_other_tools_and_what_they_ask_for_is_told() {
     let scratch = workspace::scratch();

@@ -96,6 +96,7 @@ fn label(image: &Image, name: &str) -> Value {
     image.config["config"]["Labels"][&name].clone()
 }
 
+// row 31
 #[test]
 fn what_the_ignore_file_leaves_out_reaches_neither_the_commands_nor_the_image() {
     let scene = Scene::new(&[
@@ -125,6 +126,7 @@ fn what_the_ignore_file_leaves_out_reaches_neither_the_commands_nor_the_image() 
     assert!(refused.stderr.contains(".lapstrakeignore:1: the pattern `[` is refused"), "{}", refused.stderr);
 }
 
+// row 31
 #[test]
 fn a_repositorys_own_files_never_enter_an_image() {
     let files = [("sub/.git", "gitdir: ../elsewhere\n"), ("other/.git/HEAD", "ref: refs/heads/main\n")];
@@ -146,6 +148,7 @@ fn a_repositorys_own_files_never_enter_an_image() {
     }
 }
 
+// row 35, row 36
 #[test]
 fn two_checkouts_of_a_commit_give_one_image_that_names_it() {
     let scene = Scene::new(&[("apprunner.yaml", APP_FILE)]);

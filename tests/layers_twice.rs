@@ -34,6 +34,7 @@ fn images(lapstrake: &Lapstrake, entries: &[&str]) -> Vec<Value> {
     entries.iter().map(show).collect()
 }
 
+// row 18
 #[test]
 fn layers_have_the_same_digests_wherever_and_by_whomever_they_are_made() {
     let scratch = workspace::scratch();

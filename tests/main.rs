@@ -12,6 +12,8 @@ mod build_secrets;
 #[cfg(test)]
 mod changed;
 #[cfg(test)]
+mod checklist;
+#[cfg(test)]
 mod detected;
 #[cfg(test)]
 mod git_logins;

@@ -10,6 +10,7 @@ fn report(path: &std::path::Path) -> Value {
     serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap()
 }
 
+// row 42
 #[test]
 fn runtime_layers_are_mounted_with_no_byte_sent_and_in_at_most_fifteen_requests() {
     let scratch = workspace::scratch();

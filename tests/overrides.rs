@@ -76,7 +76,7 @@ fn commands(plan: &Value) -> Vec<[&str; 3]> {
     steps.map(|step| ["phase", "command", "origin"].map(|key| step[key].as_str().unwrap())).collect()
 }
 
-// row 2, row 3, row 16
+// row 2, row 3, row 16, lock R8
 #[test]
 fn every_key_has_an_option_that_replaces_it_and_the_plan_says_so() {
     let app = App::new(FILE);

@@ -16,6 +16,7 @@ fn architectures_of_programs(image: &Image) -> BTreeSet<u16> {
     programs.map(|file| u16::from_le_bytes([file.bytes[18], file.bytes[19]])).collect()
 }
 
+// row 44
 #[test]
 fn an_app_without_build_commands_becomes_an_index_of_two_platforms() {
     let scratch = workspace::scratch();
@@ -62,6 +63,7 @@ fn an_index_is_pushed_with_all_of_its_images() {
 /// The platform that this machine is not.
 const FOREIGN: &str = if cfg!(target_arch = "x86_64") { "linux/arm64" } else { "linux/amd64" };
 
+// row 44
 #[test]
 fn commands_that_need_no_foreign_program_serve_a_foreign_platform() {
     let scratch = workspace::scratch();

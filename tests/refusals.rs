@@ -76,6 +76,7 @@ fn broken_yaml_is_refused_with_file_line_and_column() {
     attempt.left_nothing(&outcome);
 }
 
+// row 52
 #[test]
 fn every_mistake_of_an_app_file_is_named_in_one_run() {
     let attempt = Attempt::new();
@@ -87,6 +88,7 @@ fn every_mistake_of_an_app_file_is_named_in_one_run() {
     attempt.left_nothing(&outcome);
 }
 
+// quirk 24
 #[test]
 fn a_version_outside_the_line_is_refused_with_those_that_exist() {
     let attempt = Attempt::new();
@@ -97,6 +99,7 @@ fn a_version_outside_the_line_is_refused_with_those_that_exist() {
     attempt.left_nothing(&outcome);
 }
 
+// row 23, quirk 14
 #[test]
 fn an_end_of_life_runtime_is_refused_unless_it_is_permitted_by_name() {
     let attempt = Attempt::new();
@@ -107,6 +110,7 @@ fn an_end_of_life_runtime_is_refused_unless_it_is_permitted_by_name() {
     attempt.left_nothing(&outcome);
 }
 
+// quirk 4
 #[test]
 fn a_source_without_an_app_file_is_refused_with_a_hint_at_the_wrong_name() {
     let attempt = Attempt::new();
@@ -126,6 +130,7 @@ fn a_source_that_is_not_there_is_refused() {
     attempt.left_nothing(&outcome);
 }
 
+// validation source-directory
 #[test]
 fn a_source_directory_that_leaves_the_source_is_refused() {
     let attempt = Attempt::new();

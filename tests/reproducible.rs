@@ -49,6 +49,7 @@ fn same_digest_twice(name: &str) {
     assert_eq!(digest(&other, &app, &second), expected, "{name}");
 }
 
+// row 39, row 40
 #[test]
 fn apps_without_network_have_one_digest_in_two_directories_time_zones_and_umasks() {
     for name in ["plain-node", "plain-python", "phases"] {
@@ -61,6 +62,7 @@ fn django_has_one_digest() {
     same_digest_twice("django");
 }
 
+// row 40
 #[test]
 fn express_has_one_digest() {
     same_digest_twice("express");
@@ -71,6 +73,7 @@ fn fastapi_has_one_digest() {
     same_digest_twice("fastapi");
 }
 
+// row 40
 #[test]
 fn flask_has_one_digest() {
     same_digest_twice("flask");
@@ -110,6 +113,7 @@ fn one_changed_byte_of_the_source_is_another_digest() {
     assert_ne!(digest(&lapstrake, &app, &source), before);
 }
 
+// row 39
 #[test]
 fn root_and_another_user_get_one_digest() {
     if !tools::is_root() {

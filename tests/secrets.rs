@@ -115,6 +115,7 @@ fn the_search_for_betrayals_finds_one() {
     assert!(betrayals(&image, &["lapstrake-test-authority"]).is_empty());
 }
 
+// scope caller
 #[test]
 fn a_build_command_sees_nothing_of_the_callers_environment() {
     let scratch = workspace::scratch();

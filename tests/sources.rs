@@ -47,6 +47,7 @@ fn in_scratch(scratch: &tempfile::TempDir, name: &str) -> (PathBuf, String) {
     (scratch.path().join(name), layout.display().to_string())
 }
 
+// row 46
 #[test]
 fn a_directory_and_every_archive_of_it_give_the_same_layers() {
     let scratch = workspace::scratch();

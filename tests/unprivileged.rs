@@ -17,6 +17,7 @@ fn answers_as_user(name: &str) {
     answer(&Lapstrake::new().for_user(1001, scratch.path()), name);
 }
 
+// row 38
 #[test]
 fn another_user_builds_pushes_and_gets_an_answer_from_python() {
     answers_as_user("flask");
@@ -27,6 +28,7 @@ fn another_user_builds_pushes_and_gets_an_answer_from_node() {
     answers_as_user("express");
 }
 
+// row 38
 #[test]
 fn another_user_runs_every_phase() {
     answers_as_user("phases");

@@ -299,6 +299,7 @@ mod tests {
         assert!(matches!(kept.get(&path("usr/d/old")).unwrap().kind, Kind::Whiteout));
     }
 
+    // row 41
     #[test]
     fn dependencies_in_app_go_to_the_lower_layer_and_each_directory_appears_once() {
         let app = tree(vec![

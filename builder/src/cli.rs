@@ -14,6 +14,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::image_size::Size;
+
 pub use changed::ChangedArgs;
 pub use commit::CommitArgs;
 pub use flow::{FlowArgs, Keep};
@@ -200,6 +202,9 @@ pub struct BuildArgs {
     /// Network access of the build commands.
     #[arg(long, env = "LAPSTRAKE_NETWORK", value_enum, default_value_t = NetworkMode::Proxy)]
     pub network: NetworkMode,
+    /// Refuse an image whose layers, as a registry keeps them, are larger than this: `500MB`, `3GiB`.
+    #[arg(long, env = "LAPSTRAKE_MAX_SIZE", value_name = "SIZE")]
+    pub max_size: Option<Size>,
     /// Write a JSON report of the build here, also when it fails.
     #[arg(long, env = "LAPSTRAKE_METADATA_FILE", value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,

@@ -121,6 +121,7 @@ mod tests {
         assert_eq!(environment(&pairs), ["A=3", "B=2"]);
     }
 
+    // row 34
     #[test]
     fn the_config_says_how_the_app_starts() {
         let run = RunConfig {

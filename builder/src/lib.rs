@@ -21,6 +21,7 @@ pub mod failure;
 pub mod fetch;
 pub mod git;
 pub mod image_config;
+pub mod image_size;
 pub mod init;
 pub mod inputs;
 pub mod layer_progress;

@@ -195,6 +195,7 @@ mod tests {
     use super::*;
     use crate::failure::Exit;
 
+    // row 56
     #[test]
     fn a_failure_is_written_too() {
         let directory = tempfile::tempdir().unwrap();

@@ -84,6 +84,7 @@ mod tests {
         }
     }
 
+    // lock moved
     #[test]
     fn another_minor_than_before_is_warned_about_and_another_patch_is_not() {
         let open = OpenMinor::of(&choice("python3", "python3-3.13.5-1")).unwrap();

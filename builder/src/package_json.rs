@@ -180,6 +180,7 @@ mod tests {
         assert_eq!(engines_node(FILE_NAME, text).unwrap().unwrap().value, ">=18");
     }
 
+    // engines 2
     #[test]
     fn without_a_range_there_is_none() {
         for text in [
@@ -195,6 +196,7 @@ mod tests {
         }
     }
 
+    // engines 6
     #[test]
     fn a_range_that_is_not_text_is_warned_about() {
         let warning = engines_node(FILE_NAME, r#"{"engines": {"node": 22}}"#).unwrap_err();
@@ -210,5 +212,70 @@ mod tests {
         assert_eq!(error.to_string(), "package.json:3:1: error: this is not JSON: trailing comma");
         assert!(engines_node(FILE_NAME, "").is_err());
         assert!(engines_node(FILE_NAME, "[]").is_err_and(|error| error.severity == Severity::Error));
+    }
+
+    /// The files of the public JSON test suite, by name; none, said aloud, where it is not there.
+    fn suite() -> Vec<(String, Vec<u8>)> {
+        let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/testing");
+        let testing =
+            std::env::var_os("LAPSTRAKE_TESTING").map_or_else(|| beside.into(), std::path::PathBuf::from);
+        let directory = testing.join("corpora/jsontestsuite/test_parsing");
+        let Ok(entries) = fs_err::read_dir(&directory) else {
+            eprintln!("skipped: no JSON test suite at {}", directory.display());
+            return Vec::new();
+        };
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths
+            .map(|path| {
+                (path.file_name().unwrap().to_string_lossy().into_owned(), fs_err::read(&path).unwrap())
+            })
+            .collect()
+    }
+
+    /// Whether a file is read as JSON, whatever it holds; reading takes less than 50 ms, in the best of some tries.
+    fn is_json(bytes: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(bytes);
+        let read = || {
+            let started = std::time::Instant::now();
+            let found = engines_node(FILE_NAME, &text);
+            (started.elapsed(), found)
+        };
+        let best = (0..4).map(|_| read()).find(|(elapsed, _)| elapsed.as_millis() < 50);
+        let (_, found) = best.expect("50 ms were not enough in four tries");
+        if let Err(diagnostic) = &found {
+            assert!(crate::app_file::render(diagnostic, &text).starts_with(FILE_NAME));
+        }
+        found.map_or_else(|diagnostic| !diagnostic.message.starts_with("this is not JSON:"), |_| true)
+    }
+
+    // engines json
+    #[test]
+    fn the_json_test_suite_is_judged_right() {
+        let files = suite();
+        let mut wrong = Vec::new();
+        for (name, bytes) in &files {
+            let expected = match name.split('_').next() {
+                Some("y") => Some(true),
+                Some("n") => Some(false),
+                _ => None,
+            };
+            let is_json = is_json(bytes);
+            // The same inside of a file that is otherwise good.
+            let inside = [b"{\"engines\": {\"node\": \"22\"}, \"x\": ", bytes.as_slice(), b"}"].concat();
+            let _ = self::is_json(&inside);
+            if expected.is_some_and(|expected| expected != is_json) {
+                wrong.push(name.clone());
+            }
+        }
+        assert!(files.is_empty() || files.len() == 318, "{}", files.len());
+        assert_eq!(wrong, Vec::<String>::new());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_reader_fall_over(text in "[{}\\[\\]:,\"a-z0-9 \\\\\\n.-]{0,60}|\\PC{0,40}") {
+            is_json(text.as_bytes());
+            is_json(format!("{{\"engines\": {{\"node\": \"22\"}}, \"x\": {text}}}").as_bytes());
+        }
     }
 }

@@ -254,6 +254,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
+    // row 54
     #[test]
     fn output_carries_its_phase_and_cannot_drive_a_terminal() {
         let text = text_of(Look::Plain, |report| report.output("Build", Stream::Out, "a\x1b[2Jb"));
@@ -295,6 +296,7 @@ mod tests {
         assert_eq!(text, "warning: seen\n");
     }
 
+    // row 56
     #[test]
     fn json_events_are_one_object_a_line() {
         let text = text_of(Look::Json, |report| report.step("Build", "make\n"));

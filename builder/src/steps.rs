@@ -376,6 +376,7 @@ mod tests {
         assert_eq!(groups(true)[2..], [(Tree::Image, vec![Phase::Build, Phase::PreRun])]);
     }
 
+    // row 28
     #[test]
     fn a_system_package_manager_gets_a_hint() {
         assert!(hint("apt-get install -y x", &StepEnd::Exit(127)).unwrap().contains("package manager"));

@@ -33,6 +33,7 @@ impl EnginesRange {
 mod tests {
     use super::*;
 
+    // engines 3
     #[test]
     fn ranges_are_those_of_npm() {
         for (range, version, satisfied) in [

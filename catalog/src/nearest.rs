@@ -50,6 +50,7 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
+    // quirk 13, name near
     #[test]
     fn the_name_that_was_meant_is_found() {
         let known = ["python3", "python311", "python313", "nodejs20", "nodejs22", "nodejs24"];

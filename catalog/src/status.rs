@@ -100,6 +100,7 @@ mod tests {
         catalog.status_at(&catalog.entries[0], date(day))
     }
 
+    // row 23
     #[test]
     fn an_entry_ages_by_its_dates_alone() {
         let catalog = catalog();

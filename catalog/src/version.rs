@@ -231,6 +231,7 @@ fn is_incomplete_pin(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    // row 15
     #[test]
     fn components_are_numbers_and_not_decimals() {
         let request: VersionRequest = "3.10".parse().unwrap();
@@ -239,6 +240,7 @@ mod tests {
         assert!(!"3.1.0".parse::<Version>().unwrap().begins_with(request.components()));
     }
 
+    // lock R6
     #[test]
     fn every_level_of_the_grammar_is_read() {
         let digest = format!("sha256:{}", "a".repeat(64));
@@ -255,6 +257,7 @@ mod tests {
         assert_eq!(request.digest().map(ToString::to_string), Some(digest));
     }
 
+    // lock R6
     #[test]
     fn everything_else_is_refused_with_the_nearest_valid_form() {
         let version = |text: &str| Meant::Version(text.to_owned());

@@ -117,6 +117,7 @@ fn is_signed_token(value: &str) -> bool {
 mod tests {
     use super::*;
 
+    // quirk 26
     #[test]
     fn credentials_are_recognised_by_name_or_by_form() {
         for (name, value) in [
@@ -142,6 +143,7 @@ mod tests {
         }
     }
 
+    // quirk 26
     #[test]
     fn settings_are_not_taken_for_credentials() {
         for (name, value) in [

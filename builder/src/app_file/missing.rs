@@ -79,6 +79,7 @@ fn is_similar(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    // quirk 4
     #[test]
     fn a_file_with_a_similar_name_is_named() {
         for name in ["apprunner.yml", "AppRunner.yaml", "app-runner.yaml", ".apprunner.yml"] {

@@ -14,6 +14,7 @@ fn command(text: &str) -> StartCommand {
     CommandLine::parse(text).unwrap().command
 }
 
+// start examples
 #[test]
 fn the_examples_of_the_app_files_description_have_their_form() {
     for (text, expected) in [
@@ -34,6 +35,7 @@ fn the_examples_of_the_app_files_description_have_their_form() {
     }
 }
 
+// start words
 #[test]
 fn words_follow_the_quoting_rules_of_posix() {
     for (text, words) in [
@@ -63,6 +65,7 @@ fn words_follow_the_quoting_rules_of_posix() {
     }
 }
 
+// start literal
 #[test]
 fn literal_characters_of_server_arguments_need_no_shell() {
     for text in [
@@ -78,6 +81,7 @@ fn literal_characters_of_server_arguments_need_no_shell() {
     }
 }
 
+// start shell
 #[test]
 fn what_needs_a_shell_is_named() {
     let operator = |text: &str| Trigger::Operator(text.to_owned());
@@ -118,6 +122,7 @@ fn what_needs_a_shell_is_named() {
     }
 }
 
+// start signals
 #[test]
 fn a_single_command_in_a_shell_gets_exec_and_others_a_warning() {
     for (text, line) in [
@@ -144,6 +149,7 @@ fn a_single_command_in_a_shell_gets_exec_and_others_a_warning() {
     }
 }
 
+// start literal
 #[test]
 fn a_pattern_that_the_shell_would_expand_is_warned_about() {
     let parsed = CommandLine::parse("a --allow * -p $PORT").unwrap();
@@ -151,6 +157,7 @@ fn a_pattern_that_the_shell_would_expand_is_warned_about() {
     assert_eq!(CommandLine::parse("a --allow '*' -p $PORT").unwrap().warnings, []);
 }
 
+// start literal
 #[test]
 fn a_parenthesis_that_the_shell_would_stumble_over_is_refused() {
     let error = CommandLine::parse("gunicorn -b :$PORT app:create_app()").unwrap_err();
@@ -168,6 +175,7 @@ fn parentheses_that_are_the_shells_are_left_to_it() {
     }
 }
 
+// start words
 #[test]
 fn what_is_opened_must_be_closed() {
     for (text, opened) in [
@@ -193,6 +201,7 @@ fn an_empty_command_and_a_zero_byte_are_refused() {
     assert_eq!(CommandLine::parse("a\0b"), Err(CommandLineError::ZeroByte));
 }
 
+// start forced
 #[test]
 fn without_a_shell_the_words_are_what_white_space_separates_and_nothing_is_honoured() {
     let literal = |text: &str| CommandLine::parse_as(text, Form::Literal).unwrap();
@@ -220,6 +229,7 @@ fn without_a_shell_the_words_are_what_white_space_separates_and_nothing_is_honou
     assert_eq!(CommandLine::parse_as("a\0", Form::Literal), Err(CommandLineError::ZeroByte));
 }
 
+// start forced
 #[test]
 fn without_a_shell_what_looks_like_the_shells_is_warned_about() {
     let warnings = |text: &str| {
@@ -235,12 +245,14 @@ fn without_a_shell_what_looks_like_the_shells_is_warned_about() {
     assert_eq!(warnings("a \\d \"b\""), [literal("`\"`"), literal("`\\`")]);
 }
 
+// start forced
 #[test]
 fn a_shell_can_be_asked_for() {
     let parsed = CommandLine::parse_as("a b", Form::Shell).unwrap();
     assert_eq!((parsed.command, parsed.reason), (shell("exec a b"), Reason::AskedFor));
 }
 
+// start npm
 #[test]
 fn the_programs_tell_whether_npm_and_a_shell_must_be_there() {
     for (text, programs, npm, shell) in [
@@ -269,6 +281,7 @@ fn the_vector_of_a_shell_command_names_the_shell() {
     assert_eq!(exec(&["a", "b"]).to_cmd(), ["a", "b"]);
 }
 
+// start list
 #[test]
 fn a_list_is_taken_as_it_is() {
     let words = |words: &[&str]| StartText::Words(words.iter().map(|&word| word.to_owned()).collect());

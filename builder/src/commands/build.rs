@@ -12,6 +12,7 @@ use crate::cli::BuildArgs;
 use crate::context::Context;
 use crate::deliver::{Delivery, Product};
 use crate::failure::{Exit, Failure};
+use crate::image_size;
 use crate::inputs::Inputs;
 use crate::metadata::Metadata;
 use crate::minor_move::OpenMinor;
@@ -79,6 +80,7 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
     let local_layers = outputs.iter().any(|output| !matches!(output, Output::Registry(_)));
     let options = Options { network: args.network, created, secrets, local_layers };
     let images = build(&mut plan, inputs, &catalog, &options, &scratch, context, metadata)?;
+    image_size::check(&metadata.images, args.max_size, &context.report)?;
     let product = Product::new(images, &plan.annotations)?;
     metadata.digest = Some(product.digest().clone());
     let delivery = Delivery { client: catalog.client(), context, open_minor: OpenMinor::of(&plan.runtime) };

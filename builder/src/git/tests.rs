@@ -81,6 +81,7 @@ impl Bench {
     }
 }
 
+// row 45, row 46
 #[test]
 fn branches_tags_and_commits_are_fetched_by_every_name() {
     let (bench, written) = (Bench::new(), Written::new());

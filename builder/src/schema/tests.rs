@@ -29,6 +29,7 @@ fn with_run(lines: &str) -> String {
     )
 }
 
+// row 53
 #[test]
 fn it_is_a_schema_of_draft_seven() {
     let schema = schema();
@@ -37,6 +38,7 @@ fn it_is_a_schema_of_draft_seven() {
     assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
 }
 
+// validation lint
 #[test]
 fn every_key_of_the_reader_has_a_description_and_an_example_and_there_is_no_other() {
     let top = schema();

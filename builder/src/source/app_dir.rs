@@ -51,6 +51,7 @@ mod tests {
 
     use super::*;
 
+    // validation source-directory
     #[test]
     fn a_directory_of_the_source_is_found_and_nothing_else() {
         let mut tree = FileTree::new();

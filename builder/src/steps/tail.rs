@@ -38,6 +38,7 @@ impl Tail {
 mod tests {
     use super::*;
 
+    // row 55, error E3
     #[test]
     fn a_flood_on_one_stream_leaves_the_last_lines_of_the_other() {
         let mut tail = Tail::default();

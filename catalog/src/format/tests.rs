@@ -143,6 +143,7 @@ fn a_document_beyond_the_limits_is_refused() {
     assert_eq!(catalog.check(), Err(Inconsistency::TooManyEntries { found: MAX_ENTRIES + 1 }));
 }
 
+// row 22
 #[test]
 fn a_chain_of_revisions_must_be_whole() {
     let mut catalog = examples();

@@ -26,6 +26,8 @@ fn edit(catalog: &mut Catalog, id: &str, change: impl FnOnce(&mut Entry)) {
     change(catalog.entries.iter_mut().find(|entry| entry.id.to_string() == id).unwrap());
 }
 
+// row 14, row 15, name python3, name python311, name nodejs22, lock R1, lock R3, lock R4, lock R5,
+// choice taken
 #[test]
 fn the_examples_of_the_app_files_description_give_their_entries() {
     let catalog = examples();
@@ -50,6 +52,7 @@ fn the_examples_of_the_app_files_description_give_their_entries() {
     }
 }
 
+// quirk 15, quirk 24, lock R7, lock R9, choice refused
 #[test]
 fn the_examples_of_the_app_files_description_are_refused_with_facts() {
     let catalog = examples();
@@ -101,6 +104,7 @@ fn the_examples_of_the_app_files_description_are_refused_with_facts() {
     }
 }
 
+// row 14, quirk 13, validation runtime, name other-languages, name near
 #[test]
 fn an_unknown_runtime_is_answered_with_the_nearest_name() {
     let catalog = examples();
@@ -113,6 +117,7 @@ fn an_unknown_runtime_is_answered_with_the_nearest_name() {
     assert!(error(&catalog, "Python3", "").1.unwrap().starts_with("did you mean `python3`?"));
 }
 
+// name python3
 #[test]
 fn a_new_minor_does_not_arrive_before_it_is_the_default() {
     let mut catalog = examples();
@@ -123,6 +128,7 @@ fn a_new_minor_does_not_arrive_before_it_is_the_default() {
     assert_eq!(id(&catalog, "python3", "3.13"), "python3-3.13.5-2");
 }
 
+// lock R12
 #[test]
 fn a_preview_is_taken_only_where_the_lock_names_its_line() {
     let catalog = examples();
@@ -149,6 +155,7 @@ fn one_entry_serves_all_platforms_or_the_lower_one_does() {
     assert_eq!(hint.unwrap(), "it exists for `linux/amd64`");
 }
 
+// row 23, lock R12
 #[test]
 fn end_of_life_is_refused_until_a_permission_names_the_entry() {
     let mut catalog =
@@ -183,6 +190,7 @@ fn end_of_life_is_refused_until_a_permission_names_the_entry() {
     assert_eq!(blocked.to_string(), "`nodejs20-20.20.1-1` is end of life and blocked since 2026-11-25");
 }
 
+// lock R12
 #[test]
 fn a_revoked_entry_is_refused_until_a_permission_with_a_reason_names_it() {
     let mut catalog = examples();
@@ -243,6 +251,7 @@ fn a_young_entry_waits_unless_it_is_pinned_or_replaces_a_revoked_one() {
     assert_eq!(ask(&catalog, "3.13.5").unwrap(), "python3-3.13.5-2");
 }
 
+// lock R10, engines 1, engines 3, engines 6
 #[test]
 fn engines_narrow_a_request_without_a_lock() {
     let catalog = examples();
@@ -256,6 +265,7 @@ fn engines_narrow_a_request_without_a_lock() {
     assert_eq!(answer("the newest"), ("nodejs22-22.21.1-1".to_owned(), vec![ignored]));
 }
 
+// row 19, engines 5
 #[test]
 fn engines_that_nothing_satisfies_are_a_conflict() {
     let catalog = examples();
@@ -266,6 +276,7 @@ fn engines_that_nothing_satisfies_are_a_conflict() {
     assert_eq!(none.hint(), None);
 }
 
+// engines 4
 #[test]
 fn a_lock_outside_of_engines_is_a_conflict_even_though_others_satisfy_it() {
     let catalog = examples();
@@ -276,6 +287,7 @@ fn a_lock_outside_of_engines_is_a_conflict_even_though_others_satisfy_it() {
     assert_eq!(error.hint().unwrap(), "`runtime: nodejs22` with `runtime-version: 22.21.1` satisfies both");
 }
 
+// engines other
 #[test]
 fn engines_do_not_count_for_python() {
     let catalog = examples();
@@ -330,6 +342,7 @@ fn requires_python_that_nothing_satisfies_is_told_with_what_there_is() {
     assert_eq!(node.entry.id.to_string(), "nodejs22-22.21.1-1", "it does not count for Node.js");
 }
 
+// row 17, lock R6
 #[test]
 fn a_pinned_digest_must_be_that_of_the_platform() {
     let id: EntryId = "python3-3.13.5-2".parse().unwrap();
@@ -351,6 +364,7 @@ fn a_pinned_digest_must_be_that_of_the_platform() {
     );
 }
 
+// row 17, lock recorded
 #[test]
 fn the_answer_says_why() {
     let catalog = examples();

@@ -285,6 +285,7 @@ fn an_image_is_whole_and_its_layers_hold_what_the_packages_have() {
     assert!(cc.values().all(|listed| listed.entry.mtime == LAYER_MTIME));
 }
 
+// row 18
 #[test]
 fn the_same_locks_give_the_same_bytes_anywhere() {
     let mirror = Mirror::start();

@@ -5,6 +5,7 @@ use super::*;
 /// As large as a file may be.
 const LARGE: usize = 256 * 1024;
 
+// reading 8
 #[test]
 fn no_file_of_one_repeated_piece_takes_long() {
     for piece in [
@@ -59,6 +60,7 @@ fn no_file_of_one_repeated_piece_takes_long() {
     }
 }
 
+// reading 8
 #[test]
 fn ten_thousand_levels_are_refused_by_the_limit() {
     let depth = 10_000;
@@ -71,12 +73,14 @@ fn ten_thousand_levels_are_refused_by_the_limit() {
     }
 }
 
+// reading 8
 #[test]
 fn a_file_of_ten_megabytes_is_refused_unread() {
     let text = format!("version: \"{}\"\n", "x".repeat(10 * 1024 * 1024));
     assert_eq!(problems(&text), ["1:1: error: the file has 10485772 bytes; at most 262144 are read"]);
 }
 
+// reading 7
 #[test]
 fn a_large_text_behind_an_anchor_is_not_multiplied() {
     let text = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(LARGE / 2), "*a,".repeat(15_000));
@@ -88,6 +92,7 @@ fn a_large_text_behind_an_anchor_is_not_multiplied() {
     );
 }
 
+// reading 7
 #[test]
 fn aliases_that_multiply_stop_at_the_limit_of_nodes() {
     let mut lines = vec!["l0: &l0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned()];
@@ -99,6 +104,7 @@ fn aliases_that_multiply_stop_at_the_limit_of_nodes() {
     assert!(found.last().unwrap().ends_with("error: the file has more than 20000 nodes"), "{found:?}");
 }
 
+// reading 7
 #[test]
 fn objects_of_other_languages_are_refused_as_tags() {
     let text = with_start("  command: !!python/object/apply:os.system ['id']\n");
@@ -107,6 +113,7 @@ fn objects_of_other_languages_are_refused_as_tags() {
     assert!(found[0].starts_with(message), "{found:?}");
 }
 
+// reading 4
 #[test]
 fn control_characters_are_refused_at_their_position() {
     for (c, code) in [('\0', "0000"), ('\u{1b}', "001B"), ('\u{7}', "0007"), ('\u{c}', "000C")] {

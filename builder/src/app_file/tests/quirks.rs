@@ -4,6 +4,7 @@ fn one(text: &str, expected: &str) {
     assert_eq!(problems(text), [expected], "{text}");
 }
 
+// quirk 1
 #[test]
 fn commands_as_a_plain_list_are_the_build_phase() {
     let text = SMALL.replace("    build:\n      - pip", "    - pip");
@@ -15,6 +16,7 @@ fn commands_as_a_plain_list_are_the_build_phase() {
     assert_eq!(parse(FILE_NAME, &text).0.unwrap().build.build.len(), 1);
 }
 
+// quirk 2
 #[test]
 fn a_file_without_build_is_told_how_to_say_so() {
     let text = "version: 1.0\nruntime: python311\nrun:\n  pre-run: [a]\n  command: b\n";
@@ -22,6 +24,7 @@ fn a_file_without_build_is_told_how_to_say_so() {
     one(text, &format!("1:1: error: `build.commands.build` is missing -> {hint}"));
 }
 
+// quirk 3, quirk 6, quirk 9, validation misplaced
 #[test]
 fn known_keys_in_the_wrong_place_are_refused_with_the_right_one() {
     let misplaced = |position: &str, key: &str, place: &str| {
@@ -59,6 +62,7 @@ fn known_keys_in_the_wrong_place_are_refused_with_the_right_one() {
     }
 }
 
+// quirk 8, quirk 9, validation misspelt
 #[test]
 fn misspelt_keys_are_refused_with_the_right_spelling() {
     for (text, key, known) in [
@@ -82,6 +86,7 @@ fn misspelt_keys_are_refused_with_the_right_spelling() {
     assert!(found[0].ends_with("error: unknown key `start-command` -> write `command`"), "{found:?}");
 }
 
+// quirk 7
 #[test]
 fn a_reference_among_variables_is_refused() {
     let text = with_run("  env:\n    - name: X\n      value-from: arn\n");
@@ -89,6 +94,7 @@ fn a_reference_among_variables_is_refused() {
     one(&text, &format!("11:7: error: `value-from` does not belong to a variable -> {hint}"));
 }
 
+// quirk 10
 #[test]
 fn operational_settings_are_ignored_with_a_warning() {
     for key in ["health_check", "healthCheck", "scaling", "service", "instance", "auto-scaling"] {
@@ -98,6 +104,7 @@ fn operational_settings_are_ignored_with_a_warning() {
     }
 }
 
+// quirk 11, validation unknown
 #[test]
 fn other_unknown_keys_are_ignored_with_a_warning() {
     let hint = "known keys here are `version`, `runtime`, `build`, `run`";
@@ -107,6 +114,7 @@ fn other_unknown_keys_are_ignored_with_a_warning() {
     );
 }
 
+// quirk 5
 #[test]
 fn a_compose_file_is_recognised() {
     let hint = "an app file has `version`, `runtime`, `build` and `run`";
@@ -114,6 +122,7 @@ fn a_compose_file_is_recognised() {
     one(text, &format!("1:1: error: this looks like a compose file -> {hint}"));
 }
 
+// quirk 17, scope literal
 #[test]
 fn values_that_nothing_expands_are_taken_literally_with_a_warning() {
     for value in ["${HOST}/x", "'{{resolve:secretsmanager:x}}'"] {
@@ -123,6 +132,7 @@ fn values_that_nothing_expands_are_taken_literally_with_a_warning() {
     good(&with_run("  env:\n    - name: X\n      value: $5\n"));
 }
 
+// quirk 22
 #[test]
 fn commands_without_effect_on_the_next_item_are_warned_about() {
     for (command, first) in [
@@ -139,6 +149,7 @@ fn commands_without_effect_on_the_next_item_are_warned_about() {
     good(&with_commands("    build:\n      - cd web && make\n"));
 }
 
+// row 28, quirk 23
 #[test]
 fn system_package_managers_are_warned_about() {
     for (command, tool) in
@@ -153,6 +164,7 @@ fn system_package_managers_are_warned_about() {
     good(&with_commands("    build:\n      - pip install yum\n"));
 }
 
+// quirk 23
 #[test]
 fn a_second_runtime_is_warned_about() {
     for (command, found) in [
@@ -185,6 +197,7 @@ fn a_second_runtime_is_warned_about() {
     }
 }
 
+// quirk 26
 #[test]
 fn credentials_in_plain_text_are_warned_about_without_showing_them() {
     let item = "    - {name: DB_PASSWORD, value: hunter22}\n";
@@ -207,6 +220,7 @@ fn credentials_in_plain_text_are_warned_about_without_showing_them() {
     good(&with_run("  env:\n    - {name: TOKEN_TTL, value: 3600000}\n"));
 }
 
+// quirk 21, reading 5
 #[test]
 fn the_layouts_of_real_files_are_read_silently() {
     good(

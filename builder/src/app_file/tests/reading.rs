@@ -10,6 +10,7 @@ fn value(written: &str) -> String {
     app_file.unwrap_or_else(|| panic!("{written}")).run.env[0].value.value.clone()
 }
 
+// quirk 18, reading 1
 #[test]
 fn scalars_stay_text() {
     for (written, expected) in [
@@ -38,12 +39,14 @@ fn scalars_stay_text() {
     }
 }
 
+// reading 1
 #[test]
 fn a_version_is_not_a_decimal_number() {
     let app_file = good(&with_run("  runtime-version: 3.10\n"));
     assert_eq!(app_file.run.runtime_version.unwrap().value.components(), [3, 10]);
 }
 
+// reading 3
 #[test]
 fn a_value_that_is_not_there_is_the_empty_text_with_a_warning() {
     let found = problems(&with_run("  env:\n    - name: X\n      value:\n"));
@@ -51,6 +54,7 @@ fn a_value_that_is_not_there_is_the_empty_text_with_a_warning() {
     assert_eq!(value(""), "");
 }
 
+// reading 3
 #[test]
 fn an_empty_list_or_map_counts_as_absent() {
     good(&with_run("  env:\n  secrets:\n  network:\n  pre-run:\n"));
@@ -58,6 +62,7 @@ fn an_empty_list_or_map_counts_as_absent() {
     assert_eq!(found.len(), 2, "{found:?}");
 }
 
+// reading 3
 #[test]
 fn an_empty_item_of_a_command_list_is_skipped_with_a_warning() {
     let found = problems(&with_commands("    build:\n      - a\n      -\n      - ''\n      - b\n"));
@@ -68,6 +73,7 @@ fn an_empty_item_of_a_command_list_is_skipped_with_a_warning() {
     );
 }
 
+// reading 4
 #[test]
 fn a_byte_order_mark_and_carriage_returns_are_accepted() {
     let text = format!("\u{feff}{}", SMALL.replace('\n', "\r\n"));
@@ -76,6 +82,7 @@ fn a_byte_order_mark_and_carriage_returns_are_accepted() {
     assert_eq!(app_file.version.at.start, Position { line: 1, column: 10 });
 }
 
+// reading 4
 #[test]
 fn bytes_that_are_not_utf_8_are_refused_at_their_position() {
     assert_eq!(decode(FILE_NAME, SMALL.as_bytes()), Ok(SMALL));
@@ -83,12 +90,14 @@ fn bytes_that_are_not_utf_8_are_refused_at_their_position() {
     assert_eq!(error.to_string(), "apprunner.yaml:2:10: error: the file is not UTF-8");
 }
 
+// reading 4
 #[test]
 fn a_second_document_is_refused() {
     let found = problems(&format!("{SMALL}---\nversion: 1.0\n"));
     assert_eq!(found, ["9:1: error: a second document begins here -> one file is one document"]);
 }
 
+// reading 5
 #[test]
 fn a_tab_as_indentation_is_refused_at_its_position() {
     let found = problems(&SMALL.replace("  command:", "\tcommand:"));
@@ -96,12 +105,14 @@ fn a_tab_as_indentation_is_refused_at_its_position() {
     assert_eq!(found, [format!("8:1: error: a tab is used as indentation -> {hint}")]);
 }
 
+// reading 6
 #[test]
 fn a_key_given_twice_is_refused_with_both_positions() {
     let found = problems(&with_run("  command: b\n"));
     assert_eq!(found, ["9:3: error: `command` is given twice, first at 8:3"]);
 }
 
+// reading 7
 #[test]
 fn anchors_are_expanded_and_merge_keys_and_tags_are_refused() {
     let app_file = good(
@@ -131,6 +142,7 @@ fn anchors_are_expanded_and_merge_keys_and_tags_are_refused() {
     }
 }
 
+// reading 8
 #[test]
 fn limits_are_named_where_they_are_exceeded() {
     let large = format!("{SMALL}#{}", "x".repeat(256 * 1024));
@@ -226,11 +238,13 @@ proptest! {
         read_in_time(&text);
     }
 
+    // reading 9
     #[test]
     fn no_heap_of_pieces_makes_the_reader_fall_over_or_point_outside_of_it(pieces in prop::collection::vec(piece(), 0..40)) {
         read_in_time(&pieces.concat());
     }
 
+    // reading 9
     #[test]
     fn no_change_of_a_good_file_makes_the_reader_fall_over_or_point_outside_of_it(
         from in 0..WHOLE.len(),

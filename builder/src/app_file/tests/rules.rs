@@ -6,6 +6,7 @@ fn one(text: &str, expected: &str) {
     assert_eq!(problems(text), [expected], "{text}");
 }
 
+// quirk 16, validation version
 #[test]
 fn the_version_of_the_format_is_one() {
     for (version, expected) in [
@@ -24,6 +25,7 @@ fn the_version_of_the_format_is_one() {
     }
 }
 
+// validation required
 #[test]
 fn each_required_key_that_is_missing_is_a_message_of_its_own() {
     one(&SMALL.replace("version: 1.0\n", ""), "1:1: error: `version` is missing -> add `version: 1.0`");
@@ -37,6 +39,7 @@ fn each_required_key_that_is_missing_is_a_message_of_its_own() {
     assert_eq!(problems("runtime: python3\n").len(), 3);
 }
 
+// validation required
 #[test]
 fn a_required_key_that_is_there_in_another_way_is_not_missing_as_well() {
     for (text, expected) in [
@@ -66,6 +69,7 @@ fn a_required_key_that_is_there_in_another_way_is_not_missing_as_well() {
     assert_eq!(found.len(), 4, "{found:?}");
 }
 
+// reading 3
 #[test]
 fn a_required_text_must_not_be_empty() {
     for (text, expected) in [
@@ -103,12 +107,14 @@ fn a_required_text_must_not_be_empty() {
     }
 }
 
+// validation required
 #[test]
 fn an_empty_list_says_that_there_is_nothing_to_build() {
     let message = "5:12: warning: `build.commands.build` is empty: there is nothing to build";
     one(&with_commands("    build: []\n"), message);
 }
 
+// quirk 12, validation runtime
 #[test]
 fn a_runtime_is_read_in_lower_case() {
     let text = SMALL.replace("python3\n", "Python3\n");
@@ -119,6 +125,7 @@ fn a_runtime_is_read_in_lower_case() {
     assert_eq!(runtime(&parse(FILE_NAME, &text).0.unwrap()), "python3");
 }
 
+// quirk 15, choice refused
 #[test]
 fn a_runtime_version_follows_its_grammar() {
     for (version, hint) in [
@@ -134,6 +141,7 @@ fn a_runtime_version_follows_its_grammar() {
     good(&with_run("  runtime-version: '3'\n"));
 }
 
+// reading 2, validation port
 #[test]
 fn a_port_is_a_number_quoted_or_not() {
     for port in ["1", "8080", "'65535'", "\"3000\""] {
@@ -147,6 +155,7 @@ fn a_port_is_a_number_quoted_or_not() {
     }
 }
 
+// quirk 19, validation port-variable, port reserved
 #[test]
 fn the_variable_of_the_port_must_have_a_valid_name() {
     good(&with_run("  network:\n    env: PORT\n"));
@@ -160,6 +169,7 @@ fn the_variable_of_the_port_must_have_a_valid_name() {
     one(&with_run("  network:\n    env:\n      - name: A\n"), message);
 }
 
+// row 13, quirk 19, validation port-variable, port run-env
 #[test]
 fn port_in_run_env_may_only_repeat_the_port() {
     let env = |value: &str| {
@@ -176,6 +186,7 @@ fn port_in_run_env_may_only_repeat_the_port() {
     assert!(found[0].starts_with("14:14: error: `APP_PORT` holds the port, which is 3000"), "{found:?}");
 }
 
+// port run-env
 #[test]
 fn what_repeats_the_port_is_left_out() {
     let env = "  env:\n    - {name: PORT, value: 80}\n    - {name: X, value: 80}\n";
@@ -189,6 +200,7 @@ fn what_repeats_the_port_is_left_out() {
     assert_eq!(run("X").network.env.unwrap().value, "X");
 }
 
+// port build-env
 #[test]
 fn port_in_build_env_reaches_build_commands_only() {
     let text = SMALL.replace("run:\n", "  env:\n    - name: PORT\n      value: 80\nrun:\n");
@@ -196,12 +208,14 @@ fn port_in_build_env_reaches_build_commands_only() {
     one(&text, &format!("8:13: warning: `PORT` in `build.env` reaches build commands only -> {hint}"));
 }
 
+// port secret
 #[test]
 fn port_cannot_be_a_secret() {
     let text = with_run("  secrets:\n    - name: PORT\n      value-from: port\n");
     one(&text, "10:13: error: `PORT` holds the port and cannot be a secret -> set `run.network.port`");
 }
 
+// row 13, validation names, port reserved
 #[test]
 fn names_of_variables_are_checked_in_every_list() {
     for (name, message) in [
@@ -228,6 +242,7 @@ fn names_of_variables_are_checked_in_every_list() {
     }
 }
 
+// validation values
 #[test]
 fn a_value_is_one_text_of_limited_length() {
     let env = |value: &str| with_run(&format!("  env:\n    - name: X\n      value: {value}\n"));
@@ -240,6 +255,7 @@ fn a_value_is_one_text_of_limited_length() {
     good(&env(&"é".repeat(51_200)));
 }
 
+// validation env-map
 #[test]
 fn env_given_as_a_map_is_refused_with_the_form() {
     let hint = "write each as an item: `- name: NAME` and, below it, `  value: …`";
@@ -257,6 +273,7 @@ fn a_variable_needs_a_name_and_a_value() {
     one(&with_run("  env:\n    - name: X\n"), message);
 }
 
+// validation repeated
 #[test]
 fn of_a_repeated_name_the_last_one_counts() {
     let text =
@@ -266,12 +283,14 @@ fn of_a_repeated_name_the_last_one_counts() {
     assert_eq!(env.iter().map(|variable| variable.value.value.as_str()).collect::<Vec<_>>(), ["b", "c"]);
 }
 
+// validation repeated
 #[test]
 fn a_name_in_env_and_in_secrets_is_refused() {
     let text = with_run("  env:\n    - {name: X, value: a}\n  secrets:\n    - {name: X, value-from: x}\n");
     one(&text, "12:14: error: `X` is in `run.env`, at 10:14, and in `run.secrets`");
 }
 
+// validation secrets
 #[test]
 fn a_secret_needs_a_name_and_a_reference() {
     one(&with_run("  secrets:\n    - name: X\n"), "10:7: error: a secret needs `value-from`");
@@ -283,6 +302,7 @@ fn a_secret_needs_a_name_and_a_reference() {
     one(&with_run(&format!("  secrets:\n    - name: {long}\n      value-from: x\n")), message);
 }
 
+// validation secrets
 #[test]
 fn a_secret_given_by_value_is_refused_without_showing_it() {
     let text = with_run("  secrets:\n    - name: X\n      value: hunter22\n");
@@ -293,6 +313,7 @@ fn a_secret_given_by_value_is_refused_without_showing_it() {
     assert!(!shown.contains("hunter22"));
 }
 
+// reference forms, reference unknown
 #[test]
 fn a_reference_has_one_of_three_forms() {
     for reference in [
@@ -311,6 +332,7 @@ fn a_reference_has_one_of_three_forms() {
     }
 }
 
+// validation many
 #[test]
 fn more_than_fifty_variables_are_noted() {
     let line = |i: usize| format!("    - {{name: V{i}, value: x}}\n");
@@ -320,6 +342,7 @@ fn more_than_fifty_variables_are_noted() {
     one(&with_run(&format!("  env:\n{}", lines(51))), message);
 }
 
+// validation commands
 #[test]
 fn a_command_is_one_text() {
     let hint = "put the whole command in quotes; a `: `, `[` or `{` is YAML's otherwise";
@@ -331,6 +354,7 @@ fn a_command_is_one_text() {
     one(&with_commands("    build: npm ci\n"), message);
 }
 
+// validation start
 #[test]
 fn the_start_command_is_one_text_with_balanced_quotes() {
     let hint = "write the command that starts the app: `python3 app.py`";
@@ -344,6 +368,7 @@ fn the_start_command_is_one_text_with_balanced_quotes() {
     one(&with_start("  command: gunicorn -b :$PORT app:make()\n"), &format!("{message} -> {hint}"));
 }
 
+// row 33, quirk 20, start list
 #[test]
 fn a_start_command_as_a_list_is_a_program_and_its_arguments() {
     let hint = "write it as one text";
@@ -362,6 +387,7 @@ fn a_start_command_as_a_list_is_a_program_and_its_arguments() {
     assert!(found[0].starts_with("8:18: error: `run.command` must be one text, not a map"), "{found:?}");
 }
 
+// quirk 20, start list
 #[test]
 fn a_list_of_several_start_commands_is_refused() {
     let hint = "join the commands with `&&` in one text, or give a program and its arguments as items";
@@ -385,6 +411,7 @@ fn the_start_command_is_read_in_the_form_that_was_asked_for() {
     assert!(read("  command: a *\n", Form::Shell).1[0].contains("the shell expands `*`"));
 }
 
+// quirk 20, start block
 #[test]
 fn a_start_command_as_block_scalar_loses_its_last_line_end() {
     let folded = good(&with_start("  command: >\n    python3\n    app.py\n"));

@@ -1,5 +1,6 @@
 use super::*;
 
+// row 1, key run.network.port, port default
 #[test]
 fn the_smallest_file_means_port_8080_and_no_environment() {
     let app_file = good(SMALL);
@@ -55,6 +56,10 @@ run:
       value-from: api-key
 ";
 
+// row 1, key version, key runtime, key build, key build.commands, key build.commands.pre-build,
+// key build.commands.build, key build.commands.post-build, key build.env, key run, key run.runtime-version,
+// key run.pre-run, key run.command, key run.network, key run.network.port, key run.network.env, key run.env,
+// key run.secrets
 #[test]
 fn every_key_is_read() {
     let app_file = good(WHOLE);
@@ -83,6 +88,7 @@ fn every_key_is_read() {
     assert_eq!(secrets, ["DB_PASSWORD", "API_KEY"]);
 }
 
+// reading 9
 #[test]
 fn all_problems_are_reported_in_one_pass_and_in_order() {
     let text = "version: 2\nruntime:\nbuild:\n  commands:\n    build: npm ci\nrun:\n  network:\n    port: 99999\n  env:\n    - name: PORT\n      value: 1\n";

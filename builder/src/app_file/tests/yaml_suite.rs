@@ -48,6 +48,7 @@ fn the_yaml_test_suite_is_judged_right() {
     }
 }
 
+// reading 8
 #[test]
 fn nothing_of_the_yaml_test_suite_takes_long_or_makes_the_reader_fall_over() {
     for (_, text) in suite() {

@@ -54,6 +54,7 @@ fn wild() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
+    // start words
     #[test]
     fn words_of_exec_form_are_those_of_another_reader(program in program(), rest in wild()) {
         let text = format!("{program} {rest}");
@@ -62,6 +63,7 @@ proptest! {
         }
     }
 
+    // start exec
     #[test]
     fn words_that_another_tool_quoted_come_back_without_a_shell(
         program in program(),
@@ -96,6 +98,7 @@ proptest! {
     // Each case is a process.
     #![proptest_config(ProptestConfig::with_cases(150))]
 
+    // start words
     #[test]
     fn the_shell_reads_the_words_of_exec_form_as_they_are(rest in wild()) {
         let text = format!("prog {rest}");
@@ -111,6 +114,7 @@ proptest! {
         prop_assert_eq!(words_of_the_shell(&text), Some(words));
     }
 
+    // start list
     #[test]
     fn a_list_reaches_a_program_through_the_shell_as_it_is(words in prop::collection::vec("[^\0]{0,8}", 1..4)) {
         let list = [vec!["prog".to_owned(), "-e".to_owned()], words].concat();
@@ -129,6 +133,7 @@ proptest! {
         }
     }
 
+    // start signals
     #[test]
     fn exec_before_a_simple_command_changes_nothing(rest in "[ab=~#<>$A`'\"\\\\ \n1]{0,12}") {
         // The shell's own process id is another one each time.

@@ -77,6 +77,7 @@ fn check(kind: &str) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
+// row 53, validation lint
 #[test]
 fn each_planted_fault_of_a_broken_file_is_found_at_its_place_and_no_other() {
     let files = check("broken");
@@ -95,6 +96,7 @@ fn what_is_doubtful_is_warned_about_at_its_place_and_is_no_error() {
     }
 }
 
+// row 53, validation lint
 #[test]
 fn there_is_no_false_alarm() {
     let catalog = catalog();

@@ -71,6 +71,7 @@ fn a_range_that_is_none_and_a_package_json_that_is_none_are_told_at_their_place(
     );
 }
 
+// row 20, quirk 25
 #[test]
 fn files_that_ask_for_another_version_are_warned_about_with_both_places() {
     let python = SMALL.replace("nodejs22", "python3\n").replace("npm start", "python3 app.py");

@@ -34,6 +34,7 @@ fn range() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    // row 15, lock R5
     #[test]
     fn a_lock_never_resolves_outside_itself(
         releases in prop::collection::vec(release(), 1..12),

@@ -197,9 +197,9 @@ fn what_is_not_understood_is_never_an_answer() {
         (&[name, "--since", "HEAD~1", "--source-dir", "web/a"], "has the directory `web/a`"),
         (&[name, "--since", "HEAD~1", "--source-dir", "../x"], "it leaves the source"),
         (&[name, "--since", "HEAD~1", "--also", "a["], "`a[` is no glob"),
-        (&[&inside, "--since", "HEAD~1"], "with `--source-dir web`"),
+        (&[&inside, "--since", "HEAD~1"], "hint: it lies in the repository"),
         (&[outside.path().to_str().unwrap(), "--since", "HEAD"], "is no git repository"),
-        (&["/nonexistent/x", "--since", "HEAD"], "could not open the repository `/nonexistent/x`"),
+        (&["/nonexistent/x", "--since", "HEAD"], "`/nonexistent/x` does not exist"),
         (&[name], "--since <REF>"),
     ] {
         let outcome = changed(arguments).expect(2);

@@ -3,7 +3,6 @@
 pub mod build;
 pub mod catalog;
 pub mod changed;
-mod git_source;
 pub mod init;
 pub mod lint;
 pub mod plan;

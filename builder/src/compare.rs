@@ -8,6 +8,7 @@ use std::path::Path;
 use lapstrake_oci::tree::{TreePath, TreePathError};
 
 use crate::app_file::FILE_NAME;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::git::{Git, GitError, ObjectId, Remote, Repository};
 use crate::scope::{Changes, Scope};
@@ -122,9 +123,11 @@ impl CompareError {
 
     /// The failure that a command ends with.
     #[must_use]
-    pub fn into_failure(self) -> Failure {
+    pub fn into_failure(self, context: &Context) -> Failure {
         const WHAT: &str = "could not compare the commits";
         match self {
+            // Only the signal says how the command ends.
+            Self::Git(GitError::Stopped) => context.stop.failure(),
             Self::Git(error) => error.into_failure(WHAT),
             Self::NoDirectory { .. } => Failure::new(Exit::NotUnderstood, self.to_string())
                 .hint("`--source-dir` names a directory from the root of the repository"),

@@ -79,6 +79,21 @@ impl Stop {
 const SIGTERM: usize = 15;
 
 impl Context {
+    /// Surroundings in which nothing is said and nothing was given.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            env: BTreeMap::new(),
+            now: Timestamp::UNIX_EPOCH,
+            data_dir: "/nonexistent".into(),
+            report: Arc::new(Report::silent()),
+            stop: Stop::default(),
+            authorities: Vec::new(),
+            mirrors: MirrorFlags::default(),
+            given_by_variable: BTreeSet::new(),
+        }
+    }
+
     /// A variable of the caller's environment; an empty one counts as absent.
     #[must_use]
     pub fn var(&self, name: &str) -> Option<&str> {

@@ -6,6 +6,7 @@
 mod archive;
 mod commit;
 mod login;
+mod repository;
 
 use std::io::Read;
 use std::path::Path;

@@ -59,7 +59,7 @@ impl Inputs {
             Symlinks::Inside => SymlinkPolicy::Refuse,
             Symlinks::KeepDangling => SymlinkPolicy::KeepDangling,
         };
-        let given_dir = app_directory(args, &address, context)?;
+        let given_dir = app_directory(address.directory(), args.source_dir.as_deref(), context)?;
         let no_directory = |cause: AppDirError| Failure::new(Exit::NotUnderstood, cause.to_string());
         let app_file = in_directory(source::app_path(given_dir).map_err(no_directory)?.as_ref(), FILE_NAME)?;
         let options = ReadOptions { symlinks, aside: vec![app_file], ..ReadOptions::new(scratch) };
@@ -138,12 +138,12 @@ fn tell_commit(settings: &mut AppSettings, checkout: Option<&Checkout>, context:
 }
 
 /// The directory of the app, as the address of the source or an option names it.
-fn app_directory<'a>(
-    args: &'a SourceArgs,
-    address: &'a SourceAddress,
+pub(crate) fn app_directory<'a>(
+    named: Option<&'a str>,
+    given: Option<&'a str>,
     context: &Context,
 ) -> Result<&'a str, Failure> {
-    match (address.directory(), args.source_dir.as_deref()) {
+    match (named, given) {
         (Some(named), Some(given)) if source::app_path(named).ok() != source::app_path(given).ok() => {
             let origin = context.origin("source_dir");
             Err(Failure::new(

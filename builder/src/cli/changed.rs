@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Format;
+use super::{Format, RemoteArgs};
 
 /// Arguments of `changed`.
 ///
@@ -29,4 +29,7 @@ pub struct ChangedArgs {
     /// How the answer is printed.
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,
+    /// Sources that are elsewhere.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
 }

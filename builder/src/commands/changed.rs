@@ -3,15 +3,19 @@
 use serde::Serialize;
 
 use super::build::lines;
-use super::git_source::{GitSource, expression};
 use crate::cli::{ChangedArgs, Format};
 use crate::compare::{Comparison, compare};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::git::{Git, GitError};
+use crate::fetch::Fetcher;
+use crate::git::Expression;
+use crate::inputs::app_directory;
 use crate::report::print_result;
 use crate::scope::{Changes, Globs, Scope};
 use crate::scratch::Scratch;
+use crate::source::{GitAddress, app_path};
+
+const WHAT: &str = "could not find the commits";
 
 /// What is printed as JSON.
 #[derive(Serialize)]
@@ -28,17 +32,20 @@ struct Answer<'a> {
 
 /// Runs the command. What it returns is whether a build is due.
 pub fn run(args: &ChangedArgs, context: &Context) -> Result<bool, Failure> {
+    let fetcher = Fetcher::new(&args.remote, context);
+    let address = fetcher.git_address(&args.source)?;
     let since = expression(&args.since)?;
-    let source = GitSource::parse(&args.source)?;
-    let scope = scope(&source, args.source_dir.as_deref(), &args.also)?;
+    let head = expression(address.reference.as_deref().unwrap_or("HEAD"))?;
+    let scope = scope(&address, args.source_dir.as_deref(), &args.also, context)?;
     let scratch = Scratch::new(&context.scratch_dir())?;
-    let git = Git::new(context);
-    let failed = |cause: GitError| cause.into_failure("could not find the commits");
-    let commits = git.repository(scratch.path().join("commits.git")).map_err(failed)?;
-    let since = commits.resolve(&source.remote, &since).map_err(failed)?;
-    let head = commits.resolve(&source.remote, &source.expression()?).map_err(failed)?;
-    let compared = compare(&git, &source.remote, [&since, &head], &scope, scratch.path());
-    let comparison = compared.map_err(crate::compare::CompareError::into_failure)?;
+    let (git, remote) = fetcher.reach(&address.place, scratch.path())?;
+    let commits = git.repository(scratch.path().join("commits.git"));
+    let commits = commits.map_err(|cause| cause.into_failure(WHAT))?;
+    let found = fetcher
+        .ask(&remote, WHAT, |remote| Ok([commits.resolve(remote, &since)?, commits.resolve(remote, &head)?]));
+    let ([since, head], remote) = found?;
+    let compared = compare(&git, &remote, [&since, &head], &scope, scratch.path());
+    let comparison = compared.map_err(|cause| cause.into_failure(context))?;
     print_result(&match args.format {
         Format::Json => json(&comparison, &scope)?,
         Format::Text => text(&comparison, &scope),
@@ -46,13 +53,26 @@ pub fn run(args: &ChangedArgs, context: &Context) -> Result<bool, Failure> {
     Ok(comparison.changes.due())
 }
 
+/// A commit as the user names it.
+fn expression(text: &str) -> Result<Expression, Failure> {
+    text.parse().map_err(|cause| Failure::because(Exit::NotUnderstood, "the commit is not understood", cause))
+}
+
 /// What counts as a change.
-pub(super) fn scope(source: &GitSource, directory: Option<&str>, also: &[String]) -> Result<Scope, Failure> {
+pub(super) fn scope(
+    address: &GitAddress,
+    directory: Option<&str>,
+    also: &[String],
+    context: &Context,
+) -> Result<Scope, Failure> {
+    let directory = app_directory(address.directory.as_deref(), directory, context)?;
+    let directory =
+        app_path(directory).map_err(|cause| Failure::new(Exit::NotUnderstood, cause.to_string()))?;
     let globs = Globs::new(also).map_err(|cause| {
         Failure::because(Exit::NotUnderstood, "what also counts is not understood", cause)
             .hint("`libs/common`, `**/package.json` and `{web,libs}/*.toml` are globs")
     })?;
-    Ok(Scope::new(source.app_directory(directory)?, globs))
+    Ok(Scope::new(directory, globs))
 }
 
 fn json(comparison: &Comparison, scope: &Scope) -> Result<String, Failure> {

@@ -15,7 +15,7 @@ use self::setup::Watcher;
 use super::build::{self, Made};
 use super::changed::paths;
 use crate::cli::WatchArgs;
-use crate::compare::{CompareError, compare};
+use crate::compare::{CompareError, Comparison, compare};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::git::{GitError, ObjectId};
@@ -25,6 +25,7 @@ use crate::watch::{Backoff, Built, Compared, Failed, Next, OnSuccess, Rest, Step
 
 /// The waits after a build that failed for a reason that may pass.
 const RETRY: Backoff = Backoff { shortest: Duration::from_secs(10), longest: Duration::from_mins(15) };
+const WHAT: &str = "could not look at the remote";
 /// How often it is looked whether we should stop.
 const PULSE: Duration = Duration::from_millis(100);
 
@@ -36,6 +37,14 @@ pub fn run(args: &WatchArgs, context: &Context) -> Result<(), Failure> {
         Err(_) if context.stop.is_asked() => Err(context.stop.failure()),
         outcome => outcome,
     }
+}
+
+/// What a look at the remote found.
+enum Seen {
+    /// The newest commit, and what is done about it.
+    Commit(ObjectId, Step),
+    /// No such branch, but perhaps some with similar names.
+    Nothing { near: Vec<String> },
 }
 
 impl Watcher<'_> {
@@ -57,21 +66,16 @@ impl Watcher<'_> {
             Some(built) => format!("{} was built last", short(&built.commit)),
             None => "nothing was built yet".to_owned(),
         };
-        let text = format!("watching `{}` of {}{every}; {built}", self.branch, self.source.remote);
+        let text = format!("watching `{}` of {}{every}; {built}", self.branch, self.name());
         self.context.report.watch("watching", None, &text);
     }
 
     /// Looks once, builds what is due, and says how long to wait before the next round.
     fn round(&mut self) -> Result<Duration, Failure> {
         self.context.stop.check()?;
-        let step = match self.look() {
-            Ok(Some(head)) => self.decide(&head).map(|step| Some((head, step))),
-            Ok(None) => Ok(None),
-            Err(cause) => Err(cause.into_failure("could not look at the remote")),
-        };
-        match step {
-            Ok(None) => self.without_branch(),
-            Ok(Some((head, step))) => {
+        match self.look() {
+            Ok(Seen::Nothing { near }) => self.without_branch(&near),
+            Ok(Seen::Commit(head, step)) => {
                 (self.missed, self.seen) = (0, true);
                 self.act(&head, step)
             }
@@ -79,25 +83,38 @@ impl Watcher<'_> {
         }
     }
 
-    /// The newest commit of the branch.
-    fn look(&self) -> Result<Option<ObjectId>, GitError> {
-        let place = self.scratch.path().join("remote.git");
-        self.git.repository(place)?.branch(&self.source.remote, &self.branch)
-    }
-
-    fn decide(&mut self, head: &ObjectId) -> Result<Step, Failure> {
-        match self.watch.next(head, Timestamp::now()) {
-            Next::Decided(step) => Ok(step),
-            Next::Compare { since } => {
-                let compared = self.compare(&since, head)?;
-                Ok(self.watch.compared(head, compared))
-            }
-        }
-    }
-
-    fn compare(&self, since: &ObjectId, head: &ObjectId) -> Result<Compared, Failure> {
+    /// Looks at the newest commit of the branch and finds out what to do about it.
+    fn look(&mut self) -> Result<Seen, Failure> {
         let scratch = Scratch::new(&self.context.scratch_dir())?;
-        match compare(&self.git, &self.source.remote, [since, head], &self.scope, scratch.path()) {
+        let fetcher = self.fetcher();
+        let (git, remote) = fetcher.reach(&self.address.place, scratch.path())?;
+        let repository = git.repository(scratch.path().join("remote.git"));
+        let repository = repository.map_err(|cause| cause.into_failure(WHAT))?;
+        let (head, remote) = fetcher.ask(&remote, WHAT, |remote| repository.branch(remote, &self.branch))?;
+        let Some(head) = head else {
+            let refs = fetcher.ask(&remote, WHAT, |remote| repository.branches_and_tags(remote))?.0;
+            return Ok(Seen::Nothing { near: refs.near(&self.branch) });
+        };
+        let step = match self.watch.next(&head, Timestamp::now()) {
+            Next::Decided(step) => step,
+            Next::Compare { since } => {
+                let commits = [&since, &head];
+                let compared = compare(&git, &remote, commits, &self.scope, scratch.path());
+                let compared = self.judge(commits, compared)?;
+                self.watch.compared(&head, compared)
+            }
+        };
+        Ok(Seen::Commit(head, step))
+    }
+
+    /// What a comparison means for a build.
+    fn judge(
+        &self,
+        commits: [&ObjectId; 2],
+        compared: Result<Comparison, CompareError>,
+    ) -> Result<Compared, Failure> {
+        let [since, head] = commits;
+        match compared {
             Ok(found) if found.changes.due() => {
                 let text = format!("{}: {} in scope changed", short(head), paths(found.changes.count()));
                 self.context.report.watch("changed", Some(head.as_str()), &text);
@@ -115,10 +132,10 @@ impl Watcher<'_> {
             }
             // What is too large or too strange to be compared is left to the build, which knows more of it.
             Err(cause) if cause.is_about_content() => {
-                self.context.report.warning(&one_line(&cause.into_failure()));
+                self.context.report.warning(&one_line(&cause.into_failure(self.context)));
                 Ok(Compared::Gone)
             }
-            Err(cause) => Err(cause.into_failure()),
+            Err(cause) => Err(cause.into_failure(self.context)),
         }
     }
 
@@ -153,7 +170,7 @@ impl Watcher<'_> {
         let text = format!("building {}: {reason}", short(head));
         self.context.report.watch("building", Some(head.as_str()), &text);
         let mut args = self.args.build.clone();
-        args.source.source = self.source.at(head);
+        args.source.source = self.source_at(head);
         let context = Context { now: Timestamp::now(), ..self.context.clone() };
         match build::make(&args, &context) {
             Ok(made) => self.succeeded(head, made),
@@ -211,29 +228,23 @@ impl Watcher<'_> {
     }
 
     /// A branch that was there may come back; one that never was is misspelt.
-    fn without_branch(&mut self) -> Result<Duration, Failure> {
+    fn without_branch(&mut self, near: &[String]) -> Result<Duration, Failure> {
         let state = self.watch.state();
         let known = self.seen || state.built.is_some() || state.failed.is_some();
-        let missing = || format!("{} has no branch `{}`", self.source.remote, self.branch);
+        let missing = format!("{} has no branch `{}`", self.name(), self.branch);
         if self.args.once || !known {
-            let failure = Failure::new(Exit::NotUnderstood, missing());
-            return Err(match self.nearby() {
-                Some(names) => failure.hint(format!("there are {names}")),
-                None => failure,
+            let failure = Failure::new(Exit::NotUnderstood, missing);
+            return Err(if near.is_empty() {
+                failure
+            } else {
+                failure.hint(format!("there are {}", near.join(", ")))
             });
         }
         if self.missed == 0 {
-            self.context.report.warning(&format!("{}; it is waited for", missing()));
+            self.context.report.warning(&format!("{missing}; it is waited for"));
         }
         (self.missed, self.said) = (1, None);
         Ok(self.interval())
-    }
-
-    /// Names of branches that are there.
-    fn nearby(&self) -> Option<String> {
-        let repository = self.git.repository(self.scratch.path().join("remote.git")).ok()?;
-        let near = repository.branches_and_tags(&self.source.remote).ok()?.near(&self.branch);
-        (!near.is_empty()).then(|| near.join(", "))
     }
 
     /// The remote did not answer as it should. At first that ends the watch, unless it may pass.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Fetcher, login};
 use crate::checkout::{Checkout, RepositoryUrl};
 use crate::failure::{Exit, Failure};
-use crate::git::{Fetched, Git, GitError, LocalError, LocalRepository, Remote, Repository, Revision, Why};
+use crate::git::{Git, LocalError, LocalRepository, Remote, Revision};
 use crate::network;
 use crate::source::{self, GitAddress, GitPlace, ReadOptions, Source};
 use lapstrake_oci::registry::{BasicLogin, Secret};
@@ -23,7 +23,7 @@ impl Fetcher<'_> {
         self.context.report.note(&format!("fetching {remote}"));
         let repository =
             git.repository(place.path().join("source.git")).map_err(|cause| self.git_failure(cause, WHAT))?;
-        let fetched = self.fetch(&repository, &remote, &revision)?;
+        let (fetched, _) = self.ask(&remote, WHAT, |remote| repository.fetch(remote, &revision))?;
         if let Some(note) = &fetched.note {
             self.context.report.note(note);
         }
@@ -45,7 +45,7 @@ impl Fetcher<'_> {
     }
 
     /// Git, with the authorities that are trusted.
-    fn git(&self, place: &Path) -> Result<Git, Failure> {
+    pub(super) fn git(&self, place: &Path) -> Result<Git, Failure> {
         let git = Git::new(self.context);
         if self.context.authorities.is_empty() {
             return Ok(git);
@@ -62,7 +62,7 @@ impl Fetcher<'_> {
     }
 
     /// The remote of a place, with the login that belongs to it; and where people find the repository.
-    fn remote(
+    pub(super) fn remote(
         &self,
         place: &GitPlace,
         git: &Git,
@@ -83,31 +83,8 @@ impl Fetcher<'_> {
         }
     }
 
-    /// Fetches, and goes where the server sends us when that is no worse a place. The login stays behind, unless the
-    /// place has the same host.
-    fn fetch(
-        &self,
-        repository: &Repository<'_>,
-        remote: &Remote,
-        revision: &Revision,
-    ) -> Result<Fetched, Failure> {
-        let hosts = self.args.code_hosts()?;
-        let failure = |cause, remote: &Remote| match cause {
-            GitError::Stopped => self.context.stop.failure(),
-            cause => login::explained(cause, remote, &hosts, self.context, WHAT),
-        };
-        match repository.fetch(remote, revision) {
-            Err(GitError::Failed { why: Why::Redirected, .. }) => {
-                let moved = self.moved(remote)?;
-                self.context.report.note(&format!("{remote} has moved to {moved}"));
-                repository.fetch(&moved, revision).map_err(|cause| failure(cause, &moved))
-            }
-            outcome => outcome.map_err(|cause| failure(cause, remote)),
-        }
-    }
-
     /// Where a remote is now.
-    fn moved(&self, remote: &Remote) -> Result<Remote, Failure> {
+    pub(super) fn moved(&self, remote: &Remote) -> Result<Remote, Failure> {
         let refused =
             |reason: &str| Failure::because(Exit::Refused, WHAT, format!("{remote} redirects, and {reason}"));
         let url = format!("{}{FIRST}", remote.address()).parse();

@@ -116,21 +116,6 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::report::Report;
-
-    fn context() -> Context {
-        Context {
-            env: std::collections::BTreeMap::new(),
-            now: Timestamp::UNIX_EPOCH,
-            data_dir: "/nonexistent".into(),
-            report: Arc::new(Report::silent()),
-            stop: crate::context::Stop::default(),
-            authorities: Vec::new(),
-            mirrors: lapstrake_runtimes::mirrors::MirrorFlags::default(),
-            given_by_variable: std::collections::BTreeSet::new(),
-        }
-    }
-
     fn built() -> Built {
         Built {
             commit: "1".repeat(40).parse().unwrap(),
@@ -142,7 +127,7 @@ mod tests {
     }
 
     fn run(command: &str) -> OnSuccess {
-        follow(command, &built(), "main", &context()).unwrap()
+        follow(command, &built(), "main", &Context::for_tests()).unwrap()
     }
 
     #[test]
@@ -173,7 +158,7 @@ mod tests {
 
     #[test]
     fn when_we_stop_it_stops_with_all_its_children() {
-        let context = context();
+        let context = Context::for_tests();
         let flag = context.stop.flag();
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("alive");

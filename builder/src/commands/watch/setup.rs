@@ -4,26 +4,24 @@ use std::path::PathBuf;
 
 use crate::cli::WatchArgs;
 use crate::commands::changed::scope;
-use crate::commands::git_source::GitSource;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::git::{Git, ObjectId, Revision};
+use crate::fetch::Fetcher;
+use crate::git::{ObjectId, Revision};
 use crate::output::parse_reference;
 use crate::scope::Scope;
-use crate::scratch::Scratch;
+use crate::source::{GitAddress, GitPlace};
 use crate::watch::{LockError, StateError, StateFile, TargetLock, Watch, Watched, file_name};
 
 /// A watch that runs.
 pub(super) struct Watcher<'a> {
     pub(super) args: &'a WatchArgs,
     pub(super) context: &'a Context,
-    pub(super) source: GitSource,
+    pub(super) address: GitAddress,
     pub(super) branch: String,
     pub(super) scope: Scope,
-    pub(super) git: Git,
     pub(super) file: StateFile,
     pub(super) watch: Watch,
-    pub(super) scratch: Scratch,
     /// How often in a row the remote could not be looked at.
     pub(super) missed: u32,
     /// Whether it could be looked at once.
@@ -35,15 +33,15 @@ pub(super) struct Watcher<'a> {
 
 impl<'a> Watcher<'a> {
     pub(super) fn new(args: &'a WatchArgs, context: &'a Context) -> Result<Self, Failure> {
-        let source = GitSource::parse(&args.build.source.source)?;
-        let branch = branch(args.branch.as_deref(), source.reference.as_deref())?;
-        let scope = scope(&source, args.build.source.source_dir.as_deref(), &args.also)?;
-        let targets = targets(&args.build.tags)?;
+        let source = &args.build.source;
+        let address = Fetcher::new(&source.remote, context).git_address(&source.source)?;
+        let branch = branch(args.branch.as_deref(), address.reference.as_deref())?;
+        let scope = scope(&address, source.source_dir.as_deref(), &args.also, context)?;
         let watched = Watched {
-            remote: source.remote.address().to_owned(),
+            remote: remote(&address.place)?,
             branch: branch.clone(),
             source_dir: scope.directory().map(ToString::to_string).unwrap_or_default(),
-            targets,
+            targets: targets(&args.build.tags)?,
         };
         let place = context.data_dir.join("watch");
         let mut lock = TargetLock::take(&place, &watched.targets).map_err(lock_failure)?;
@@ -63,21 +61,59 @@ impl<'a> Watcher<'a> {
                         reference); this one begins anew";
             context.report.note(text);
         }
+        let watch = Watch::resume(watched, kept);
         Ok(Self {
             args,
             context,
+            address,
             branch,
             scope,
-            git: Git::new(context),
             file,
-            watch: Watch::resume(watched, kept),
-            scratch: Scratch::new(&context.scratch_dir())?,
-            source,
+            watch,
             missed: 0,
             seen: false,
             said: None,
             _lock: lock,
         })
+    }
+
+    pub(super) fn fetcher(&self) -> Fetcher<'a> {
+        Fetcher::new(&self.args.build.source.remote, self.context)
+    }
+
+    /// What people call the repository.
+    pub(super) fn name(&self) -> &str {
+        &self.watch.state().watched.remote
+    }
+
+    /// The text that names one commit of the source.
+    pub(super) fn source_at(&self, commit: &ObjectId) -> String {
+        source_at(&self.args.build.source.source, &self.address, commit)
+    }
+}
+
+/// What tells a repository from others: its address without a login, or where it is on this machine.
+fn remote(place: &GitPlace) -> Result<String, Failure> {
+    match place {
+        GitPlace::Remote(remote) => Ok(remote.address().to_owned()),
+        GitPlace::Directory(path) => {
+            let path = fs_err::canonicalize(path).map_err(|cause| {
+                Failure::because(Exit::NotUnderstood, "could not open the repository", cause)
+            })?;
+            Ok(path.display().to_string())
+        }
+    }
+}
+
+/// What a source is called at one commit. A login in its address stays there.
+fn source_at(given: &str, address: &GitAddress, commit: &ObjectId) -> String {
+    let at = address.with_reference(commit.as_str());
+    match given.split_once('#').map_or(given, |(base, _)| base) {
+        base if base.starts_with("git+") => {
+            let directory = at.directory.map(|directory| format!(":{directory}")).unwrap_or_default();
+            format!("{base}#{commit}{directory}")
+        }
+        _ => at.to_string(),
     }
 }
 
@@ -153,6 +189,24 @@ mod tests {
         ] {
             let failure = branch(option, fragment).unwrap_err();
             assert_eq!(failure.exit, Exit::NotUnderstood, "{option:?} {fragment:?}");
+        }
+    }
+
+    #[test]
+    fn a_source_is_named_at_one_commit_with_its_login_and_its_directory() {
+        let args = crate::cli::RemoteArgs::default();
+        let context = crate::context::Context::for_tests();
+        let fetcher = Fetcher::new(&args, &context);
+        let commit: ObjectId = "1".repeat(40).parse().unwrap();
+        for (given, expected) in [
+            ("git+https://me:x@h.example/a.git", "git+https://me:x@h.example/a.git#1…"),
+            ("git+https://h.example/a#main:web", "git+https://h.example/a#1…:web"),
+            ("github:team/app@main#:web", "git+https://github.com/team/app.git#1…:web"),
+            ("git@h.example:team/app.git#main", "git@h.example:team/app.git#1…"),
+            ("/", "/#1…"),
+        ] {
+            let at = source_at(given, &fetcher.git_address(given).unwrap(), &commit);
+            assert_eq!(at, expected.replace('…', &"1".repeat(39)), "{given}");
         }
     }
 

@@ -274,7 +274,7 @@ fn a_remote_that_is_away_is_waited_for_once_it_was_there() {
     let (there, away) = (bench.repository.path().join(".git"), bench.repository.path().join("away"));
     fs_err::rename(&there, &away).unwrap();
     let mut watching = bench.watch(&[]);
-    watching.wait_for("error: could not look at the remote");
+    watching.wait_for("is no git repository");
     assert_eq!(watching.end(), Some(2));
     fs_err::rename(&away, &there).unwrap();
 

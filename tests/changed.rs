@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use lapstrake_fixtures::web::{Site, Web};
 use serde_json::{Value, json};
 
 use crate::harness::{Lapstrake, Outcome, Repository, workspace};
@@ -221,4 +222,65 @@ fn a_shallow_clone_says_how_to_get_what_it_lacks() {
         assert!(outcome.stderr.contains("hint: the clone is shallow"), "{}", outcome.stderr);
         assert!(outcome.stderr.contains("git fetch --unshallow"), "{}", outcome.stderr);
     }
+}
+
+/// A server with the private repository `team/app`, into which this was pushed.
+fn served(repository: &Repository, directory: &std::path::Path) -> Web {
+    repository.push_to(directory, "team/app");
+    Web::start(Site::repositories(directory).private("x-access-token", "let-me-in"))
+}
+
+#[test]
+fn a_private_repository_of_a_server_is_compared_with_a_token_alone() {
+    let repository = Repository::new();
+    let directory = workspace::scratch();
+    repository.write("README.md", "1");
+    let first = repository.commit_file("web/a", "1");
+    let second = repository.commit_file("web/a", "2");
+    let server = served(&repository, directory.path());
+    let base = server.url("/");
+    let arguments =
+        ["changed", "github:team/app@main", "--github-url", &base, "--since", &first, "--source-dir", "web"];
+    let outcome = Lapstrake::new().with("LAPSTRAKE_GIT_TOKEN", "let-me-in").run(arguments).expect(0);
+    let answer = answer(&outcome);
+    assert_eq!((&answer["since"], &answer["head"]), (&json!(first), &json!(second)));
+    assert_eq!(answer["changed"], json!(["web/a"]));
+    let outcome = Lapstrake::new().with("GITHUB_TOKEN", "wrong").run(arguments).expect(3);
+    assert!(outcome.stderr.contains("GITHUB_TOKEN"), "{}", outcome.stderr);
+    assert!(!outcome.stderr.contains("wrong"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_server_that_gives_no_single_commits_is_asked_for_its_history() {
+    let repository = Repository::new();
+    let directory = workspace::scratch();
+    let first = repository.commit_file("web/a", "1");
+    repository.write(".dockerignore", "**/*.md\n");
+    repository.commit_file("web/a", "2");
+    repository.commit_file("web/b.md", "1");
+    let server = served(&repository, directory.path());
+    server.change(|site| site.old_protocol = true);
+    let source = format!("git+{}", server.url("/team/app.git#main"));
+    let run = |since: &str| {
+        let arguments = ["changed", &source, "--since", since, "--source-dir", "web"];
+        Lapstrake::new().with("LAPSTRAKE_GIT_TOKEN", "let-me-in").run(arguments)
+    };
+    let outcome = run(&first).expect(0);
+    assert_eq!(answer(&outcome)["changed"], json!([".dockerignore", "web/a", "web/b.md"]));
+    run("main~1").expect(1);
+    run(&"1".repeat(40)).expect(2);
+}
+
+#[test]
+fn a_repository_that_has_moved_is_found() {
+    let repository = Repository::new();
+    let directory = workspace::scratch();
+    let first = repository.commit_file("web/a", "1");
+    repository.commit_file("web/a", "2");
+    let server = served(&repository, directory.path());
+    server.change(|site| site.moved.push(("/old/".to_owned(), 301, "/team/".to_owned())));
+    let source = format!("git+{}", server.url("/old/app.git"));
+    let arguments = ["changed", &source, "--since", &first];
+    let outcome = Lapstrake::new().with("LAPSTRAKE_GIT_TOKEN", "let-me-in").run(arguments).expect(0);
+    assert!(outcome.stderr.contains("has moved to"), "{}", outcome.stderr);
 }

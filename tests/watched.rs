@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lapstrake_fixtures::apps::App;
 use lapstrake_fixtures::archive::copy_tree;
+use lapstrake_fixtures::web::{Site, Web};
 use serde_json::Value;
 
 use crate::harness::{Lapstrake, Registry, Repository, Watching, tools, workspace};
@@ -285,6 +286,36 @@ fn a_remote_that_is_away_is_waited_for_once_it_was_there() {
     fs_err::rename(&away, &there).unwrap();
     bench.push("web/a", "1");
     watching.result();
+}
+
+#[test]
+fn a_server_that_fails_for_a_while_is_asked_later_and_a_login_that_is_refused_ends_it() {
+    let bench = Bench::new();
+    let served = bench.scratch.path().join("served");
+    bench.repository.push_to(&served, "team/app");
+    let server = Web::start(Site::repositories(&served).private("x-access-token", "let-me-in"));
+    let url = format!("git+{}", server.url("/team/app.git"));
+    let state = bench.state_file();
+    let target = bench.target();
+    let arguments =
+        [&url, "--branch", "main", "--source-dir", "web", "-t", &target, "--state", state.to_str().unwrap()];
+    let watch =
+        |token: &str| Watching::start(&Lapstrake::new().with("LAPSTRAKE_GIT_TOKEN", token), &arguments);
+
+    let mut refused = watch("wrong");
+    refused.wait_for("LAPSTRAKE_GIT_TOKEN");
+    assert_eq!(refused.end(), Some(3));
+
+    let mut watching = watch("let-me-in");
+    assert_eq!(watching.result(), bench.tagged());
+    assert_eq!(bench.state()["watched"]["remote"], server.url("/team/app.git"));
+    server.change(|site| site.login = Some(("nobody".to_owned(), "else".to_owned())));
+    watching.wait_for("; looking again in");
+    bench.push("web/a", "1");
+    bench.repository.push_to(&served, "team/app");
+    server.change(|site| site.login = Some(("x-access-token".to_owned(), "let-me-in".to_owned())));
+    assert_eq!(watching.result(), bench.tagged());
+    assert!(!watching.said.join("\n").contains("let-me-in"));
 }
 
 #[test]

@@ -41,6 +41,15 @@ impl Repository {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// Puts what it holds into a bare repository `NAME.git` below a directory, as a push does.
+    pub(crate) fn push_to(&self, directory: &Path, name: &str) {
+        let bare = directory.join(format!("{name}.git"));
+        if !bare.exists() {
+            self.git(["init", "--quiet", "--bare", "--initial-branch=main", bare.to_str().unwrap()]);
+        }
+        self.git(["push", "--quiet", "--force", bare.to_str().unwrap(), "HEAD:main"]);
+    }
+
     /// Writes a file, and the directories above it.
     pub(crate) fn write(&self, file: &str, content: &str) -> PathBuf {
         let path = self.path().join(file);

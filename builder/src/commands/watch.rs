@@ -21,7 +21,7 @@ use crate::failure::{Exit, Failure};
 use crate::git::{GitError, ObjectId};
 use crate::report::print_result;
 use crate::scratch::Scratch;
-use crate::watch::{Backoff, Built, Compared, Failed, Next, OnSuccess, Rest, Step, Why};
+use crate::watch::{Backoff, Built, Compared, Next, OnSuccess, Rest, Step, Why};
 
 /// The waits after a build that failed for a reason that may pass.
 const RETRY: Backoff = Backoff { shortest: Duration::from_secs(10), longest: Duration::from_mins(15) };
@@ -249,7 +249,7 @@ impl Watcher<'_> {
 
     /// The remote did not answer as it should. At first that ends the watch, unless it may pass.
     fn unreachable(&mut self, failure: Failure) -> Result<Duration, Failure> {
-        if self.context.stop.is_asked() || self.args.once || (!self.seen && !Failed::may_pass(failure.exit)) {
+        if self.context.stop.is_asked() || self.args.once || (!self.seen && failure.exit != Exit::Transient) {
             return Err(failure);
         }
         self.missed = self.missed.saturating_add(1);

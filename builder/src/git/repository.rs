@@ -186,6 +186,15 @@ impl<'g> Repository<'g> {
         }
     }
 
+    /// Makes it new again.
+    fn clear(&self) -> Result<(), GitError> {
+        let cleared = fs_err::remove_dir_all(&self.directory).and_then(|()| lay_out(&self.directory));
+        cleared.map_err(|source| GitError::Io {
+            doing: format!("clear the repository at `{}`", self.directory.display()),
+            source,
+        })
+    }
+
     fn is_new(&self) -> bool {
         !self.directory.join("objects/pack").exists()
     }

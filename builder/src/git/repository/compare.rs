@@ -35,6 +35,8 @@ impl Repository<'_> {
         match self.fetch_from(remote, &["--depth=1", "--filter=blob:none"], &names) {
             Ok(()) => {}
             Err(GitError::Failed { why: Why::Unadvertised | Why::NoReference, .. }) => {
+                // What did come is the end of a history, and would be taken for the whole of it.
+                self.clear()?;
                 self.fetch_all(remote, "--filter=blob:none")?;
             }
             Err(error) => return Err(error),

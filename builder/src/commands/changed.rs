@@ -43,8 +43,9 @@ pub fn run(args: &ChangedArgs, context: &Context) -> Result<bool, Failure> {
     let commits = commits.map_err(|cause| cause.into_failure(WHAT))?;
     let found = fetcher
         .ask(&remote, WHAT, |remote| Ok([commits.resolve(remote, &since)?, commits.resolve(remote, &head)?]));
-    let ([since, head], remote) = found?;
-    let compared = compare(&git, &remote, [&since, &head], &scope, scratch.path());
+    let ([since, head], answered) = found?;
+    fetcher.say_where(&remote, &answered);
+    let compared = compare(&git, &answered, [&since, &head], &scope, scratch.path());
     let comparison = compared.map_err(|cause| cause.into_failure(context))?;
     print_result(&match args.format {
         Format::Json => json(&comparison, &scope)?,

@@ -76,7 +76,7 @@ impl Watcher<'_> {
         match self.look() {
             Ok(Seen::Nothing { near }) => self.without_branch(&near),
             Ok(Seen::Commit(head, step)) => {
-                (self.missed, self.seen) = (0, true);
+                (self.missed, self.seen, self.absent) = (0, true, false);
                 self.act(&head, step)
             }
             Err(failure) => self.unreachable(failure),
@@ -90,7 +90,12 @@ impl Watcher<'_> {
         let (git, remote) = fetcher.reach(&self.address.place, scratch.path())?;
         let repository = git.repository(scratch.path().join("remote.git"));
         let repository = repository.map_err(|cause| cause.into_failure(WHAT))?;
-        let (head, remote) = fetcher.ask(&remote, WHAT, |remote| repository.branch(remote, &self.branch))?;
+        let (head, answered) =
+            fetcher.ask(&remote, WHAT, |remote| repository.branch(remote, &self.branch))?;
+        if !self.seen {
+            fetcher.say_where(&remote, &answered);
+        }
+        let remote = answered;
         let Some(head) = head else {
             let refs = fetcher.ask(&remote, WHAT, |remote| repository.branches_and_tags(remote))?.0;
             return Ok(Seen::Nothing { near: refs.near(&self.branch) });
@@ -201,6 +206,7 @@ impl Watcher<'_> {
         let (Some(built), Some(command)) = (self.watch.pending(), &self.args.on_success) else {
             return Ok(());
         };
+        self.context.stop.check()?;
         let ended = follow::follow(command, built, &self.branch, self.context)?;
         self.watch.followed(ended);
         self.keep()
@@ -240,10 +246,10 @@ impl Watcher<'_> {
                 failure.hint(format!("there are {}", near.join(", ")))
             });
         }
-        if self.missed == 0 {
+        if !self.absent {
             self.context.report.warning(&format!("{missing}; it is waited for"));
         }
-        (self.missed, self.said) = (1, None);
+        (self.missed, self.absent, self.said) = (0, true, None);
         Ok(self.interval())
     }
 

@@ -23,7 +23,8 @@ impl Fetcher<'_> {
         self.context.report.note(&format!("fetching {remote}"));
         let repository =
             git.repository(place.path().join("source.git")).map_err(|cause| self.git_failure(cause, WHAT))?;
-        let (fetched, _) = self.ask(&remote, WHAT, |remote| repository.fetch(remote, &revision))?;
+        let (fetched, answered) = self.ask(&remote, WHAT, |remote| repository.fetch(remote, &revision))?;
+        self.say_where(&remote, &answered);
         if let Some(note) = &fetched.note {
             self.context.report.note(note);
         }

@@ -53,11 +53,17 @@ impl Fetcher<'_> {
             Ok(answer) => Ok((answer, remote.clone())),
             Err(GitError::Failed { why: Why::Redirected, .. }) => {
                 let moved = self.moved(remote)?;
-                self.context.report.note(&format!("{remote} has moved to {moved}"));
                 let answer = question(&moved).map_err(|cause| failure(cause, &moved))?;
                 Ok((answer, moved))
             }
             Err(cause) => Err(failure(cause, remote)),
+        }
+    }
+
+    /// Says it where another remote answered than the one that was asked.
+    pub fn say_where(&self, asked: &Remote, answered: &Remote) {
+        if asked.address() != answered.address() {
+            self.context.report.note(&format!("{asked} has moved to {answered}"));
         }
     }
 }

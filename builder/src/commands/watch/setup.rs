@@ -26,6 +26,8 @@ pub(super) struct Watcher<'a> {
     pub(super) missed: u32,
     /// Whether it could be looked at once.
     pub(super) seen: bool,
+    /// Whether the branch was gone when it was looked for last.
+    pub(super) absent: bool,
     /// The commit of which it was said that nothing is built.
     pub(super) said: Option<ObjectId>,
     _lock: TargetLock,
@@ -72,6 +74,7 @@ impl<'a> Watcher<'a> {
             watch,
             missed: 0,
             seen: false,
+            absent: false,
             said: None,
             _lock: lock,
         })

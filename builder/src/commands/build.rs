@@ -19,7 +19,7 @@ use crate::minor_move::OpenMinor;
 use crate::output::{Output, OutputError};
 use crate::plan::Plan;
 use crate::registry;
-use crate::report::print_result;
+use crate::report::{print_result, printable};
 use crate::scratch::Scratch;
 use crate::secrets::Secrets;
 use crate::store;
@@ -103,10 +103,10 @@ fn announce(plan: &Plan, context: &Context) {
     let runtime = &plan.runtime;
     context.report.note(&format!("runtime {} for `{}`: {}", runtime.entry, runtime.request, runtime.reason));
     for finding in &plan.detected {
-        context.report.note(&format!("detected {finding}"));
+        context.report.note(&printable(&format!("detected {finding}")));
     }
     for note in &plan.notes {
-        context.report.note(&format!("note: {note}"));
+        context.report.note(&printable(&format!("note: {note}")));
     }
     for used in &runtime.overrides {
         context.report.warning(used);

@@ -39,7 +39,7 @@ pub(super) struct Version {
 /// Reads what files say of the version.
 ///
 /// A file that names one version says more than `engines`, which names all that work: `.nvmrc`, `.node-version`,
-/// `.tool-versions`, `volta`, then `engines`. The app's own files count before those of the workspace that it is in.
+/// `.tool-versions`, `volta`, then `engines`. Of one kind the app's own count before those of the workspace that it is in.
 pub(super) fn version(files: &Files<'_>, project: &Project) -> Result<Version, DetectError> {
     let mut found = Version::default();
     let mut asked: Vec<(String, Option<VersionWish>)> = Vec::new();
@@ -52,7 +52,10 @@ pub(super) fn version(files: &Files<'_>, project: &Project) -> Result<Version, D
         if let Some(file) = files.text(&join(&package.directory, ".tool-versions"))? {
             asked.extend(of_tool_versions(&file.file, &file.text, &mut found.notes));
         }
-        asked.extend(of_package(package, &mut found.notes));
+        asked.extend(of_volta(package, &mut found.notes));
+    }
+    for package in project.packages() {
+        asked.extend(of_engines(package, &mut found.notes));
     }
     if let Some((first, wish)) = asked.first() {
         for (other, _) in asked.iter().skip(1).filter(|(_, other)| is_other(wish.as_ref(), other.as_ref())) {
@@ -117,22 +120,21 @@ fn of_tool_versions(
     None
 }
 
-fn of_package(package: &Package, notes: &mut Vec<String>) -> Vec<(String, Option<VersionWish>)> {
-    let mut asked = Vec::new();
-    if let Some(word) = package.text(&["volta", "node"]) {
-        let because = package.finding(&["volta", "node"], format!("`volta` pins Node.js {word}"));
-        asked.extend(read(word, because, notes));
+fn of_volta(package: &Package, notes: &mut Vec<String>) -> Option<(String, Option<VersionWish>)> {
+    let word = package.text(&["volta", "node"])?;
+    let because = package.finding(&["volta", "node"], format!("`volta` pins Node.js {word}"));
+    read(word, because, notes)
+}
+
+fn of_engines(package: &Package, notes: &mut Vec<String>) -> Option<(String, Option<VersionWish>)> {
+    let range = package.text(&["engines", "node"])?;
+    let because = package.finding(&["engines", "node"], format!("`engines` asks for Node.js {range}"));
+    if EnginesRange::parse(range).is_none() {
+        notes.push(format!("{because}, which is not a range and is ignored"));
+        return None;
     }
-    if let Some(range) = package.text(&["engines", "node"]) {
-        let because = package.finding(&["engines", "node"], format!("`engines` asks for Node.js {range}"));
-        if EnginesRange::parse(range).is_some() {
-            let wish = VersionWish::Range { text: range.to_owned(), because: because.clone() };
-            asked.push((because.to_string(), Some(wish)));
-        } else {
-            notes.push(format!("{because}, which is not a range and is ignored"));
-        }
-    }
-    asked
+    let wish = VersionWish::Range { text: range.to_owned(), because: because.clone() };
+    Some((because.to_string(), Some(wish)))
 }
 
 /// Reads one word: a version, the beginning of one, or a name for some. The names of the newest ask for nothing.
@@ -212,6 +214,19 @@ mod tests {
         }
         let any = said(&of(&[(".nvmrc", "lts/*")]));
         assert!(any.starts_with("range 4 || 6 ||") && any.contains("|| 24 || 26 ||"), "{any}");
+    }
+
+    #[test]
+    fn a_version_of_the_workspace_counts_before_a_range_of_the_app() {
+        let tree = tree(&[
+            ("package.json", r#"{"workspaces": ["api"]}"#),
+            (".nvmrc", "22"),
+            ("api/package.json", r#"{"engines": {"node": ">=20"}}"#),
+        ]);
+        let directory = lapstrake_oci::tree::TreePath::new("api").unwrap();
+        let files = Files::new(&tree, Some(&directory));
+        let found = version(&files, &Project::read(&files).unwrap().unwrap()).unwrap();
+        assert_eq!((said(&found).as_str(), found.notes.len()), ("lock 22 .nvmrc:1:1: Node.js 22", 0));
     }
 
     #[test]

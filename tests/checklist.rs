@@ -83,11 +83,7 @@ fn tags(comment: &str) -> Vec<String> {
             is_known && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
         })
     };
-    if parts.iter().all(|part| is_tag(part)) {
-        parts.into_iter().map(str::to_owned).collect()
-    } else {
-        Vec::new()
-    }
+    if parts.iter().all(is_tag) { parts.into_iter().map(str::to_owned).collect() } else { Vec::new() }
 }
 
 fn all_rows() -> impl Iterator<Item = (String, Row)> {

@@ -293,8 +293,8 @@ fn a_server_that_fails_for_a_while_is_asked_later_and_a_login_that_is_refused_en
     let bench = Bench::new();
     let served = bench.scratch.path().join("served");
     bench.repository.push_to(&served, "team/app");
-    let server = Web::start(Site::repositories(&served).private("x-access-token", "let-me-in"));
-    let url = format!("git+{}", server.url("/team/app.git"));
+    let web = Web::start(Site::repositories(&served).private("x-access-token", "let-me-in"));
+    let url = format!("git+{}", web.url("/team/app.git"));
     let state = bench.state_file();
     let target = bench.target();
     let arguments =
@@ -308,12 +308,12 @@ fn a_server_that_fails_for_a_while_is_asked_later_and_a_login_that_is_refused_en
 
     let mut watching = watch("let-me-in");
     assert_eq!(watching.result(), bench.tagged());
-    assert_eq!(bench.state()["watched"]["remote"], server.url("/team/app.git"));
-    server.change(|site| site.login = Some(("nobody".to_owned(), "else".to_owned())));
+    assert_eq!(bench.state()["watched"]["remote"], web.url("/team/app.git"));
+    web.change(|site| site.login = Some(("nobody".to_owned(), "else".to_owned())));
     watching.wait_for("; looking again in");
     bench.push("web/a", "1");
     bench.repository.push_to(&served, "team/app");
-    server.change(|site| site.login = Some(("x-access-token".to_owned(), "let-me-in".to_owned())));
+    web.change(|site| site.login = Some(("x-access-token".to_owned(), "let-me-in".to_owned())));
     assert_eq!(watching.result(), bench.tagged());
     assert!(!watching.said.join("\n").contains("let-me-in"));
 }

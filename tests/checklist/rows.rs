@@ -341,7 +341,15 @@ pub(super) const ROWS: &[Row] = &[
             "commands_that_need_no_foreign_program_serve_a_foreign_platform",
         ],
     ),
-    row("45", Yes, "branches of hosts of code", &["branches_tags_and_commits_are_fetched_by_every_name"]),
+    row(
+        "45",
+        Yes,
+        "branches of hosts of code",
+        &[
+            "branches_tags_and_commits_are_fetched_by_every_name",
+            "row_45_repositories_are_found_at_the_three_hosts_wherever_they_are",
+        ],
+    ),
     row(
         "46",
         No,
@@ -349,6 +357,8 @@ pub(super) const ROWS: &[Row] = &[
         &[
             "a_directory_and_every_archive_of_it_give_the_same_layers",
             "branches_tags_and_commits_are_fetched_by_every_name",
+            "row_46_a_branch_a_tag_and_a_commit_of_any_git_remote_are_sources",
+            "row_46_an_archive_on_a_server_is_a_source",
         ],
     ),
     row(
@@ -358,6 +368,7 @@ pub(super) const ROWS: &[Row] = &[
         &[
             "the_whole_repository_is_in_the_image_and_commands_run_in_the_directory_of_the_app",
             "a_service_of_a_monorepo_answers_with_a_library_from_beside_it",
+            "row_47_the_directory_of_the_app_is_named_with_the_source_or_by_the_option",
         ],
     ),
     row(

@@ -53,7 +53,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// Finds out what the app needs; none when it is not of Python.
 pub(super) fn detect(files: &Files<'_>) -> Result<Option<Detected>, DetectError> {
     let sources = Sources { project: project(files)?, pipfile: Pipfile::read(files)? };
-    let choices = manager::choices(files, &sources);
+    let choices = manager::choices(files, &sources)?;
     let django = Django::find(files)?;
     let script = start::SCRIPTS.iter().find(|name| files.has(name));
     let script = script.map(|name| Finding::new(files.name(name), "is a script of Python"));

@@ -4,7 +4,7 @@ use crate::command_line::quoted;
 use crate::detect::files::Files;
 use crate::detect::{Decided, Finding};
 
-use super::manager::{Choice, Manager, Sources};
+use super::manager::{Choice, Manager, Pins, Sources};
 use super::pipfile::Pipfile;
 use super::project::{FILE_NAME, Fact, Project};
 use super::tools::{PDM, PIPENV, POETRY, Tool, UV};
@@ -35,13 +35,13 @@ pub(super) fn installation(files: &Files<'_>, sources: &Sources, choice: &Choice
         Manager::Pdm => work.pdm(),
         Manager::Pipenv => {
             let has_full_version = sources.pipfile.as_ref().is_some_and(Pipfile::has_full_version);
-            work.pipenv(choice.is_locked, has_full_version)
+            work.pipenv(choice.pins, has_full_version)
         }
         Manager::Requirements => work.pip("-r requirements.txt"),
         Manager::Project => Installation { has_project: true, ..work.pip(".") },
         Manager::Listed => work.listed(),
     };
-    if !choice.is_locked {
+    if choice.pins == Pins::None {
         made.notes.push(format!(
             "`{}` fixes no versions: another build may install others; a lock file makes builds repeatable",
             choice.because.file
@@ -97,13 +97,13 @@ impl Work<'_, '_> {
         self.made
     }
 
-    fn pipenv(mut self, is_locked: bool, has_full_version: bool) -> Installation {
+    fn pipenv(mut self, pins: Pins, has_full_version: bool) -> Installation {
         self.tool(PIPENV, VENV);
         // With `--deploy` it refuses every patch but the one that the file names.
-        let install = match (is_locked, has_full_version) {
-            (true, true) => "sync",
-            (true, false) => "install --deploy",
-            (false, _) => "install",
+        let install = match (pins, has_full_version) {
+            (Pins::All, true) => "sync",
+            (Pins::All, false) => "install --deploy",
+            _ => "install",
         };
         self.run(format!("{} {install}", PIPENV.program()));
         self.set(&[("PIPENV_VENV_IN_PROJECT", "1"), ("PIPENV_NOSPIN", "1"), ("VIRTUALENV_NO_PIP", "1")]);

@@ -31,15 +31,23 @@ impl Manager {
     }
 }
 
+/// Which packages a file names the exact versions of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pins {
+    /// Every one that is installed.
+    All,
+    /// Those that whoever wrote it cared for.
+    Some,
+    /// Hardly any: the newest when the build runs are installed.
+    None,
+}
+
 /// A manager and the file that tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) manager: Manager,
     pub(super) because: Finding,
-    /// Whether exact versions are written down.
-    pub(super) is_locked: bool,
-    /// The command that would choose this one where another is taken.
-    instead: String,
+    pub(super) pins: Pins,
 }
 
 /// The files that may tell how an app is installed.
@@ -51,75 +59,34 @@ pub(super) struct Sources {
 /// Everything that could install the dependencies, in the order in which it is taken.
 ///
 /// A lock file with its tool is what the project works with; `requirements.txt` beside one is mostly written from it.
-pub(super) fn choices(files: &Files<'_>, sources: &Sources) -> Vec<Choice> {
+pub(super) fn choices(files: &Files<'_>, sources: &Sources) -> Result<Vec<Choice>, DetectError> {
     let is_project = sources.project.as_ref().is_some_and(|project| project.says(Fact::Project));
     let poetry = sources.project.as_ref().is_some_and(|project| project.says(Fact::Poetry));
     let builds = sources.project.as_ref().is_some_and(Project::is_built);
+    let setup = setup::package(files)?;
+    let of_project = if builds || setup.is_some() { Manager::Project } else { Manager::Listed };
     let uv_lock = workspace::uv_lock(files);
-    let mut found = Vec::new();
-    let mut add = |is_there: bool, manager, file: &str, is_locked, says: &str, instead: &str| {
-        if is_there {
-            let because = Finding::new(files.name(file), says);
-            found.push(Choice { manager, because, is_locked, instead: instead.to_owned() });
-        }
+    let locked = |lock: &str, is_described: bool| is_described && files.has(lock);
+    let has_pipfile = sources.pipfile.is_some();
+    let all = [
+        (uv_lock.is_some() && is_project, Manager::Uv, uv_lock.as_deref().unwrap_or_default(), Pins::All),
+        (locked("poetry.lock", is_project), Manager::Poetry, "poetry.lock", Pins::All),
+        (locked("pdm.lock", is_project), Manager::Pdm, "pdm.lock", Pins::All),
+        (locked("Pipfile.lock", has_pipfile), Manager::Pipenv, "Pipfile.lock", Pins::All),
+        (files.has("requirements.txt"), Manager::Requirements, "requirements.txt", Pins::Some),
+        (has_pipfile && !files.has("Pipfile.lock"), Manager::Pipenv, pipfile::FILE_NAME, Pins::None),
+        (poetry && !builds, Manager::Poetry, project::FILE_NAME, Pins::None),
+        (is_project && (builds || !poetry), of_project, project::FILE_NAME, Pins::None),
+        (setup.is_some() && !is_project, Manager::Project, setup.unwrap_or_default(), Pins::None),
+    ];
+    let choice = |(_, manager, file, pins): (bool, Manager, &str, Pins)| {
+        let says = match pins {
+            Pins::All => "lists every package of a Python app",
+            Pins::Some | Pins::None => "lists the packages of a Python app",
+        };
+        Choice { manager, because: Finding::new(files.name(file), says), pins }
     };
-    let locked = "lists every package of a Python app";
-    let lists = "lists the packages of a Python app";
-    let has = |name: &str| files.has(name);
-    add(
-        uv_lock.is_some() && is_project,
-        Manager::Uv,
-        uv_lock.as_deref().unwrap_or("uv.lock"),
-        true,
-        locked,
-        "uv sync --frozen --no-dev",
-    );
-    add(
-        has("poetry.lock") && is_project,
-        Manager::Poetry,
-        "poetry.lock",
-        true,
-        locked,
-        "poetry install --only main",
-    );
-    add(has("pdm.lock") && is_project, Manager::Pdm, "pdm.lock", true, locked, "pdm install --check --prod");
-    add(
-        has("Pipfile.lock") && sources.pipfile.is_some(),
-        Manager::Pipenv,
-        "Pipfile.lock",
-        true,
-        locked,
-        "pipenv install --deploy",
-    );
-    add(
-        has("requirements.txt"),
-        Manager::Requirements,
-        "requirements.txt",
-        true,
-        lists,
-        "pip3 install -r requirements.txt",
-    );
-    add(
-        sources.pipfile.is_some() && !has("Pipfile.lock"),
-        Manager::Pipenv,
-        pipfile::FILE_NAME,
-        false,
-        lists,
-        "pipenv install",
-    );
-    add(poetry && !builds, Manager::Poetry, project::FILE_NAME, false, lists, "poetry install --only main");
-    let is_package = has("setup.py") || has("setup.cfg");
-    let manager = if builds || is_package { Manager::Project } else { Manager::Listed };
-    add(is_project && (builds || !poetry), manager, project::FILE_NAME, false, lists, "pip3 install .");
-    add(
-        is_package && !is_project,
-        Manager::Project,
-        if has("setup.py") { "setup.py" } else { "setup.cfg" },
-        false,
-        "describes a Python package",
-        "pip3 install .",
-    );
-    found
+    Ok(all.into_iter().filter(|(is_there, ..)| *is_there).map(choice).collect())
 }
 
 /// What should be known of the choices that were not taken, and of files that cannot be used.
@@ -128,10 +95,11 @@ pub(super) fn notes(files: &Files<'_>, choices: &[Choice]) -> Vec<String> {
     if let Some((taken, others)) = choices.split_first() {
         // The project file beside a lock file is where the lock comes from.
         let is_own = |other: &Choice| taken.manager.is_of_project() && other.manager.is_of_project();
-        for other in others.iter().filter(|other| !is_own(other) || other.is_locked) {
+        let is_lock = |other: &Choice| other.pins == Pins::All;
+        for other in others.iter().filter(|other| !is_own(other) || is_lock(other)) {
             notes.push(format!(
-                "`{}` and `{}` both list packages: the first was taken; `--build-command '{}'` takes the other",
-                taken.because.file, other.because.file, other.instead
+                "`{0}` and `{1}` both list packages: the first was taken; the other is when `.lapstrakeignore` leaves `{0}` out",
+                taken.because.file, other.because.file
             ));
         }
     }

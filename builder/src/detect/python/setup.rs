@@ -6,6 +6,16 @@ use crate::detect::{DetectError, Finding};
 
 use super::names::Dependencies;
 
+/// The file that describes a package, if there is one. Many a `setup.cfg` has nothing but the settings of tools.
+pub(super) fn package(files: &Files<'_>) -> Result<Option<&'static str>, DetectError> {
+    if files.has("setup.py") {
+        return Ok(Some("setup.py"));
+    }
+    let text = files.text("setup.cfg")?;
+    let is_section = |line: &str| matches!(line.trim_end(), "[metadata]" | "[options]");
+    Ok(text.is_some_and(|text| text.text.lines().any(is_section)).then_some("setup.cfg"))
+}
+
 /// Reads both files. `setup.py` is a program: only a list that is written out in it is seen.
 pub(super) fn read(files: &Files<'_>) -> Result<Dependencies, DetectError> {
     let mut found = Dependencies::default();
@@ -83,6 +93,15 @@ mod tests {
         assert_eq!(place("setup.cfg", text, "flask").as_deref(), Some(expected));
         assert!(place("setup.cfg", text, "gunicorn").is_some());
         assert!(place("setup.cfg", text, "pytest").is_none());
+    }
+
+    #[test]
+    fn settings_of_tools_are_no_package() {
+        let of = |name, text| package(&Files::new(&tree(&[(name, text)]), None)).unwrap();
+        assert_eq!(of("setup.cfg", "[flake8]\nmax-line-length = 100\n"), None);
+        assert_eq!(of("setup.cfg", "[flake8]\n[metadata]\nname = x\n"), Some("setup.cfg"));
+        assert_eq!(of("setup.py", ""), Some("setup.py"));
+        assert_eq!(of("other.py", ""), None);
     }
 
     #[test]

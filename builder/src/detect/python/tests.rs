@@ -144,8 +144,8 @@ fn of_several_files_with_packages_the_lock_counts_and_the_other_is_told() {
     assert_eq!(
         found.notes,
         [
-            "`uv.lock` and `requirements.txt` both list packages: the first was taken; `--build-command 'pip3 install -r \
-          requirements.txt'` takes the other"
+            "`uv.lock` and `requirements.txt` both list packages: the first was taken; the other is when `.lapstrakeignore` leaves \
+          `uv.lock` out"
         ]
     );
 }
@@ -159,8 +159,8 @@ fn requirements_count_more_than_a_project_without_a_lock() {
     assert_eq!(start(&apart), Some("cd src && exec flask --app x.app:app run --host 0.0.0.0 --port $PORT"));
     assert_eq!(
         apart.notes[0],
-        "`requirements.txt` and `pyproject.toml` both list packages: the first was taken; `--build-command 'pip3 install .'` \
-         takes the other"
+        "`requirements.txt` and `pyproject.toml` both list packages: the first was taken; the other is when \
+         `.lapstrakeignore` leaves `requirements.txt` out"
     );
     // With the project come its dependencies and its modules.
     let with = found(&[&files[..], &[("requirements.txt", "flask\n-e .\n")]].concat());
@@ -231,6 +231,8 @@ fn a_lone_script_is_an_app_without_packages() {
     assert_eq!((commands(&found), start(&found)), (vec![], Some("python3 server.py")));
     assert_eq!(found.findings[0].to_string(), "server.py: is a script of Python");
     assert!(found.notes[0].starts_with("no file lists packages"), "{:?}", found.notes);
+    let tools = [("setup.cfg", "[flake8]\n"), ("main.py", "")];
+    assert!(commands(&super::detect(&Files::new(&tree(&tools), None)).unwrap().unwrap()).is_empty());
     let others = [("README.md", ""), ("tool.py", ""), ("pyproject.toml", "[tool.ruff]\n")];
     assert!(detect(&Files::new(&tree(&others), None)).unwrap().is_none());
 }

@@ -212,8 +212,13 @@ fn of_language<'c>(
     engines: Option<&Engines>,
 ) -> Result<Chosen<'c>, Refusal> {
     let refused = |error: &ResolveError| match &wanted.range {
-        // What lies in the range and may not be taken says more than what lies outside.
-        Some(range) if !matches!(error, ResolveError::Refused { .. }) => {
+        // What lies in the range and is not taken says more than what lies outside.
+        Some(range)
+            if !matches!(
+                error,
+                ResolveError::Refused { .. } | ResolveError::RequiresPythonConflict { default: Some(_), .. }
+            ) =>
+        {
             nothing_satisfies(range, language, &wanted.origin, terms)
         }
         _ => refusal(error, wanted.origin.clone(), engines),

@@ -70,6 +70,16 @@ impl RequiresPython {
         let holds = |clauses: &Vec<Clause>| clauses.iter().all(|clause| clause.holds(version));
         self.alternatives.iter().any(holds)
     }
+
+    /// Tells whether a version of a minor line may lie in the range, be it one that there is or one that will be.
+    #[must_use]
+    pub fn reaches(&self, major: u64, minor: u64) -> bool {
+        // Whether a patch lies in the range changes only at the numbers that the range itself has.
+        let numbers = self.alternatives.iter().flatten().flat_map(|clause| &clause.bound.release);
+        let patches = numbers.flat_map(|&number| [number, number.saturating_add(1)]).chain([0]);
+        let mut versions = patches.map(|patch| Version { major, minor, patch });
+        versions.any(|version| self.is_satisfied_by(version))
+    }
 }
 
 /// Reads clauses with commas between them; nothing between two commas is nothing.
@@ -179,6 +189,29 @@ mod tests {
 
     fn satisfies(range: &str, version: &str) -> bool {
         RequiresPython::parse(range).unwrap().is_satisfied_by(version.parse().unwrap())
+    }
+
+    #[test]
+    fn a_range_reaches_the_lines_of_which_a_version_may_lie_in_it() {
+        let reaches = |range: &str| RequiresPython::parse(range).unwrap().reaches(3, 13);
+        for range in [
+            "",
+            ">=3.9",
+            ">=3.13.7",
+            "~=3.13.2",
+            "==3.13.1",
+            ">3.13.0,<3.13.2",
+            "!=3.13.0,<3.13.2",
+            "<3.13.1",
+            "==3.13.*",
+            "<3 || >3.12.9",
+        ] {
+            assert!(reaches(range), "{range}");
+        }
+        for range in ["<3.13", ">=3.14", "!=3.13.*", ">3.13.0,<3.13.1", "~=3.12.2", "<3.13.1,!=3.13.0", ">=4"]
+        {
+            assert!(!reaches(range), "{range}");
+        }
     }
 
     #[test]

@@ -83,15 +83,24 @@ impl Range {
             Self::Python(range) => range.is_satisfied_by(version),
         }
     }
+
+    /// Tells whether a version that begins with these numbers may lie in the range, even if there is none yet.
+    fn reaches(&self, line: &[u64]) -> bool {
+        match (self, line) {
+            (Self::Python(range), &[major, minor]) => range.reaches(major, minor),
+            // A runtime of Node.js has no other line than its default.
+            _ => true,
+        }
+    }
 }
 
 impl<'a> Query<'a, '_> {
-    /// Leaves the default of the catalog where it has nothing in the range, and takes in every line of the name.
+    /// Leaves the default of the catalog where no version of it can lie in the range, and takes in every line of the name.
+    ///
+    /// What the line has today does not count: a release that is added to it would bring the answer back from a higher line.
     fn in_reach_of_range(mut self) -> Self {
         let (Some(range), _) = self.range() else { return self };
-        let of_default = self.catalog.versions(self.line.runtime);
-        let mut of_default = of_default.filter(|version| version.begins_with(&self.wanted.components));
-        if self.wanted.took_default && !of_default.any(|version| range.is_satisfied_by(version)) {
+        if self.wanted.took_default && !range.reaches(&self.wanted.components) {
             self.wanted.components.clone_from(&self.line.fixed);
             self.wanted.took_default = false;
         }
@@ -286,6 +295,7 @@ impl<'a> Query<'a, '_> {
             Range::Python(_) => ResolveError::RequiresPythonConflict {
                 runtime: self.request.runtime.clone(),
                 range: self.request.requires_python.clone().unwrap_or_default(),
+                default: self.wanted.took_default.then(|| dotted(&self.wanted.components)),
                 available: self.available(),
             },
         }

@@ -69,12 +69,14 @@ pub enum ResolveError {
         satisfying: Option<Box<Successor>>,
     },
     /// No version of the runtime lies in the range of `requires-python`.
-    #[error("no version of `{runtime}` satisfies `requires-python`, which asks for `{range}`")]
+    #[error("{}", python_conflict(runtime, range, default.as_deref()))]
     RequiresPythonConflict {
         /// The runtime.
         runtime: String,
         /// The text of `requires-python`.
         range: String,
+        /// The catalog's default line, if a version of it would lie in the range, but it has none yet.
+        default: Option<String>,
         /// The versions of the runtime, newest first.
         available: Vec<Version>,
     },
@@ -186,6 +188,10 @@ impl ResolveError {
             Self::UnknownVersion { builds, .. } if !builds.is_empty() => {
                 Some(format!("the builds of this version are {}", list(builds)))
             }
+            Self::RequiresPythonConflict { default: Some(default), available, .. } => Some(format!(
+                "name another line with `--runtime-version`: there are {}; {default} stays the one that is taken by itself",
+                newest(available)
+            )),
             Self::UnknownVersion { available, .. } | Self::RequiresPythonConflict { available, .. }
                 if !available.is_empty() =>
             {
@@ -203,6 +209,11 @@ impl ResolveError {
             | Self::DigestMismatch { .. } => None,
         }
     }
+}
+
+fn python_conflict(runtime: &str, range: &str, default: Option<&str>) -> String {
+    let which = default.map(|line| format!(" {line}, the catalog's default,")).unwrap_or_default();
+    format!("no version of `{runtime}`{which} satisfies `requires-python`, which asks for `{range}`")
 }
 
 fn engines_conflict(engines: &str, request: &str, chosen: Option<&EntryId>) -> String {

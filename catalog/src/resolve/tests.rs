@@ -323,6 +323,24 @@ fn requires_python_narrows_a_request_without_a_lock() {
 }
 
 #[test]
+fn a_range_that_the_default_may_satisfy_one_day_takes_no_higher_line_until_then() {
+    let mut catalog = examples();
+    edit(&mut catalog, "python3-3.15.0-1", |entry| entry.status = Status::Active);
+    let ask = |catalog: &Catalog, range: &str| {
+        let answer = resolve(catalog, &Request::new("python3").with_requires_python(range));
+        answer.map(|resolution| resolution.entry.id.to_string())
+    };
+    let error = ask(&catalog, ">=3.13.7").unwrap_err();
+    let expected = "no version of `python3` 3.13, the catalog's default, satisfies `requires-python`, which asks for `>=3.13.7`";
+    assert_eq!(error.to_string(), expected);
+    assert!(
+        error.hint().unwrap().starts_with("name another line with `--runtime-version`: there are `3.15.0`")
+    );
+    let later = catalog.next(change(vec![new_entry("python3", "3.13.7", 1)])).unwrap();
+    assert_eq!(ask(&later, ">=3.13.7").unwrap(), "python3-3.13.7-1");
+}
+
+#[test]
 fn a_range_never_takes_a_preview_by_itself() {
     let catalog = examples();
     let error = resolve(&catalog, &Request::new("python3").with_requires_python(">=3.14")).unwrap_err();

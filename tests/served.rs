@@ -6,8 +6,9 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use lapstrake_fixtures::apps::App;
+use lapstrake_fixtures::archive::copy_tree;
 
-use crate::harness::{Lapstrake, Registry, workspace};
+use crate::harness::{Lapstrake, Registry, Repository, workspace};
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -64,6 +65,34 @@ fn answers(image: &str, app: &App) {
 fn a_source_directory_is_built_and_answers() {
     let app = App::named("flask");
     answers(app.directory().to_str().unwrap(), &app);
+}
+
+#[test]
+fn a_git_repository_is_built_and_answers() {
+    let app = App::named("plain-python");
+    let repository = Repository::new();
+    copy_tree(&app.directory(), &repository.path().join("web")).unwrap();
+    repository.commit();
+    answers(&format!("git+file://{}#main:web", repository.name()), &app);
+}
+
+#[test]
+fn a_script_that_runs_npm_finds_it_in_the_image() {
+    let app = App::named("express");
+    let scratch = workspace::scratch();
+    copy_tree(&app.directory(), scratch.path()).unwrap();
+    fs_err::write(scratch.path().join("start.sh"), "#!/bin/sh\necho starting\nexec npm start\n").unwrap();
+    let file = scratch.path().join("apprunner.yaml");
+    let text = fs_err::read_to_string(&file).unwrap();
+    let command = |line: &str| {
+        if line.trim_start().starts_with("command:") {
+            "  command: sh start.sh".to_owned()
+        } else {
+            line.to_owned()
+        }
+    };
+    fs_err::write(&file, text.lines().map(command).collect::<Vec<_>>().join("\n")).unwrap();
+    answers(scratch.path().to_str().unwrap(), &app);
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::plan::{Plan, RuntimeChoice, SourceFacts};
 use crate::platform::host_platform;
 use crate::runtime_choice::{Chosen, Engines, Terms, choose};
 use crate::source::SourceKind;
+use crate::start_script::runs_npm;
 
 impl Inputs {
     /// Decides everything that a build does.
@@ -41,19 +42,25 @@ impl Inputs {
             context.report.warning(warning);
         }
         self.tell_mismatches(&chosen, context);
-        let (app_file, detected, notes) = match &self.told {
+        let npm_script = runs_npm(&start.command, &self.source.tree, self.directory.as_ref());
+        let needs_npm = start.command.uses_npm() || npm_script.is_some();
+        let (app_file, detected, mut notes) = match &self.told {
             Told::ByFile { name, .. } => (Some(name.clone()), Vec::new(), Vec::new()),
             Told::ByOptions => (None, Vec::new(), Vec::new()),
             Told::ByDetection(found) => {
                 (None, found.findings.iter().map(ToString::to_string).collect(), found.notes.clone())
             }
         };
+        let runtime = choice(catalog, &chosen, needs_npm);
+        if let Some(found) = npm_script.filter(|_| runtime.run_image == ImageKind::RunNpm) {
+            notes.push(format!("the image has npm, which `{}` names on line {}", found.script, found.line));
+        }
         Ok(Plan {
             source: self.source_facts(),
             app_file,
             detected,
             notes,
-            runtime: choice(catalog, &chosen, start.command.uses_npm()),
+            runtime,
             platforms: platforms.iter().map(ToString::to_string).collect(),
             steps: self.settings.steps.clone(),
             flow: args.flow,

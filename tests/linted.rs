@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use lapstrake_fixtures::apps::App;
-use lapstrake_fixtures::archive::tar_of;
+use lapstrake_fixtures::archive::{copy_tree, tar_of};
+use lapstrake_fixtures::web::{Page, Site, Web};
 use serde_json::Value;
 
-use crate::harness::{Lapstrake, Outcome, workspace};
+use crate::harness::{Lapstrake, Outcome, Repository, workspace};
 
 const GOOD: &str = "\
 version: 1.0
@@ -240,4 +241,42 @@ fn where_nothing_is_found_no_app_file_is_written() {
     assert_eq!(names(&project.path()), ["README.md"]);
     let outcome = project.lapstrake.run(["init", "/nonexistent/app"]).expect(2);
     assert!(outcome.stderr.contains("is no directory"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_source_that_is_elsewhere_is_linted() {
+    let scratch = workspace::scratch();
+    let app = scratch.path().join("files/api");
+    fs_err::create_dir_all(&app).unwrap();
+    fs_err::write(app.join("apprunner.yaml"), GOOD.replace("python3\n", "pyton3\n")).unwrap();
+    let repository = Repository::new();
+    copy_tree(&scratch.path().join("files"), repository.path()).unwrap();
+    repository.commit();
+    let archive = tar_of(&scratch.path().join("files"), "app-1.0/").unwrap();
+    let web = Web::start(Site::page("/app.tar", Page::Content("application/x-tar", archive)));
+    let lint = |source: &str, more: &[&str]| {
+        let words = ["lint", source, "--format", "json"];
+        Lapstrake::new().run(words.iter().chain(more))
+    };
+    let git = format!("git+file://{}", repository.name());
+    for (source, more) in [
+        (format!("{git}#main:api"), &[][..]),
+        (format!("{git}#main"), &["--source-dir", "api"]),
+        (web.url("/app.tar"), &["--source-dir", "api"]),
+    ] {
+        let found = json(&lint(&source, more).expect(2));
+        let place = &found["diagnostics"][0];
+        assert_eq!(
+            (&place["file"], &place["line"]),
+            (&"api/apprunner.yaml".into(), &2.into()),
+            "{source}: {found}"
+        );
+        assert_eq!(found["errors"], 1, "{found}");
+    }
+    let wrong = "0".repeat(64);
+    lint(&web.url("/app.tar"), &["--sha256", &wrong]).expect(5);
+    let said = lint(scratch.path().to_str().unwrap(), &["--sha256", &wrong]).expect(2).stderr;
+    assert!(said.contains("`--sha256` is for archives, not for a directory"), "{said}");
+    let said = lint(&format!("{git}#main:api"), &["--source-dir", "web"]).expect(2).stderr;
+    assert!(said.contains("`api` in SOURCE and `web`"), "{said}");
 }

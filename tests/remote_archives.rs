@@ -91,9 +91,16 @@ fn an_archive_is_held_to_the_digest_that_is_given() {
 #[test]
 fn what_is_not_verified_is_not_read() {
     // Were it read, it would be refused for what it is.
-    let web = served(page(b"\x1f\x8bnot gzip at all"));
-    let said = plan(&web.url("/app.tar.gz"), &["--sha256", &sha256(b"other")]).expect(5).stderr;
-    assert!(said.contains("has the SHA-256") && !said.contains("damaged"), "{said}");
+    let (junk, scratch) = (b"\x1f\x8bnot gzip at all", workspace::scratch());
+    let web = served(page(junk));
+    let here = scratch.path().join("app.tar.gz");
+    fs_err::write(&here, junk).unwrap();
+    let options = ["--sha256", &sha256(b"other")];
+    let piped = Lapstrake::new().run_with_input(["plan", "-"].iter().chain(&options), &here);
+    for outcome in [plan(&web.url("/app.tar.gz"), &options), plan(here.to_str().unwrap(), &options), piped] {
+        let said = outcome.expect(5).stderr;
+        assert!(said.contains("has the SHA-256") && !said.contains("damaged"), "{said}");
+    }
 }
 
 #[test]

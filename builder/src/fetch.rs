@@ -59,13 +59,18 @@ impl<'a> Fetcher<'a> {
     }
 
     fn local(&self, spec: &SourceSpec, stdin: impl Read, options: &ReadOptions) -> Result<Source, Failure> {
-        let expected = self.expected()?;
-        if matches!(spec, SourceSpec::Path(path) if path.is_dir()) {
-            self.no_digest("a directory")?;
+        let Some(expected) = self.expected()? else {
+            return source::read(spec, stdin, options).map_err(failure);
+        };
+        match spec {
+            SourceSpec::Stdin => self.verified(stdin, "-", &expected, options),
+            SourceSpec::Path(path) => {
+                let Some(file) = source::open_archive(path).map_err(failure)? else {
+                    return Err(self.digest_refusal("a directory"));
+                };
+                self.verified(file, &path.display().to_string(), &expected, options)
+            }
         }
-        let source = source::read(spec, stdin, options).map_err(failure)?;
-        check(expected.as_ref(), &source.digest, "the archive")?;
-        Ok(source)
     }
 
     /// The digest that an archive must have.
@@ -85,11 +90,12 @@ impl<'a> Fetcher<'a> {
 
     /// Refuses a digest where there is no archive.
     pub(crate) fn no_digest(&self, what: &str) -> Result<(), Failure> {
-        if self.args.sha256.is_none() {
-            return Ok(());
-        }
+        if self.args.sha256.is_none() { Ok(()) } else { Err(self.digest_refusal(what)) }
+    }
+
+    fn digest_refusal(&self, what: &str) -> Failure {
         let origin = self.context.origin("sha256");
-        Err(Failure::new(Exit::NotUnderstood, format!("`{origin}` is for archives, not for {what}")))
+        Failure::new(Exit::NotUnderstood, format!("`{origin}` is for archives, not for {what}"))
     }
 
     /// Whether a host may be spoken to by plain http.

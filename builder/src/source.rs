@@ -56,6 +56,7 @@ pub use materialise::{MaterialiseError, MaterialiseOptions, materialise};
 pub(crate) use parallel::in_parallel;
 pub use rule::Rule;
 pub use spec::SourceSpec;
+pub(crate) use spec::open_archive;
 
 /// A source that has been read.
 #[derive(Debug)]

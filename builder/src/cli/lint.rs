@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::RegistryArgs;
+use super::{RegistryArgs, RemoteArgs};
 
 /// Arguments of `lint`.
 #[derive(Debug, Args)]
 pub struct LintArgs {
-    /// A directory, an app file, a tar archive, or `-` for either on standard input.
+    /// What `build` takes, or an app file by itself; `-` is an archive or an app file on standard input.
     pub source: String,
     /// The directory of the app inside the source.
     #[arg(long, env = "LAPSTRAKE_SOURCE_DIR", value_name = "DIR")]
@@ -32,6 +32,9 @@ pub struct LintArgs {
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
+    /// How sources that are elsewhere are reached.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
 }
 
 /// How problems are printed.

@@ -1,4 +1,5 @@
-//! `lapstrake lint`: what is wrong with an app, told without building it. It fetches nothing and writes nothing.
+//! `lapstrake lint`: what is wrong with an app, told without building it. It writes nothing, and fetches nothing
+//! but a source that is elsewhere.
 
 use lapstrake_catalog::Permissions;
 
@@ -14,7 +15,7 @@ use crate::runtime_choice::Terms;
 
 /// Runs the command.
 pub fn run(args: &LintArgs, context: &Context) -> Result<(), Failure> {
-    let subject = Subject::open(args)?;
+    let subject = Subject::open(args, context)?;
     let catalog = looked(args.catalog.as_deref(), &args.registry, context)?;
     let platforms = [host_platform()?];
     let permissions = Permissions { allow_eol: permitted(&args.allow_eol)?, ..Permissions::default() };

@@ -1,7 +1,8 @@
-//! Sources that are an archive on a web server: brought whole and verified before anything of it is read.
+//! Sources that are an archive: one on a web server, or one that must have a given digest, is brought whole and verified
+//! before anything of it is read.
 
 use std::fs::File;
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -18,6 +19,8 @@ use crate::source::{self, ArchiveAddress, Limits, ReadOptions, Rule, Source, Sou
 
 /// As much is looked at to tell what a file is.
 const FIRST: usize = 512;
+/// As much of a local archive is read at a time.
+const BUFFER: usize = 1 << 18;
 const WHAT: &str = "could not fetch the source";
 
 impl Fetcher<'_> {
@@ -36,6 +39,37 @@ impl Fetcher<'_> {
         source.map_err(|cause| better_hint(failure(cause), &client, address))
     }
 
+    /// Reads an archive of this machine, once all of it is known to have the digest.
+    pub(super) fn verified(
+        &self,
+        mut stream: impl Read,
+        name: &str,
+        expected: &Digest,
+        options: &ReadOptions,
+    ) -> Result<Source, Failure> {
+        let unwritable = |source| failure(SourceError::Spool { scratch: options.scratch.clone(), source });
+        let mut download = Download::new(options, &self.context.stop).map_err(unwritable)?;
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let count = match stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(failure(SourceError::Read { path: name.to_owned(), source })),
+            };
+            if download.receive(Piece::Bytes(&buffer[..count])).is_break() {
+                break;
+            }
+        }
+        self.context.stop.check()?;
+        if let Some(ended) = download.ended {
+            return Err(ended.into_failure(name, &options.scratch));
+        }
+        let (file, digest) = download.finish().map_err(unwritable)?;
+        check(Some(expected), &digest, "the archive")?;
+        source::read_archive(file, name, options).map_err(failure)
+    }
+
     fn download(
         &self,
         client: &Client,
@@ -48,7 +82,7 @@ impl Fetcher<'_> {
         let fetched = client.fetch_file(address.url(), address.login(), receive);
         self.context.stop.check()?;
         if let Some(ended) = download.ended {
-            return Err(ended.into_failure(address, &options.scratch));
+            return Err(ended.into_failure(&address.to_string(), &options.scratch));
         }
         let flow = fetched.map_err(|cause| {
             let gone = matches!(cause.status(), Some(404 | 410));
@@ -145,9 +179,9 @@ impl<'a> Download<'a> {
 }
 
 impl Ended {
-    fn into_failure(self, address: &ArchiveAddress, scratch: &Path) -> Failure {
+    fn into_failure(self, archive: &str, scratch: &Path) -> Failure {
         match self {
-            Self::Refused(rule) => failure(SourceError::Archive { archive: address.to_string(), rule }),
+            Self::Refused(rule) => failure(SourceError::Archive { archive: archive.to_owned(), rule }),
             Self::Unwritable(source) => failure(SourceError::Spool { scratch: scratch.to_owned(), source }),
             Self::Stopped => Failure::new(Exit::Interrupted, "interrupted"),
         }
@@ -166,4 +200,45 @@ fn better_hint(failure: Failure, client: &Client, address: &ArchiveAddress) -> F
         glance.status == 200 && glance.content_type.is_some_and(|kind| kind.starts_with("application/x-git-"))
     });
     if is_repository { failure.hint(format!("it is a git repository: write `git+{text}`")) } else { failure }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(pieces: &[Piece<'_>], limits: Limits) -> Option<Rule> {
+        let scratch = tempfile::tempdir().unwrap();
+        let options = ReadOptions { limits, ..ReadOptions::new(scratch.path()) };
+        let stop = Stop::default();
+        let mut download = Download::new(&options, &stop).unwrap();
+        let broke = pieces.iter().any(|piece| download.receive(*piece).is_break());
+        match download.ended {
+            Some(Ended::Refused(rule)) => {
+                assert!(broke, "nothing more is read");
+                Some(rule)
+            }
+            Some(_) => panic!("neither the disk nor a signal ended it"),
+            None => None,
+        }
+    }
+
+    #[test]
+    fn a_body_is_held_to_the_limit_whether_its_length_was_announced_or_not() {
+        let limits = Limits { compressed: 2000, ..Limits::default() };
+        let rule = Rule::CompressedSize { limit: 2000 };
+        let mut bytes = vec![0; 1000];
+        bytes[..4].copy_from_slice(b"\x1f\x8b\x08\x00");
+        let piece = Piece::Bytes(&bytes);
+        let begin = |size| Piece::Begin { size };
+        assert_eq!(refusal(&[begin(None), piece, piece], limits), None);
+        assert_eq!(refusal(&[begin(None), piece, piece, piece], limits), Some(rule.clone()));
+        assert_eq!(refusal(&[begin(Some(2001)), piece], limits), Some(rule.clone()));
+        assert_eq!(
+            refusal(&[begin(Some(3)), piece, piece, piece], limits),
+            Some(rule),
+            "a promise is no limit"
+        );
+        // Another try begins anew.
+        assert_eq!(refusal(&[begin(None), piece, piece, begin(None), piece, piece], limits), None);
+    }
 }

@@ -9,10 +9,11 @@ use lapstrake_oci::tree::{FileTree, TreePath};
 
 use crate::app_file::FILE_NAME;
 use crate::cli::LintArgs;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::fetch::failure as source_failure;
-use crate::inputs::{FILE_LIMIT, app_file_bytes, file, in_directory, read_small};
-use crate::source::{self, AppDirError, ReadOptions, SourceSpec};
+use crate::fetch::{Fetcher, failure as source_failure};
+use crate::inputs::{FILE_LIMIT, app_directory, app_file_bytes, file, in_directory, read_small};
+use crate::source::{self, AppDirError, ReadOptions, SourceAddress, SourceSpec};
 
 /// How many bytes tell a text from an archive.
 const HEAD: usize = 512;
@@ -41,13 +42,18 @@ pub struct AppText {
 
 impl Subject {
     /// Opens what the user named. A directory is not read whole: of a large one only what has a say.
-    pub fn open(args: &LintArgs) -> Result<Self, Failure> {
-        let spec = SourceSpec::parse(&args.source).map_err(source_failure)?;
-        match &spec {
-            SourceSpec::Stdin => Self::from_stream(io::stdin().lock(), args, &spec),
-            SourceSpec::Path(path) if path.is_dir() => Self::of_directory(path, args),
-            SourceSpec::Path(path) if is_app_file(path) => Self::of_app_file(path, args),
-            SourceSpec::Path(_) => Self::of_source(&spec, io::empty(), args),
+    pub fn open(args: &LintArgs, context: &Context) -> Result<Self, Failure> {
+        let fetcher = Fetcher::new(&args.remote, context);
+        let address = fetcher.parse(&args.source)?;
+        let directory = app_directory(address.directory(), args.source_dir.as_deref(), context)?;
+        let opening = Opening { args, fetcher, directory };
+        match &address {
+            SourceAddress::Local(SourceSpec::Stdin) => opening.stream(io::stdin().lock(), &address),
+            SourceAddress::Local(SourceSpec::Path(path)) if path.is_dir() => opening.local_directory(path),
+            SourceAddress::Local(SourceSpec::Path(path)) if is_app_file(path) => opening.app_file(path),
+            SourceAddress::Local(_) | SourceAddress::Git(_) | SourceAddress::Archive(_) => {
+                opening.source(&address, io::empty())
+            }
         }
     }
 
@@ -58,29 +64,40 @@ impl Subject {
         let bytes = read_small(content, name)?;
         Ok(Some((path, bytes)))
     }
+}
 
-    fn of_directory(root: &Path, args: &LintArgs) -> Result<Self, Failure> {
-        let app_file = app_file(args)?;
-        let near = source::glance(root, &app_file).map_err(source_failure)?;
-        let subject = Self::of_trees(near, &FileTree::new(), args)?;
+/// How a source is opened.
+struct Opening<'a> {
+    args: &'a LintArgs,
+    fetcher: Fetcher<'a>,
+    /// The directory of the app, as it was named.
+    directory: &'a str,
+}
+
+impl Opening<'_> {
+    fn local_directory(&self, root: &Path) -> Result<Subject, Failure> {
+        self.fetcher.no_digest("a directory")?;
+        let path = self.app_file_path()?;
+        let near = source::glance(root, &path).map_err(source_failure)?;
+        let subject = self.of_trees(near, &FileTree::new())?;
         if subject.file.is_some() {
             return Ok(subject);
         }
-        let tree = source::glance_below(root, &app_file).map_err(source_failure)?;
-        Self::of_trees(tree, &FileTree::new(), args)
+        let tree = source::glance_below(root, &path).map_err(source_failure)?;
+        self.of_trees(tree, &FileTree::new())
     }
 
-    fn of_trees(tree: FileTree, aside: &FileTree, args: &LintArgs) -> Result<Self, Failure> {
-        let directory =
-            source::app_dir(&tree, args.source_dir.as_deref().unwrap_or_default()).map_err(no_directory)?;
-        let file = app_file_bytes(args.config.as_deref(), &[&tree, aside], directory.as_ref())?;
-        let file = file.map(|(name, bytes)| AppText { name, bytes, is_named: args.config.is_some() });
-        Ok(Self { tree, directory, file })
+    fn of_trees(&self, tree: FileTree, aside: &FileTree) -> Result<Subject, Failure> {
+        let directory = source::app_dir(&tree, self.directory).map_err(no_directory)?;
+        let config = self.args.config.as_deref();
+        let file = app_file_bytes(config, &[&tree, aside], directory.as_ref())?;
+        let file = file.map(|(name, bytes)| AppText { name, bytes, is_named: config.is_some() });
+        Ok(Subject { tree, directory, file })
     }
 
     /// An app file by itself, with the files beside it.
-    fn of_app_file(path: &Path, args: &LintArgs) -> Result<Self, Failure> {
-        refuse_directories(args)?;
+    fn app_file(&self, path: &Path) -> Result<Subject, Failure> {
+        self.refuse_other_options()?;
         let file = fs_err::File::open(path)
             .map_err(|cause| Failure::because(Exit::NotUnderstood, "could not read the app file", cause))?;
         let name = path.display().to_string();
@@ -92,52 +109,53 @@ impl Subject {
             Failure::because(Exit::NotUnderstood, format!("`{name}` is no app file"), cause)
         })?;
         let tree = source::glance(&root, &own).map_err(source_failure)?;
-        Ok(Self { tree, directory: None, file: Some(AppText { name, bytes, is_named: false }) })
+        Ok(Subject { tree, directory: None, file: Some(AppText { name, bytes, is_named: false }) })
     }
 
-    fn from_stream(mut stream: impl Read, args: &LintArgs, spec: &SourceSpec) -> Result<Self, Failure> {
+    fn stream(&self, mut stream: impl Read, address: &SourceAddress) -> Result<Subject, Failure> {
         let head = head(&mut stream).map_err(|cause| Failure::io("could not read standard input", cause))?;
         let stream = Cursor::new(head.clone()).chain(stream);
         if !is_text(&head) {
-            return Self::of_source(spec, stream, args);
+            return self.source(address, stream);
         }
-        refuse_directories(args)?;
+        self.refuse_other_options()?;
         let bytes = read_text(stream, "-")?;
         let file = AppText { name: FILE_NAME.to_owned(), bytes, is_named: false };
-        Ok(Self { tree: FileTree::new(), directory: None, file: Some(file) })
+        Ok(Subject { tree: FileTree::new(), directory: None, file: Some(file) })
     }
 
-    /// Every other kind of source is read as a build reads it.
-    fn of_source(spec: &SourceSpec, stdin: impl Read, args: &LintArgs) -> Result<Self, Failure> {
+    /// Every other kind of source is fetched and read as a build does it.
+    fn source(&self, address: &SourceAddress, stdin: impl Read) -> Result<Subject, Failure> {
         let scratch = tempfile::tempdir()
             .map_err(|cause| Failure::io("could not make a temporary directory", cause))?;
-        let options = ReadOptions { aside: vec![app_file(args)?], ..ReadOptions::new(scratch.path()) };
-        let source = source::read(spec, stdin, &options).map_err(source_failure)?;
-        Self::of_trees(source.tree, &source.aside, args)
+        let options = ReadOptions { aside: vec![self.app_file_path()?], ..ReadOptions::new(scratch.path()) };
+        let source = self.fetcher.read(address, stdin, &options)?;
+        self.of_trees(source.tree, &source.aside)
     }
-}
 
-/// Where an app file is looked for.
-fn app_file(args: &LintArgs) -> Result<TreePath, Failure> {
-    let directory = source::app_path(args.source_dir.as_deref().unwrap_or_default()).map_err(no_directory)?;
-    in_directory(directory.as_ref(), FILE_NAME)
+    /// Where an app file is looked for.
+    fn app_file_path(&self) -> Result<TreePath, Failure> {
+        in_directory(source::app_path(self.directory).map_err(no_directory)?.as_ref(), FILE_NAME)
+    }
+
+    /// An app file stands for itself: neither it nor its directory is named by an option.
+    fn refuse_other_options(&self) -> Result<(), Failure> {
+        self.fetcher.no_digest("an app file")?;
+        let given =
+            [("--source-dir", self.args.source_dir.is_some()), ("--config", self.args.config.is_some())];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => {
+                let what = format!("`{option}` does not go with an app file as the source");
+                Err(Failure::new(Exit::NotUnderstood, what).hint("name the directory of the source instead"))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` takes")]
 fn no_directory(cause: AppDirError) -> Failure {
     Failure::new(Exit::NotUnderstood, cause.to_string())
-}
-
-/// An app file stands for itself: neither it nor its directory is named by an option.
-fn refuse_directories(args: &LintArgs) -> Result<(), Failure> {
-    let given = [("--source-dir", args.source_dir.is_some()), ("--config", args.config.is_some())];
-    match given.into_iter().find(|(_, is_given)| *is_given) {
-        Some((option, _)) => {
-            let what = format!("`{option}` does not go with an app file as the source");
-            Err(Failure::new(Exit::NotUnderstood, what).hint("name the directory of the source instead"))
-        }
-        None => Ok(()),
-    }
 }
 
 /// Whether a file is to be taken as an app file: by its name, or because it holds text, which no archive does.

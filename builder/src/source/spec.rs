@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
@@ -18,26 +17,11 @@ pub enum SourceSpec {
     Stdin,
 }
 
-impl SourceSpec {
-    /// Parses what a user typed: `-` or a path.
-    pub fn parse(given: &str) -> Result<Self, SourceError> {
-        let fail = |reason| Err(SourceError::NotUnderstood { given: given.to_owned(), reason });
-        match given {
-            "-" => Ok(Self::Stdin),
-            "" => fail("it is empty"),
-            _ if given.contains('\0') => fail("it contains a NUL byte"),
-            // `https://host/app.tar.gz` would otherwise be reported as a file that does not exist.
-            _ if given.contains("://") => fail("addresses are not fetched; pipe the archive to `-` instead"),
-            path => Ok(Self::Path(path.into())),
-        }
-    }
-}
-
-impl FromStr for SourceSpec {
-    type Err = SourceError;
-
-    fn from_str(given: &str) -> Result<Self, SourceError> {
-        Self::parse(given)
+/// Opens an archive; nothing where a directory is.
+pub(crate) fn open_archive(path: &Path) -> Result<Option<File>, SourceError> {
+    match open(path)? {
+        Opened::Directory => Ok(None),
+        Opened::Archive(file) => Ok(Some(file)),
     }
 }
 

@@ -6,6 +6,7 @@ use clap::Parser;
 
 use super::*;
 use crate::cli::{Cli, Command, LintArgs};
+use crate::context::Context;
 
 const SMALL: &str = "\
 version: 1.0
@@ -36,7 +37,7 @@ fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 fn lint_at(path: &Path, options: &[&str]) -> Findings {
     let words: Vec<&str> = [path.to_str().unwrap()].into_iter().chain(options.iter().copied()).collect();
-    lint_with(&Subject::open(&args(&words)).unwrap(), &catalog())
+    lint_with(&Subject::open(&args(&words), &Context::for_tests()).unwrap(), &catalog())
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn a_directory_that_is_not_there_and_options_that_contradict_each_other_are_fail
         (vec![file.to_str().unwrap(), "--source-dir", "api"], "`--source-dir` does not go with an app file"),
         (vec![root.path().to_str().unwrap(), "--config", "/nonexistent"], "could not read the app file"),
     ] {
-        let failure = Subject::open(&args(&words)).unwrap_err();
+        let failure = Subject::open(&args(&words), &Context::for_tests()).unwrap_err();
         assert!(failure.to_string().contains(message) && failure.exit.code() == 2, "{failure}");
     }
 }
@@ -206,7 +207,7 @@ fn a_directory_with_an_app_file_is_not_searched() {
     for closed in ["node_modules", "src"] {
         fs_err::set_permissions(root.path().join(closed), PermissionsExt::from_mode(0o000)).unwrap();
     }
-    let subject = Subject::open(&args(&[root.path().to_str().unwrap()])).unwrap();
+    let subject = Subject::open(&args(&[root.path().to_str().unwrap()]), &Context::for_tests()).unwrap();
     assert_eq!(subject.tree.len(), 3);
     for closed in ["node_modules", "src"] {
         fs_err::set_permissions(root.path().join(closed), PermissionsExt::from_mode(0o755)).unwrap();

@@ -76,6 +76,19 @@ fn commands(plan: &Value) -> Vec<[&str; 3]> {
     steps.map(|step| ["phase", "command", "origin"].map(|key| step[key].as_str().unwrap())).collect()
 }
 
+#[test]
+fn an_option_for_the_port_counts_for_a_variable_that_repeats_it() {
+    let variable = |port: &str| {
+        FILE.replace("    - name: A\n", &format!("    - name: PORT\n      value: {port}\n    - name: A\n"))
+    };
+    let port =
+        |text: &str, more: &[&str]| App::new(text).plan(&Lapstrake::new(), more)["run"]["port"].clone();
+    assert_eq!(port(&variable("8000"), &["--port=9000"]), 9000);
+    assert_eq!(port(&variable("9000"), &["--port=9000"]), 9000);
+    let said = App::new(&variable("9000")).refusal(&[]);
+    assert!(said.contains("`PORT` holds the port, which is 8000, and cannot be 9000"), "{said}");
+}
+
 // row 2, row 3, row 16, lock R8
 #[test]
 fn every_key_has_an_option_that_replaces_it_and_the_plan_says_so() {
@@ -304,6 +317,10 @@ fn values_that_an_option_cannot_have_are_refused_with_its_name() {
         (&["--runtime=nodejs22"], "apprunner.yaml:14:20: error: "),
         (&["--command=a 'b"], "(--command)"),
         (&["--label=dev.lapstrake.x=1"], "`--label`: names that begin with `dev.lapstrake.`"),
+        (
+            &["--annotation=org.opencontainers.image.base.name=x"],
+            "`--annotation`: names that begin with `org.opencontainers.image.base.`",
+        ),
         (&["--env-file=absent.env"], "could not read the variables in `absent.env`"),
     ] {
         let stderr = app.refusal(options);
@@ -343,7 +360,9 @@ fn what_options_give_is_in_the_image() {
             "--port=9000",
             "--user=2000:3000",
             "--label=team=web",
+            "--label=org.opencontainers.image.created=then",
             "--annotation=note=x",
+            "--annotation=org.opencontainers.image.created=now",
         ])
         .expect(0);
     let image = Image::open(&layout, Some("1"));
@@ -351,6 +370,9 @@ fn what_options_give_is_in_the_image() {
     let config = &image.config["config"];
     assert_eq!(config["User"], "2000:3000");
     assert_eq!(config["Labels"]["team"], "web");
+    // Both count before what would be there without them.
+    assert_eq!(config["Labels"]["org.opencontainers.image.created"], "then");
+    assert_eq!(image.manifest["annotations"]["org.opencontainers.image.created"], "now");
     assert_eq!(config["ExposedPorts"], json!({"9000/tcp": {}}));
     let env = image.env();
     assert_eq!(["A", "B", "PORT"].map(|name| env[name].as_str()), ["option", "file", "9000"]);

@@ -46,13 +46,8 @@ pub fn assemble(
             .map(|(name, value)| (name.clone(), value.clone()))
             .chain(plan.run.env.clone())
             .collect(),
-        labels: plan
-            .run
-            .labels
-            .iter()
-            .chain(&labels)
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
+        // What the user says of the image counts before what is derived; `settings` keeps our own names out of it.
+        labels: labels.clone().into_iter().chain(plan.run.labels.clone()).collect(),
         ..plan.run.clone()
     };
     let runtime_layers = runtime.layers.iter().map(|layer| ConfigLayer {

@@ -184,6 +184,7 @@ fn read_app_file(
         runtime: given.runtime.is_some(),
         build: given.commands.contains_key(&Phase::Build),
         command: given.start.is_some(),
+        port: given.port.as_ref().map(|port| port.value),
         form: given.shell.form(),
     };
     let (app_file, diagnostics) = app_file::parse_with(name, text, supplied);

@@ -19,6 +19,8 @@ pub struct Supplied {
     pub build: bool,
     /// `run.command`.
     pub command: bool,
+    /// The port, instead of the one in the file.
+    pub port: Option<u16>,
     /// The form that the start command takes.
     pub form: Form,
 }
@@ -219,7 +221,7 @@ fn run(top: &Section<'_>, supplied: Supplied, report: &mut Report) -> Option<Run
     }
     let command = start.and_then(|node| commands::start(&node, supplied.form, report));
     let run = Run { runtime_version, pre_run, command, network, env, secrets };
-    variables::check_run(&run, report);
+    variables::check_run(&run, supplied.port, report);
     Some(without_repeated_port(run))
 }
 

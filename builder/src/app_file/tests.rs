@@ -88,6 +88,20 @@ fn a_required_key_may_be_absent_only_where_it_is_supplied_from_elsewhere() {
     assert!(parse_with(FILE_NAME, "runtime: python3\n", all).0.is_none(), "no flag says the file's version");
 }
 
+#[test]
+fn a_variable_may_hold_the_port_of_the_file_or_the_one_that_is_supplied() {
+    let parse = |network: &str, value: &str, port: Option<u16>| {
+        let text = format!(
+            "version: 1.0\nruntime: python3\nbuild:\n  commands:\n    build: [x]\nrun:\n  command: x\n{network}  \
+             env:\n    - name: PORT\n      value: '{value}'\n"
+        );
+        parse_with(FILE_NAME, &text, Supplied { port, ..Supplied::default() }).0.is_some()
+    };
+    let own = "  network:\n    port: 3000\n";
+    assert!(parse("", "9000", Some(9000)) && parse("", "8080", Some(9000)) && parse(own, "3000", Some(9000)));
+    assert!(!parse("", "9000", None) && !parse("", "9001", Some(9000)) && !parse(own, "8080", Some(9000)));
+}
+
 /// Asserts that every problem stands inside of the text: in one of its lines or right behind one.
 fn inside(text: &str, diagnostics: &[Diagnostic]) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");

@@ -255,11 +255,10 @@ pub(super) fn check_build(variables: &[Variable], report: &mut Report) {
     }
 }
 
-/// Checks that the names of one app do not contradict each other.
-pub(super) fn check_run(run: &Run, report: &mut Report) {
-    let port = run.network.port().to_string();
+/// Checks that the names of one app do not contradict each other, nor the port that an option gives.
+pub(super) fn check_run(run: &Run, option: Option<u16>, report: &mut Report) {
     for variable in &run.env {
-        check_port(variable, &run.network, &port, report);
+        check_port(variable, &run.network, option, report);
     }
     check_credentials(&run.env, "name it in `run.secrets`, and keep its value out of the file", report);
     let seen: BTreeMap<&str, Position> =
@@ -280,13 +279,16 @@ pub(super) fn check_run(run: &Run, report: &mut Report) {
     }
 }
 
-fn check_port(variable: &Variable, network: &Network, port: &str, report: &mut Report) {
+fn check_port(variable: &Variable, network: &Network, option: Option<u16>, report: &mut Report) {
+    let own = network.port();
     let (name, value) = (&variable.name.value, &variable.value.value);
     let is_second = network.env.as_ref().is_some_and(|env| env.value == *name);
     if name != "PORT" && !is_second {
         return;
     }
-    if value == port {
+    let port = option.unwrap_or(own);
+    // A file that is right by itself stays right when an option moves the port.
+    if [own, port].iter().any(|port| *value == port.to_string()) {
         report.warning(
             Rule::PortInEnv,
             variable.name.at,

@@ -14,8 +14,8 @@ use crate::steps::Phase;
 
 use super::{Named, Runtime, Settings, user};
 
-/// The prefix of our own labels.
-const OWN: &str = "dev.lapstrake.";
+/// The prefixes of labels that say which runtime an image has, by which it is audited and rebased.
+const OWN: [&str; 2] = ["dev.lapstrake.", "org.opencontainers.image.base."];
 /// The longest file of variables.
 const FILE_LIMIT: u64 = 1 << 20;
 
@@ -104,11 +104,9 @@ impl Given<'_> {
     fn labels(&self, values: &[String], id: &str) -> Result<Named, Failure> {
         let pair = |set: Set<String>| {
             let (name, value) = name_and_value(&set)?;
-            if name.starts_with(OWN) {
-                return Err(refused(
-                    &set.origin,
-                    &format!("names that begin with `{OWN}` are this program's"),
-                ));
+            if let Some(own) = OWN.into_iter().find(|own| name.starts_with(own)) {
+                let fault = format!("names that begin with `{own}` are this program's");
+                return Err(refused(&set.origin, &fault));
             }
             Ok((name, Set::new(value, set.origin)))
         };

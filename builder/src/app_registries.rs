@@ -5,6 +5,7 @@
 //! and the login of this machine would be sent to another host.
 
 use lapstrake_oci::tree::{FileTree, Kind, TreePath};
+use toml::{Table, Value};
 
 /// No configuration is longer.
 const LARGEST: u64 = 1 << 20;
@@ -16,23 +17,41 @@ pub struct AppRegistries {
     pub npm: bool,
     /// For the later yarns, in `.yarnrc.yml`.
     pub yarn: bool,
+    /// For uv: the index that stands in for the public one, in `uv.toml` or `pyproject.toml`.
+    pub uv: bool,
 }
 
 impl AppRegistries {
     /// Looks into the files at the root of the source and in the directory of the app.
     #[must_use]
     pub fn of(source: &FileTree, directory: Option<&TreePath>) -> Self {
-        let named = |file: &str, key: &str| {
+        let any = |file: &str, holds: &dyn Fn(&str) -> bool| {
             let at_root = TreePath::new(file);
             let in_directory = directory.map(|directory| directory.join(file));
             let mut paths = std::iter::once(at_root).chain(in_directory).filter_map(Result::ok);
-            paths.any(|path| text(source, &path).is_some_and(|text| sets(&text, key)))
+            paths.any(|path| text(source, &path).is_some_and(|text| holds(&text)))
+        };
+        let named = |file: &str, key: &str| any(file, &|text| sets(text, key));
+        let settings = |text: &str| text.parse::<Table>().ok();
+        let in_project = |text: &str| {
+            settings(text).is_some_and(|project| {
+                project.get("tool").and_then(|tool| tool.get("uv")?.as_table()).is_some_and(replaces_index)
+            })
         };
         Self {
             npm: named(".npmrc", "registry") || named(".yarnrc", "registry"),
             yarn: named(".yarnrc.yml", "npmRegistryServer"),
+            uv: any("uv.toml", &|text| settings(text).as_ref().is_some_and(replaces_index))
+                || any("pyproject.toml", &in_project),
         }
     }
+}
+
+/// Whether settings of uv name an index instead of the public one.
+fn replaces_index(uv: &Table) -> bool {
+    let is_default = |index: &Value| index.get("default").and_then(Value::as_bool) == Some(true);
+    uv.contains_key("index-url")
+        || uv.get("index").and_then(Value::as_array).is_some_and(|indexes| indexes.iter().any(is_default))
 }
 
 fn text(source: &FileTree, path: &TreePath) -> Option<String> {
@@ -63,11 +82,19 @@ mod tests {
 
     #[test]
     fn a_registry_is_found_in_the_file_of_each_package_manager() {
-        let (npm, yarn) =
-            (AppRegistries { npm: true, yarn: false }, AppRegistries { npm: false, yarn: true });
+        let none = AppRegistries::default();
+        let (npm, yarn) = (AppRegistries { npm: true, ..none }, AppRegistries { yarn: true, ..none });
+        let uv = AppRegistries { uv: true, ..none };
         assert_eq!(found(&[(".npmrc", "a=b\nregistry = https://npm.example/\n")], None), npm);
         assert_eq!(found(&[(".yarnrc", "registry \"https://npm.example/\"\n")], None), npm);
         assert_eq!(found(&[(".yarnrc.yml", "npmRegistryServer: \"https://npm.example/\"\n")], None), yarn);
+        let index = "[[index]]\nname = 'x'\nurl = 'https://index.example/simple'\ndefault = true\n";
+        assert_eq!(found(&[("uv.toml", index)], None), uv);
+        assert_eq!(found(&[("pyproject.toml", &index.replace("index]", "tool.uv.index]"))], None), uv);
+        assert_eq!(
+            found(&[("pyproject.toml", "[tool.uv]\nindex-url = 'https://index.example/'\n")], None),
+            uv
+        );
         assert_eq!(found(&[("web/.npmrc", "registry=https://npm.example/")], Some("web")), npm);
         assert_eq!(found(&[(".npmrc", "registry=https://npm.example/")], Some("web")), npm);
     }
@@ -79,6 +106,9 @@ mod tests {
         assert_eq!(found(&[(".npmrc", scoped)], None), none);
         assert_eq!(found(&[("other/.npmrc", "registry=https://npm.example/")], Some("web")), none);
         assert_eq!(found(&[(".yarnrc.yml", "npmScopes:\n  team:\n    npmRegistryServer: x\n")], None), none);
+        let further = "[[tool.uv.index]]\nname = 'x'\nurl = 'https://index.example/simple'\n";
+        assert_eq!(found(&[("pyproject.toml", further)], None), none);
+        assert_eq!(found(&[("pyproject.toml", "[tool.other]\nindex-url = 'x'\n")], None), none);
         assert_eq!(found(&[], None), none);
     }
 }

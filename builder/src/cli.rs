@@ -52,7 +52,7 @@ pub struct Global {
     /// Show errors and results only.
     #[arg(long, short, global = true)]
     pub quiet: bool,
-    /// Trust these certificate authorities besides the system's (PEM), for registries and for sources.
+    /// Trust these certificate authorities besides the system's (PEM): for registries, sources and build commands.
     #[arg(long, global = true, env = "LAPSTRAKE_CA", value_name = "FILE")]
     pub ca: Vec<PathBuf>,
     /// Base address of the Debian mirror, instead of the machine's apt configuration.

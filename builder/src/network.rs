@@ -105,7 +105,7 @@ pub fn network(mode: NetworkMode, context: &Context, scratch: &Path) -> Result<B
     if mode == NetworkMode::None {
         return Ok(network);
     }
-    let extra = indexes.iter().flat_map(|endpoint| &endpoint.ca_files);
+    let extra = indexes.iter().flat_map(|endpoint| &endpoint.ca_files).chain(&context.authorities);
     if let Some(bundle) = ca_bundle(mirrors.ca_files.iter().chain(extra), scratch)? {
         network.mounts.push(Mount::read_only(bundle, CA_BUNDLE));
         network.has_ca = true;

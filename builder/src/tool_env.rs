@@ -84,7 +84,9 @@ pub fn build_env(
     }
     if let Some(index) = indexes.python_index {
         set(&mut env, "PIP_INDEX_URL", index);
-        set(&mut env, "UV_DEFAULT_INDEX", index);
+        if !indexes.app.uv {
+            set(&mut env, "UV_DEFAULT_INDEX", index);
+        }
         set(&mut env, "PDM_PYPI_URL", index);
         set(&mut env, "PIPENV_PYPI_MIRROR", index);
     }
@@ -237,11 +239,17 @@ mod tests {
             let indexes = Indexes { npm_registry, npm_login, app, ..Indexes::default() };
             build_env(&indexes, &BTreeMap::new(), &[], 0)
         };
-        let npm = env(AppRegistries { npm: true, yarn: false });
+        let npm = env(AppRegistries { npm: true, ..AppRegistries::default() });
         assert!(!npm.contains_key("npm_config_registry") && npm.contains_key("YARN_NPM_REGISTRY_SERVER"));
-        let yarn = env(AppRegistries { npm: false, yarn: true });
+        let yarn = env(AppRegistries { yarn: true, ..AppRegistries::default() });
         assert!(yarn.contains_key("npm_config_registry") && yarn.contains_key("COREPACK_NPM_TOKEN"));
         assert!(!yarn.keys().any(|name| name.starts_with("YARN_NPM_")), "{yarn:?}");
+        let python = |app| {
+            let indexes = Indexes { python_index: Some("https://index.example/"), app, ..Indexes::default() };
+            build_env(&indexes, &BTreeMap::new(), &[], 0).contains_key("UV_DEFAULT_INDEX")
+        };
+        assert!(python(AppRegistries::default()));
+        assert!(!python(AppRegistries { uv: true, ..AppRegistries::default() }));
     }
 
     #[test]

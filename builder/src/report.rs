@@ -109,14 +109,14 @@ impl Report {
 
     /// Says that a build command starts.
     pub fn step(&self, phase: &str, command: &str) {
-        let text = format!("[{phase}] $ {}", printable(&self.mask().apply(command)));
+        let text = format!("[{phase}] $ {command}");
         self.say(&text, || json!({"event": "step", "phase": phase, "command": command}));
     }
 
     /// Passes on a line that a build command wrote.
     pub fn output(&self, phase: &str, stream: Stream, line: &str) {
         let name = if stream == Stream::Out { "stdout" } else { "stderr" };
-        let text = format!("[{phase}] {}", printable(&self.mask().apply(line)));
+        let text = format!("[{phase}] {line}");
         self.say(&text, || json!({"event": "output", "phase": phase, "stream": name, "line": line}));
     }
 
@@ -154,7 +154,8 @@ impl Report {
         match self.look {
             Look::Quiet => {}
             Look::Json => self.write(&self.stamped(event()).to_string()),
-            Look::Bars | Look::Plain => self.write(text),
+            // What is hidden is looked for before anything is escaped.
+            Look::Bars | Look::Plain => self.write(&printable(&self.mask().apply(text))),
         }
     }
 
@@ -259,6 +260,8 @@ mod tests {
     fn output_carries_its_phase_and_cannot_drive_a_terminal() {
         let text = text_of(Look::Plain, |report| report.output("Build", Stream::Out, "a\x1b[2Jb"));
         assert_eq!(text, "[Build] a\\u{1b}[2Jb\n");
+        let text = text_of(Look::Plain, |report| report.note("fetching `x\x1b]0;y\x07`"));
+        assert_eq!(text, "fetching `x\\u{1b}]0;y\\u{7}`\n");
     }
 
     #[test]

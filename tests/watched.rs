@@ -127,6 +127,7 @@ fn only_pushes_in_scope_are_built() {
     assert_eq!(watching.stop("TERM").0, Some(143));
 }
 
+// row 50
 #[test]
 fn what_is_pushed_during_a_build_is_built_afterwards_exactly_once() {
     let bench = Bench::with_command("echo the command runs; sleep 3");
@@ -212,6 +213,22 @@ fn looking_once_builds_what_is_due_and_ends() {
     assert!(said.contains("changes nothing in scope"), "{said}");
     bench.push("web/a", "1");
     assert_eq!(bench.once(&[]).1, [bench.tagged()]);
+}
+
+#[test]
+fn row_50_what_was_pushed_before_a_crash_is_built_once_more_and_is_the_same() {
+    let bench = Bench::new();
+    let first = bench.once(&[]).1;
+    bench.push("web/a", "1");
+    let before = fs_err::read(bench.state_file()).unwrap();
+    let second = bench.once(&[]).1;
+    assert_ne!(first, second);
+    // A crash between the push and the writing of the state leaves the state as it was.
+    fs_err::write(bench.state_file(), before).unwrap();
+    let (code, results, said) = bench.once(&[]);
+    assert_eq!((code, &results), (Some(0), &second), "{said}");
+    assert_eq!(second, [bench.tagged()]);
+    assert!(bench.once(&[]).2.contains("was built already"));
 }
 
 #[test]

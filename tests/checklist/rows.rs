@@ -378,7 +378,15 @@ pub(super) const ROWS: &[Row] = &[
         &["row_48_a_build_is_due_when_something_in_the_source_directory_changed_and_not_otherwise"],
     ),
     row("49", No, "shared paths count as well", &["row_49_shared_paths_make_a_build_due_as_well"]),
-    open("50", No, "pushes that come while one is built", &[], "no need: builds are independent"),
+    row(
+        "50",
+        No,
+        "pushes that come while one is built",
+        &[
+            "what_is_pushed_during_a_build_is_built_afterwards_exactly_once",
+            "row_50_what_was_pushed_before_a_crash_is_built_once_more_and_is_the_same",
+        ],
+    ),
     row(
         "51",
         No,

@@ -187,14 +187,12 @@ impl GitError {
             Self::Failed { why, .. } => match why {
                 // As a registry whose certificate is not trusted.
                 Why::Credentials | Why::Identity => Exit::RegistryRefused,
-                Why::Network | Why::Disk => Exit::Transient,
+                // What is not known yet is more often the network's or the server's doing than the caller's.
+                Why::Network | Why::Disk | Why::Other => Exit::Transient,
                 Why::Objects => Exit::Refused,
-                Why::NoRepository
-                | Why::NoReference
-                | Why::Unadvertised
-                | Why::Redirected
-                | Why::Format
-                | Why::Other => Exit::NotUnderstood,
+                Why::NoRepository | Why::NoReference | Why::Unadvertised | Why::Redirected | Why::Format => {
+                    Exit::NotUnderstood
+                }
             },
         }
     }
@@ -308,7 +306,7 @@ mod tests {
             ("fatal: unable to access 'https://h/': The requested URL returned error: 503", 75),
             ("fatal: unable to access 'https://h/': SSL certificate problem: self-signed", 3),
             ("error: object 1: hasDotgit: contains '.git'; fatal: fsck error in packed object", 5),
-            ("fatal: something new", 2),
+            ("fatal: something new", 75),
         ] {
             let error = GitError::Failed { doing: String::new(), why: Why::of(said), said: said.to_owned() };
             assert_eq!(error.exit().code(), exit, "{said}");

@@ -312,6 +312,20 @@ fn a_failing_command_is_named_with_its_phase_its_number_its_line_and_both_stream
     assert!(said.contains("[Build] command 1 of 1 failed: ") && said.contains("signal 9"), "{said}");
 }
 
+#[test]
+fn a_program_of_the_start_command_that_is_not_in_the_image_is_told_when_it_is_built() {
+    let said = |start: &str| {
+        let command = "mkdir -p bin && printf '#!/bin/sh\\n' > bin/serve && chmod +x bin/serve";
+        let text = python(&[command], &format!("  command: {start}\n"));
+        let (outcome, _) = Source::new(&[("apprunner.yaml", &text)]).build(&[]);
+        outcome.expect(0).stderr
+    };
+    let warning = "warning: the start command names ";
+    assert!(said("bash start.sh").contains(&format!("{warning}`bash`, which is not in the image")));
+    assert!(said("python3 app.py && ./bin/sevre").contains(&format!("{warning}`./bin/sevre`")));
+    assert!(!said("python3 -V && exec ./bin/serve").contains(warning));
+}
+
 // row 54, error E3
 #[test]
 fn every_phase_has_its_prefix_and_stops_at_the_first_command_that_fails() {

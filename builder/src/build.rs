@@ -29,6 +29,7 @@ use crate::scratch::Scratch;
 use crate::secrets::{Search, Secrets, refuse};
 use crate::settings;
 use crate::source::{MaterialiseOptions, materialise};
+use crate::start_program::{self, Places};
 use crate::steps::{Workshop, hand_over};
 use crate::tool_env::build_env;
 
@@ -176,6 +177,7 @@ impl Site<'_> {
         let trees = metadata
             .timed("scan", || self.collect(&workshop.changes(), &app, &listing(&build_layers)?, &run))?;
         self.check_native(&trees, &run, platforms)?;
+        self.check_start(&trees, &run);
         Ok(trees)
     }
 
@@ -287,6 +289,20 @@ impl Site<'_> {
             )
             .hint(format!("build on a machine of each platform and push an index of both, or install packages without machine code; `--platform {host}` builds for this one"))),
             _ => Ok(()),
+        }
+    }
+}
+
+impl Site<'_> {
+    /// Says which programs of the start command are not in the image.
+    fn check_start(&self, trees: &AppTrees, run: &Listing) {
+        let config = &self.plan.run;
+        let of_app = config.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value);
+        let path = of_app.or_else(|| self.run_image.env.get("PATH")).map(String::as_str).unwrap_or_default();
+        let places = Places { path, working_dir: &config.working_dir };
+        let exists = |path: &str| native::exists(path, &[&trees.dependencies, &trees.app], run);
+        for program in start_program::missing(&config.cmd, &places, exists) {
+            self.context.report.warning(&start_program::warning(&program));
         }
     }
 }

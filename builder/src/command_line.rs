@@ -9,6 +9,7 @@ mod tests;
 
 use std::fmt;
 
+pub(crate) use scan::is_builtin;
 pub use scan::{CommandLineError, Trigger};
 use scan::{Scanned, scan};
 

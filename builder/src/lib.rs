@@ -52,6 +52,7 @@ pub mod secrets;
 pub mod serve;
 pub mod settings;
 pub mod source;
+pub mod start_program;
 pub mod start_script;
 pub mod steps;
 pub mod store;

@@ -110,7 +110,8 @@ fn interpreter(head: &[u8]) -> Option<String> {
     word.strip_prefix('/').map(str::to_owned)
 }
 
-fn exists(path: &str, trees: &[&FileTree], run: &Listing) -> bool {
+/// Tells whether the image has this path, which is written without the slash before it.
+pub(crate) fn exists(path: &str, trees: &[&FileTree], run: &Listing) -> bool {
     // The layers hold `/bin`, `/sbin` and `/lib` as links into `/usr`.
     let merged = ["bin/", "sbin/", "lib/", "lib64/"].iter().any(|top| path.starts_with(top));
     let candidates = [Some(path.to_owned()), merged.then(|| format!("usr/{path}"))];

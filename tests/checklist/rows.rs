@@ -329,7 +329,7 @@ pub(super) const ROWS: &[Row] = &[
         "42",
         No,
         "runtime layers are mounted",
-        &["runtime_layers_are_mounted_with_no_byte_sent_and_in_at_most_fifteen_requests"],
+        &["runtime_layers_are_mounted_with_no_byte_sent_and_in_at_most_twelve_requests"],
     ),
     row("43", Yes, "images for amd64", &["flask_answers_and_its_packages_lie_outside_the_app"]),
     row(

@@ -111,6 +111,13 @@ const BUILTINS: [&str; 32] = [
 const BEFORE_COMMANDS: [&str; 10] =
     ["if", "then", "elif", "else", "while", "until", "do", "{", "!", "command"];
 
+/// Whether a shell acts on a word by itself where a command begins.
+pub(crate) fn is_builtin(word: &str) -> bool {
+    BUILTINS.contains(&word)
+        || BEFORE_COMMANDS.contains(&word)
+        || matches!(word, "fi" | "done" | "esac" | "}")
+}
+
 /// What separates words outside of quotes.
 pub(super) fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n')

@@ -16,6 +16,8 @@ mod checklist;
 #[cfg(test)]
 mod detected;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod git_logins;
 #[cfg(test)]
 mod git_sources;

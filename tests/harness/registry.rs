@@ -39,6 +39,11 @@ impl Registry {
         format!("{}/{name}", self.host())
     }
 
+    /// The root directory of its storage, for what is put there without a push.
+    pub(crate) fn storage(&self) -> PathBuf {
+        self.directory.path().join("storage")
+    }
+
     /// One line for each request so far, as `METHOD PATH STATUS`.
     pub(crate) fn requests(&self) -> Vec<String> {
         log(&self.directory).lines().filter_map(request).collect()

@@ -28,6 +28,7 @@ mod credentials;
 mod destination;
 mod error;
 mod file;
+mod listing;
 mod manifest;
 mod origin;
 mod pace;
@@ -235,6 +236,13 @@ impl Client {
     pub fn tags(&self, reference: &Reference) -> Result<Vec<String>, RegistryError> {
         let remote = Remote::pulling(&self.core, reference)?;
         self.runtime.block_on(remote.tags())
+    }
+
+    /// All repositories of a registry, `HOST[:PORT]`, sorted, as far as it tells them: the listing is no part of the
+    /// distribution specification, and many hosted registries refuse it.
+    pub fn repositories(&self, registry: &str) -> Result<Vec<String>, RegistryError> {
+        let registry = self.core.registry(registry)?;
+        self.runtime.block_on(listing::repositories(&self.core, &registry))
     }
 
     /// A destination that pushes to `reference`. `mount_from` are the references that blobs may be mounted from.

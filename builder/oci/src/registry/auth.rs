@@ -56,6 +56,11 @@ impl Access {
         Self { repository: repository.to_owned(), scopes: vec![format!("repository:{repository}:pull")] }
     }
 
+    /// Access to the list of a registry's repositories.
+    pub(super) fn catalog() -> Self {
+        Self { repository: String::new(), scopes: vec!["registry:catalog:*".to_owned()] }
+    }
+
     pub(super) fn push<'a>(repository: &str, sources: impl Iterator<Item = &'a str>) -> Self {
         let mut scopes = vec![format!("repository:{repository}:pull,push")];
         let mut sources: Vec<_> = sources.filter(|source| *source != repository).collect();

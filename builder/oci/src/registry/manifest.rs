@@ -2,8 +2,7 @@
 
 use oci_spec::image::{Digest, MediaType};
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, LINK};
-use serde::Deserialize;
+use reqwest::header::CONTENT_TYPE;
 
 use super::answer::malformed;
 use super::blob::{check_digest_header, sha256_only};
@@ -19,14 +18,6 @@ use crate::document::{DOCUMENT_LIMIT, Document, sha256_of};
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.docker.distribution.manifest.v2+json";
-/// A list of tags longer than this is not one that we need whole.
-const TAGS_LIMIT: u64 = 4 * 1024 * 1024;
-const TAG_PAGES: usize = 1000;
-
-#[derive(Deserialize)]
-struct TagList {
-    tags: Option<Vec<String>>,
-}
 
 impl Remote {
     /// The digest under a tag or digest, or `None` if there is nothing.
@@ -124,41 +115,9 @@ impl Remote {
     async fn holds(&self, name: &str, document: &Document) -> bool {
         matches!(self.manifest_digest(name).await, Ok(Some(found)) if found == *document.digest())
     }
-
-    /// All tags of the repository, sorted.
-    pub(super) async fn tags(&self) -> Result<Vec<String>, RegistryError> {
-        let mut url = self.url("tags/list");
-        let mut tags = Vec::new();
-        for _ in 0..TAG_PAGES {
-            let call = Call::new(Method::GET, url.clone());
-            let answer = self.core.send(&self.registry, &self.access, &call, &[200]).await?;
-            let next = answer.header(LINK.as_str()).and_then(next_link).map(str::to_owned);
-            let base = answer.url.clone();
-            let body = self.core.read_bounded(answer, TAGS_LIMIT).await?;
-            let page: TagList =
-                serde_json::from_slice(&body).map_err(|_| malformed(&base, "this is not a list of tags"))?;
-            tags.extend(page.tags.unwrap_or_default());
-            let Some(next) = next else {
-                // The specification wants them sorted, and not every registry does so.
-                tags.sort_unstable();
-                return Ok(tags);
-            };
-            url = base.join(&next).map_err(|_| malformed(&base, "the `Link` header is not a URL"))?;
-            if !self.is_at_home(&url) {
-                return Err(malformed(&base, "the `Link` header names another host"));
-            }
-        }
-        Err(malformed(&url, "the list of tags does not end"))
-    }
 }
 
 /// Registries refuse to write an immutable tag with all kinds of statuses, even if it would stay the same.
 fn may_be_immutable(error: &RegistryError) -> bool {
     matches!(error.status(), Some(400 | 403 | 405 | 409 | 412 | 422))
-}
-
-/// The target of `<…>; rel="next"`.
-fn next_link(header: &str) -> Option<&str> {
-    let (target, parameters) = header.strip_prefix('<')?.split_once('>')?;
-    parameters.replace(' ', "").to_lowercase().contains("rel=\"next\"").then_some(target)
 }

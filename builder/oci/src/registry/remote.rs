@@ -8,7 +8,6 @@ use url::Url;
 use super::auth::Access;
 use super::core::{Core, Registry};
 use super::error::RegistryError;
-use super::origin::Origin;
 
 /// A repository that is read from or written to.
 pub(super) struct Remote {
@@ -42,9 +41,5 @@ impl Remote {
         let mut url = self.registry.base.clone();
         url.set_path(&format!("v2/{}/{rest}", self.access.repository));
         url
-    }
-
-    pub(super) fn is_at_home(&self, url: &Url) -> bool {
-        Origin::of(url).as_ref() == Some(&self.registry.origin)
     }
 }

@@ -15,6 +15,7 @@ use crate::reference::parse;
 
 mod faults;
 mod files;
+mod listing;
 mod pulling;
 mod reading;
 mod real;

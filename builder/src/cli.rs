@@ -1,5 +1,6 @@
 //! The command line. Every option that changes what is built can also be given as an environment variable.
 
+mod audit;
 mod changed;
 mod commit;
 mod flow;
@@ -16,6 +17,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::image_size::Size;
 
+pub use audit::{
+    AuditCommand, AuditFormat, AuditImageArgs, AuditLayoutArgs, AuditRegistryArgs, AuditRepoArgs, JudgeArgs,
+};
 pub use changed::ChangedArgs;
 pub use commit::CommitArgs;
 pub use flow::{FlowArgs, Keep};
@@ -110,6 +114,9 @@ pub enum Command {
     /// The catalog of runtimes.
     #[command(subcommand)]
     Catalog(CatalogCommand),
+    /// Say which images run on old, unsupported or revoked runtimes.
+    #[command(subcommand)]
+    Audit(AuditCommand),
 }
 
 /// What decides the content of an image.

@@ -1,5 +1,6 @@
 //! The commands: each reads like the flow it carries out.
 
+pub mod audit;
 pub mod build;
 pub mod catalog;
 pub mod changed;

@@ -5,6 +5,7 @@
 pub mod app_file;
 pub mod app_registries;
 pub mod assemble;
+pub mod audit;
 pub mod build;
 pub mod catalog;
 pub mod catalog_text;

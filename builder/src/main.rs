@@ -16,7 +16,11 @@ use lapstrake::commands;
 use lapstrake::context::{Context, Stop, default_data_dir};
 use lapstrake::failure::{Exit, Failure};
 use lapstrake::report::Report;
+use lapstrake_catalog::audit::Outcome;
 use lapstrake_runtimes::mirrors::MirrorFlags;
+
+/// The exit code of an audit that could not read everything and found nothing that fails it.
+const PARTIAL: u8 = 4;
 
 fn main() -> ExitCode {
     // Inside the sandbox this call never returns: the same program is its first process there.
@@ -114,6 +118,13 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Changed(args) => {
             let due = commands::changed::run(args, context)?;
             return Ok(if due { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Audit(command) => {
+            return Ok(match commands::audit::run(command, context)? {
+                Outcome::Clean => ExitCode::SUCCESS,
+                Outcome::Failed => ExitCode::FAILURE,
+                Outcome::Partial => ExitCode::from(PARTIAL),
+            });
         }
         Command::Watch(args) => commands::watch::run(args, context),
         Command::Build(args) => commands::build::run(args, context),

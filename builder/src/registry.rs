@@ -1,13 +1,14 @@
 //! The registry client, set up from flags and environment, and its errors as failures of a command.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lapstrake_catalog::PlatformKey;
 use lapstrake_oci::destination::PushError;
 use lapstrake_oci::document::DocumentKind;
 use lapstrake_oci::layout::Layout;
 use lapstrake_oci::registry::{
-    Class, Client, Credentials, Locations, Options, Proxies, RegistryError, Trust, Wait,
+    Class, Client, Credentials, Locations, Options, Proxies, RegistryError, RetryPolicy, Trust, Wait,
 };
 
 use oci_spec::distribution::Reference;
@@ -19,6 +20,16 @@ use crate::failure::{Exit, Failure};
 
 /// Sets up a client. Nothing is sent yet.
 pub fn client(args: &RegistryArgs, context: &Context) -> Result<Client, Failure> {
+    client_with(args, context, RetryPolicy::default())
+}
+
+/// Sets up a client that reads many things, so that one that does not answer must not hold up the others for long.
+pub fn client_for_many(args: &RegistryArgs, context: &Context) -> Result<Client, Failure> {
+    let retry = RetryPolicy { attempts: 4, give_up: Duration::from_mins(2), ..RetryPolicy::default() };
+    client_with(args, context, retry)
+}
+
+fn client_with(args: &RegistryArgs, context: &Context, retry: RetryPolicy) -> Result<Client, Failure> {
     let path = |name: &str| context.var(name).map(std::path::PathBuf::from);
     let locations = Locations {
         auth_file: args.authfile.clone().or_else(|| path("REGISTRY_AUTH_FILE")),
@@ -33,6 +44,7 @@ pub fn client(args: &RegistryArgs, context: &Context) -> Result<Client, Failure>
         insecure: args.insecure_registry.clone(),
         trust: trust(context)?,
         proxies: proxies(context),
+        retry,
         scratch: context.scratch_dir(),
         on_wait: Some(Arc::new(move |wait: &Wait| {
             report.note(&format!(

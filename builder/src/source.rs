@@ -53,7 +53,7 @@ pub(crate) use ignore::{Filter, Rules, Verdict};
 pub use left_out::{IGNORE_FILES, LeftOut, ignored};
 pub use limits::Limits;
 pub use materialise::{MaterialiseError, MaterialiseOptions, materialise};
-pub(crate) use parallel::in_parallel;
+pub(crate) use parallel::{in_parallel, in_parallel_by};
 pub use rule::Rule;
 pub use spec::SourceSpec;
 pub(crate) use spec::open_archive;

@@ -3,8 +3,18 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-/// Does something with each item, and returns the results in order, or the first error in that order.
+/// Does something with each item on all cores, and returns the results in order, or the first error in that order.
 pub(crate) fn in_parallel<T: Sync, R: Send, E: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    let cores = thread::available_parallelism().map_or(1, usize::from).min(8);
+    in_parallel_by(cores, items, work)
+}
+
+/// Does the same with so many items at a time.
+pub(crate) fn in_parallel_by<T: Sync, R: Send, E: Send>(
+    workers: usize,
     items: &[T],
     work: impl Fn(&T) -> Result<R, E> + Sync,
 ) -> Result<Vec<R>, E> {
@@ -21,7 +31,7 @@ pub(crate) fn in_parallel<T: Sync, R: Send, E: Send>(
         }
         done
     };
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(8);
+    let workers = workers.min(items.len());
     let mut done = thread::scope(|scope| {
         let threads: Vec<_> = (1..workers).map(|_| scope.spawn(worker)).collect();
         let mut done = worker();

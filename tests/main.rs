@@ -8,6 +8,8 @@ mod apps;
 #[cfg(test)]
 mod archives;
 #[cfg(test)]
+mod audit_page;
+#[cfg(test)]
 mod audited;
 #[cfg(test)]
 mod build_secrets;

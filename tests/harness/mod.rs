@@ -1,5 +1,6 @@
 //! What the tests share: the binary, a real registry, other people's tools, and the image as they see it.
 
+pub(crate) mod browser;
 pub(crate) mod container;
 pub(crate) mod image;
 pub(crate) mod lapstrake;
@@ -11,6 +12,7 @@ pub(crate) mod tools;
 pub(crate) mod watching;
 pub(crate) mod workspace;
 
+pub(crate) use browser::Page;
 pub(crate) use container::Container;
 pub(crate) use image::Image;
 pub(crate) use lapstrake::{Lapstrake, Outcome};

@@ -6,6 +6,7 @@ mod commit;
 mod flow;
 mod init;
 mod lint;
+mod published;
 mod remote;
 mod secrets;
 mod settings;
@@ -25,6 +26,10 @@ pub use commit::CommitArgs;
 pub use flow::{FlowArgs, Keep};
 pub use init::InitArgs;
 pub use lint::{LintArgs, LintFormat};
+pub use published::{
+    CopyArgs, DeprecateArgs, DiffArgs, LogArgs, PromoteArgs, PublishArgs, RenewArgs, ResolveArgs,
+    RevisionArgs, RevokeArgs, VerifyArgs,
+};
 pub use remote::RemoteArgs;
 pub use secrets::SecretArgs;
 pub use settings::{SettingArgs, Shell};
@@ -314,6 +319,28 @@ pub enum CatalogCommand {
     Build(CatalogBuildArgs),
     /// Resolve the packages of the recipes anew and write the locks.
     Update(CatalogUpdateArgs),
+    /// Say which entry a request gives, and why.
+    Resolve(ResolveArgs),
+    /// Publish the entries of a layout as the next revision of a catalog, under the tags `rN` and `candidate`.
+    Publish(PublishArgs),
+    /// Make a revision the one that everybody gets, under the tag `latest` and its day.
+    Promote(PromoteArgs),
+    /// Publish a revision in which an entry is deprecated from a day on.
+    Deprecate(DeprecateArgs),
+    /// Publish a revision in which an entry must not be used.
+    Revoke(RevokeArgs),
+    /// Publish a revision that differs in its dates alone, before the last one expires.
+    Renew(RenewArgs),
+    /// Verify the history of a published catalog, and that its images have the layers that it names.
+    Verify(VerifyArgs),
+    /// Say what each revision of a published catalog has changed.
+    Log(LogArgs),
+    /// Say what differs between two revisions, or between two builds of one version.
+    Diff(DiffArgs),
+    /// Bring a published catalog into a layout.
+    Pull(CopyArgs),
+    /// Copy a published catalog to another repository, under the same digests.
+    Mirror(CopyArgs),
 }
 
 /// Arguments of `catalog list`.

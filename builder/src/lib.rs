@@ -39,6 +39,7 @@ pub mod plan;
 pub mod planning;
 pub mod platform;
 pub mod prepare;
+pub mod published;
 pub mod python_records;
 pub mod registry;
 pub mod remote_catalog;

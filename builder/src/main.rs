@@ -138,6 +138,18 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Catalog(CatalogCommand::Show(args)) => commands::catalog::show(args, context),
         Command::Catalog(CatalogCommand::Build(args)) => commands::catalog::build(args, context),
         Command::Catalog(CatalogCommand::Update(args)) => commands::catalog::update(args, context),
+        Command::Catalog(CatalogCommand::Resolve(args)) => commands::catalog::resolve(args, context),
+        Command::Catalog(CatalogCommand::Publish(args)) => commands::catalog::publish(args, context),
+        Command::Catalog(CatalogCommand::Promote(args)) => commands::catalog::promote(args, context),
+        Command::Catalog(CatalogCommand::Deprecate(args)) => commands::catalog::deprecate(args, context),
+        Command::Catalog(CatalogCommand::Revoke(args)) => commands::catalog::revoke(args, context),
+        Command::Catalog(CatalogCommand::Renew(args)) => commands::catalog::renew(args, context),
+        Command::Catalog(CatalogCommand::Verify(args)) => commands::catalog::verify(args, context),
+        Command::Catalog(CatalogCommand::Log(args)) => commands::catalog::log(args, context),
+        Command::Catalog(CatalogCommand::Diff(args)) => commands::catalog::diff(args, context),
+        Command::Catalog(CatalogCommand::Pull(args) | CatalogCommand::Mirror(args)) => {
+            commands::catalog::copy(args, context)
+        }
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use crate::format::Inconsistency;
 use crate::record::Images;
 use crate::{
     Catalog, Date, Entry, EntryId, ImageKind, OsRecord, PackageChange, PastRevision, PlatformKey,
-    PlatformRecord, Record, RuntimeRecord, Status, Upstream, UpstreamSource, Version,
+    PlatformRecord, Record, Revocation, RuntimeRecord, Status, Upstream, UpstreamSource, Version,
 };
 
 /// What a new revision adds.
@@ -30,6 +30,27 @@ pub struct Change {
     pub oses: BTreeMap<String, OsRecord>,
     /// New entries.
     pub entries: Vec<NewEntry>,
+    /// What becomes of entries that are there.
+    pub edits: Vec<Edit>,
+}
+
+/// What becomes of an entry that is there: nothing but its status ever changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// It counts as deprecated from a day on.
+    Deprecate {
+        /// The entry.
+        id: EntryId,
+        /// The day.
+        on: Date,
+    },
+    /// It must not be used.
+    Revoke {
+        /// The entry.
+        id: EntryId,
+        /// Since when and why.
+        revocation: Revocation,
+    },
 }
 
 /// An entry before it has a build number.
@@ -39,6 +60,8 @@ pub struct NewEntry {
     pub runtime: String,
     /// The language version.
     pub version: Version,
+    /// The build number that its images name; the next one where they name none.
+    pub build: Option<u32>,
     /// Its status: `preview` or `active`.
     pub status: Status,
     /// The day of its release.
@@ -79,6 +102,30 @@ pub enum ChangeError {
     #[error("`{id}` has these locks already: a build number comes only where bytes change")]
     Unchanged {
         /// The entry that has them.
+        id: EntryId,
+    },
+    /// A new build has a number that is taken, or lower than one that is.
+    #[error("build {build} of {runtime} {version} cannot follow build {newest}")]
+    BuildTaken {
+        /// The runtime.
+        runtime: String,
+        /// The version.
+        version: Version,
+        /// The number.
+        build: u32,
+        /// The newest build that there is.
+        newest: u32,
+    },
+    /// An entry that is to change is not there.
+    #[error("the catalog has no entry `{id}`")]
+    NoEntry {
+        /// The entry.
+        id: EntryId,
+    },
+    /// A revoked entry stays so.
+    #[error("`{id}` is revoked already, and stays so")]
+    RevokedAlready {
+        /// The entry.
         id: EntryId,
     },
     /// The catalog would contradict itself.
@@ -138,6 +185,9 @@ impl Catalog {
         for entry in change.entries {
             next.add(entry)?;
         }
+        for edit in change.edits {
+            next.edit(edit)?;
+        }
         next.entries.sort_by(|a, b| a.id.cmp(&b.id));
         next.check().map_err(|source| ChangeError::Inconsistent { source })?;
         Ok(next)
@@ -184,7 +234,12 @@ impl Catalog {
             return Err(ChangeError::Unchanged { id: entry.id.clone() });
         }
         let replaces = before.map(|entry| entry.id.clone());
-        let build = replaces.as_ref().map_or(1, |id| id.build() + 1);
+        let newest = replaces.as_ref().map_or(0, EntryId::build);
+        let build = new.build.unwrap_or(newest + 1);
+        if build <= newest {
+            let (runtime, version) = (new.runtime, new.version);
+            return Err(ChangeError::BuildTaken { runtime, version, build, newest });
+        }
         let id =
             EntryId::new(&new.runtime, new.version, build).map_err(|source| ChangeError::Name { source })?;
         if let Some(replaced) = replaces.as_ref().filter(|_| !self.is_local()) {
@@ -219,6 +274,22 @@ impl Catalog {
         Ok(())
     }
 
+    fn edit(&mut self, edit: Edit) -> Result<(), ChangeError> {
+        let (Edit::Deprecate { id, .. } | Edit::Revoke { id, .. }) = &edit;
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == *id) else {
+            return Err(ChangeError::NoEntry { id: id.clone() });
+        };
+        match edit {
+            _ if entry.revoked.is_some() => return Err(ChangeError::RevokedAlready { id: entry.id.clone() }),
+            Edit::Deprecate { on, .. } => entry.deprecated_on = Some(on),
+            Edit::Revoke { revocation, .. } => {
+                entry.status = Status::Revoked;
+                entry.revoked = Some(revocation);
+            }
+        }
+        Ok(())
+    }
+
     fn shorten(&mut self, id: &EntryId) {
         for entry in &mut self.entries {
             if &entry.id == id {
@@ -235,5 +306,8 @@ fn has_same_locks(entry: &Entry, new: &NewEntry) -> bool {
     locks(&entry.platforms).is_some_and(|ours| locks(&new.platforms) == Some(ours))
 }
 
+mod follows;
 #[cfg(test)]
 mod tests;
+
+pub use follows::Broken;

@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod change;
 pub mod date;
+pub mod diff;
 pub mod engines;
 pub mod entry;
 pub mod entry_id;
@@ -27,8 +28,9 @@ pub mod status;
 mod unique;
 pub mod version;
 
-pub use change::{Change, ChangeError, NewEntry};
+pub use change::{Broken, Change, ChangeError, Edit, NewEntry};
 pub use date::Date;
+pub use diff::{Diff, EntryChange};
 pub use engines::EnginesRange;
 pub use entry::{Entry, PackageChange, Record, Revocation, Upstream, UpstreamSource};
 pub use entry_id::EntryId;

@@ -49,6 +49,7 @@ pub(crate) fn change(entries: Vec<NewEntry>) -> Change {
         runtimes: BTreeMap::new(),
         oses: BTreeMap::new(),
         entries,
+        edits: Vec::new(),
     }
 }
 
@@ -61,6 +62,7 @@ pub(crate) fn new_entry(runtime: &str, version: &str, seed: usize) -> NewEntry {
     NewEntry {
         runtime: runtime.to_owned(),
         version: version.parse().unwrap(),
+        build: None,
         status: Status::Active,
         released: date("2026-11-01"),
         upstream: Upstream { version: version.to_owned(), vendor_version: None, eol: None },

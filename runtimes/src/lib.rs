@@ -12,6 +12,7 @@ pub mod closure;
 pub mod deb;
 pub mod definitions;
 pub mod entries;
+pub mod evidence;
 pub mod fetch;
 pub mod layer;
 pub mod local;

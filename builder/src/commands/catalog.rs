@@ -1,5 +1,9 @@
 //! `lapstrake catalog`: what runtimes there are, and making them.
 
+mod history;
+mod published;
+mod resolve;
+
 use std::path::Path;
 
 use lapstrake_catalog::{
@@ -28,6 +32,10 @@ use crate::output::DEFAULT_TAG;
 use crate::planning::today;
 use crate::registry;
 use crate::report::print_result;
+
+pub use history::{diff, log};
+pub use published::{copy, deprecate, promote, publish, renew, revoke, verify};
+pub use resolve::resolve;
 
 /// `catalog list`.
 pub fn list(args: &CatalogListArgs, context: &Context) -> Result<(), Failure> {
@@ -162,7 +170,7 @@ pub fn build(args: &CatalogBuildArgs, context: &Context) -> Result<(), Failure> 
         }
     }
     let layout = match &args.layout {
-        Some(directory) => copy(local.layout(), local.catalog().revision, directory)?,
+        Some(directory) => copy_layout(local.layout(), local.catalog().revision, directory)?,
         None => local.layout().clone(),
     };
     context.report.note(&format!("catalog: oci:{}:latest", layout.dir().display()));
@@ -170,7 +178,7 @@ pub fn build(args: &CatalogBuildArgs, context: &Context) -> Result<(), Failure> 
 }
 
 /// Copies the catalog, with all images made so far, into a layout of its own.
-fn copy(from: &Layout, revision: u64, directory: &Path) -> Result<Layout, Failure> {
+fn copy_layout(from: &Layout, revision: u64, directory: &Path) -> Result<Layout, Failure> {
     let what = || format!("could not write the catalog to `{}`", directory.display());
     let failed = |cause: LayoutError| Failure::because(Exit::Ours, what(), cause);
     let layout = Layout::create(directory).map_err(failed)?;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::sample::{AMD64, change, digest, examples, images, new_entry};
+use crate::sample::{AMD64, change, date, digest, examples, images, new_entry};
 
 fn id(text: &str) -> EntryId {
     text.parse().unwrap()
@@ -108,4 +108,78 @@ fn images_are_recorded_only_where_a_local_catalog_has_the_release() {
     let catalog = published();
     let error = catalog.with_images(&catalog.entries[0].id, &platform, images("a")).unwrap_err();
     assert_eq!(error, ChangeError::Published { catalog: catalog.name });
+}
+
+fn edited(edits: Vec<Edit>) -> Result<Catalog, ChangeError> {
+    published().next(Change { previous: Some(digest("r1")), edits, ..change(Vec::new()) })
+}
+
+fn revocation() -> Revocation {
+    Revocation {
+        date: date("2026-11-26"),
+        reason: "a fault".to_owned(),
+        severity: "high".to_owned(),
+        advisories: Vec::new(),
+        replacement: None,
+    }
+}
+
+#[test]
+fn entries_are_deprecated_and_revoked_and_stay_so() {
+    let node = id("nodejs22-22.14.0-1");
+    let on = date("2027-01-01");
+    let deprecated = edited(vec![Edit::Deprecate { id: node.clone(), on }]).unwrap();
+    assert_eq!(deprecated.entry(&node).unwrap().deprecated_on, Some(on));
+    let revoke = || Edit::Revoke { id: node.clone(), revocation: revocation() };
+    let revoked = edited(vec![revoke()]).unwrap();
+    assert_eq!(revoked.status_at(revoked.entry(&node).unwrap(), date("2026-11-26")), Status::Revoked);
+    assert_eq!(edited(vec![revoke(), revoke()]), Err(ChangeError::RevokedAlready { id: node.clone() }));
+    let absent = id("nodejs22-22.15.0-1");
+    let edit = Edit::Deprecate { id: absent.clone(), on };
+    assert_eq!(edited(vec![edit]), Err(ChangeError::NoEntry { id: absent }));
+}
+
+#[test]
+fn a_build_number_that_images_name_is_kept_and_never_goes_back() {
+    let add = |build: u32| {
+        let entry = NewEntry { build: Some(build), ..made("python3", "3.13.5", 9) };
+        published().next(Change { previous: Some(digest("r1")), ..change(vec![entry]) })
+    };
+    assert!(add(4).unwrap().entry(&id("python3-3.13.5-4")).is_some());
+    assert!(matches!(add(1), Err(ChangeError::BuildTaken { build: 1, newest: 1, .. })));
+}
+
+#[test]
+fn a_revision_follows_only_if_nothing_that_was_published_has_changed() {
+    let first = published();
+    let top = digest("r1");
+    let next = |entries: Vec<NewEntry>| {
+        first.next(Change { previous: Some(digest("r1")), ..change(entries) }).unwrap()
+    };
+    let second = next(vec![made("python3", "3.13.5", 7), made("python3", "3.13.6", 8)]);
+    assert_eq!(second.follows(&first, &top), Ok(()));
+    let broken = |alter: &dyn Fn(&mut Catalog)| {
+        let mut altered = second.clone();
+        alter(&mut altered);
+        altered.follows(&first, &top).unwrap_err()
+    };
+    assert!(matches!(broken(&|it| it.revision += 1), Broken::Number { .. }));
+    assert!(matches!(broken(&|it| it.previous = Some(digest("other"))), Broken::Previous { .. }));
+    assert!(matches!(broken(&|it| it.revisions.clear()), Broken::History { .. }));
+    assert!(matches!(broken(&|it| it.name = "other".to_owned()), Broken::Name { .. }));
+    assert!(matches!(broken(&|it| drop(it.entries.remove(0))), Broken::Gone { .. }));
+    assert!(matches!(broken(&|it| it.entries[0].released = date("2000-01-01")), Broken::Changed { .. }));
+    let other_layers = |it: &mut Catalog| {
+        for record in it.entries[0].platforms.values_mut() {
+            record.images = images("other");
+        }
+    };
+    assert!(matches!(broken(&other_layers), Broken::Changed { .. }));
+    let unrevoked =
+        edited(vec![Edit::Revoke { id: id("nodejs22-22.14.0-1"), revocation: revocation() }]).unwrap();
+    let mut after = unrevoked.next(Change { previous: Some(digest("r2")), ..change(Vec::new()) }).unwrap();
+    assert_eq!(after.follows(&unrevoked, &digest("r2")), Ok(()));
+    after.entries[0].revoked = None;
+    after.entries[0].status = Status::Active;
+    assert!(matches!(after.follows(&unrevoked, &digest("r2")), Err(Broken::Unrevoked { .. })));
 }

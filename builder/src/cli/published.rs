@@ -1,0 +1,201 @@
+//! Arguments of the commands about published catalogs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Format, RegistryArgs};
+
+/// Arguments of `catalog publish`.
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// The layout that `catalog build --layout` wrote.
+    #[arg(value_name = "DIR")]
+    pub layout: PathBuf,
+    /// Where the catalog is published: REGISTRY/REPOSITORY, or `oci:DIR`.
+    #[arg(value_name = "REPO")]
+    pub repository: String,
+    /// The recipes and locks that the layout was built with, instead of those inside the program.
+    #[arg(long, value_name = "DIR")]
+    pub recipes: Option<PathBuf>,
+    /// The canonical name of the catalog, where its first revision is published elsewhere than under that name.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// How the revision is made.
+    #[command(flatten)]
+    pub making: RevisionArgs,
+}
+
+/// How a revision is made.
+#[derive(Debug, Args)]
+pub struct RevisionArgs {
+    /// How many days the revision counts as fresh.
+    #[arg(long, default_value_t = 90, value_name = "N")]
+    pub valid_days: u16,
+    /// Say what the revision would be, and publish nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// Arguments of `catalog promote`.
+#[derive(Debug, Args)]
+pub struct PromoteArgs {
+    /// The published catalog.
+    #[arg(value_name = "REPO")]
+    pub repository: String,
+    /// The revision, as in `r42`.
+    pub revision: String,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// Arguments of `catalog deprecate`.
+#[derive(Debug, Args)]
+pub struct DeprecateArgs {
+    /// The published catalog.
+    #[arg(value_name = "REPO")]
+    pub repository: String,
+    /// The entry, as in `python3-3.11.2-1`.
+    pub id: String,
+    /// The day from which it counts as deprecated.
+    #[arg(long, value_name = "DATE")]
+    pub on: String,
+    /// How the revision is made.
+    #[command(flatten)]
+    pub making: RevisionArgs,
+}
+
+/// Arguments of `catalog revoke`.
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// The published catalog.
+    #[arg(value_name = "REPO")]
+    pub repository: String,
+    /// The entry, as in `python3-3.11.2-1`.
+    pub id: String,
+    /// Why, in words.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// How bad it is: `low`, `medium`, `high` or `critical`.
+    #[arg(long, value_name = "SEVERITY", value_parser = ["low", "medium", "high", "critical"])]
+    pub severity: String,
+    /// An advisory that says so; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub advisory: Vec<String>,
+    /// The entry to take instead.
+    #[arg(long, value_name = "ID")]
+    pub replacement: Option<String>,
+    /// How the revision is made.
+    #[command(flatten)]
+    pub making: RevisionArgs,
+}
+
+/// Arguments of `catalog renew`.
+#[derive(Debug, Args)]
+pub struct RenewArgs {
+    /// The published catalog.
+    #[arg(value_name = "REPO")]
+    pub repository: String,
+    /// How the revision is made.
+    #[command(flatten)]
+    pub making: RevisionArgs,
+}
+
+/// Arguments of `catalog verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The published catalog.
+    #[arg(value_name = "REPO")]
+    pub repository: String,
+    /// The revision: a tag or a digest.
+    #[arg(long, default_value = "latest", value_name = "REV")]
+    pub revision: String,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// Arguments of `catalog log`.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// The published catalog.
+    #[arg(value_name = "REPO")]
+    pub repository: String,
+    /// Only what concerns this entry.
+    pub id: Option<String>,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// Arguments of `catalog diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The published catalog.
+    #[arg(value_name = "REPO")]
+    pub repository: String,
+    /// A revision (`r41`) or an entry.
+    pub from: String,
+    /// A later revision, or a later build of the entry's version.
+    pub to: String,
+    /// Name the security fixes.
+    #[arg(long)]
+    pub cves: bool,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// Arguments of `catalog pull` and `catalog mirror`.
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// The published catalog: REGISTRY/REPOSITORY, or `oci:DIR`.
+    #[arg(value_name = "FROM")]
+    pub from: String,
+    /// Where it goes: `oci:DIR`, or REGISTRY/REPOSITORY.
+    #[arg(value_name = "TO")]
+    pub to: String,
+    /// Only this revision, a tag or a digest; all of them by default.
+    #[arg(long, value_name = "REV")]
+    pub revision: Option<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// Arguments of `catalog resolve`.
+#[derive(Debug, Args)]
+pub struct ResolveArgs {
+    /// The runtime, as in `python3`.
+    pub runtime: String,
+    /// The version lock, as in `3.13`.
+    pub version: Option<String>,
+    /// The platforms that the answer has to hold for; the machine's own by default.
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// Answer as of this day, instead of today (UTC).
+    #[arg(long, value_name = "DATE")]
+    pub as_of: Option<String>,
+    /// Permit one entry although its support has ended.
+    #[arg(long, value_name = "ID")]
+    pub allow_eol: Vec<String>,
+    /// How the answer is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// The catalog; the local one by default.
+    #[arg(long, env = "LAPSTRAKE_CATALOG", value_name = "REF")]
+    pub catalog: Option<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}

@@ -1,0 +1,267 @@
+//! The revision that follows: new entries with all that belongs to them, or another status of what is there.
+
+use std::collections::BTreeMap;
+
+use jiff::{Timestamp, ToSpan};
+use lapstrake_catalog::{
+    CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog, Change, Edit, Entry, EntryId, ImageKind, NewEntry,
+    PlatformKey, PlatformRecord,
+};
+use lapstrake_oci::destination::Shipment;
+use lapstrake_oci::document::Document;
+use lapstrake_oci::image::Blob;
+use lapstrake_oci::layout::Layout;
+use lapstrake_runtimes::definitions::Definitions;
+use lapstrake_runtimes::evidence::{EVIDENCE_ARTIFACT_TYPE, LOCK_MEDIA_TYPE, SPDX_MEDIA_TYPE, evidence};
+use oci_spec::image::{Descriptor, Digest, ImageIndex, MediaType};
+use serde_json::{Value, json};
+
+use super::repository::{Published, is_catalog};
+use crate::failure::{Exit, Failure};
+
+/// How many hours a day has.
+const HOURS: i64 = 24;
+const RUNTIME_ID: &str = "dev.lapstrake.runtime.id";
+
+/// An entry that is to be published.
+pub struct Addition {
+    /// Its name.
+    pub id: EntryId,
+    /// The entry.
+    entry: NewEntry,
+    /// Its documents: manifests of images, and evidence.
+    shipments: Vec<Shipment>,
+    /// What the image index says of them.
+    listed: Vec<Value>,
+}
+
+/// The entries of a layout's catalog that a published one does not have. Those that are there must be the same.
+pub fn additions(
+    layout: &Layout,
+    local: &Catalog,
+    published: Option<&Catalog>,
+    definitions: &Definitions,
+) -> Result<Vec<Addition>, Failure> {
+    let mut additions = Vec::new();
+    for entry in &local.entries {
+        let platforms = assembled(entry);
+        if platforms.is_empty() {
+            continue;
+        }
+        match published.and_then(|published| published.entry(&entry.id)) {
+            Some(old) if has_same_layers(old, &platforms) => {}
+            Some(_) => {
+                let what = format!("`{}` is published already, with other layers", entry.id);
+                let hint = "what was published never changes: lock it anew with `catalog update`, for the next build number";
+                return Err(Failure::new(Exit::Refused, what).hint(hint));
+            }
+            None => additions.push(addition(layout, entry, platforms, definitions)?),
+        }
+    }
+    Ok(additions)
+}
+
+/// The platforms on which an entry has its `run` image.
+fn assembled(entry: &Entry) -> BTreeMap<PlatformKey, PlatformRecord> {
+    let has_run = |record: &&PlatformRecord| {
+        record
+            .images
+            .get(&ImageKind::Run)
+            .is_some_and(|image| image.manifest.is_some() && !image.layers.is_empty())
+    };
+    let platforms = entry.platforms.iter().filter(|(_, record)| has_run(record));
+    platforms.map(|(platform, record)| (platform.clone(), record.clone())).collect()
+}
+
+fn has_same_layers(old: &Entry, platforms: &BTreeMap<PlatformKey, PlatformRecord>) -> bool {
+    let run = |record: &PlatformRecord| {
+        let image = record.images.get(&ImageKind::Run)?;
+        Some(image.diff_ids().into_iter().cloned().collect::<Vec<Digest>>())
+    };
+    platforms.iter().all(|(platform, record)| old.platforms.get(platform).and_then(run) == run(record))
+}
+
+fn addition(
+    layout: &Layout,
+    entry: &Entry,
+    mut platforms: BTreeMap<PlatformKey, PlatformRecord>,
+    definitions: &Definitions,
+) -> Result<Addition, Failure> {
+    let (mut shipments, mut listed) = (Vec::new(), Vec::new());
+    for (platform, record) in &mut platforms {
+        for (kind, image) in &record.images {
+            let Some(digest) = &image.manifest else { continue };
+            let failed = |cause| {
+                Failure::because(Exit::Refused, format!("could not read `{digest}` of the layout"), cause)
+            };
+            let size = fs_err::metadata(layout.blob_path(digest))
+                .map_err(|cause| Failure::io("could not read the layout", cause))?;
+            let descriptor = Descriptor::new(MediaType::ImageManifest, size.len(), digest.clone());
+            shipments.push(Shipment::from_layout(layout, &descriptor).map_err(failed)?);
+            let mut item = described(&descriptor, platform);
+            item["annotations"] = json!({RUNTIME_ID: entry.id, "dev.lapstrake.image.kind": kind});
+            listed.push(item);
+        }
+        let (shipment, item) = evidence_of(entry, platform, record, definitions)?;
+        shipments.push(shipment);
+        listed.push(item);
+    }
+    let entry_of = |platforms| NewEntry {
+        runtime: entry.runtime.clone(),
+        version: entry.version,
+        build: Some(entry.build),
+        status: entry.status,
+        released: entry.released,
+        upstream: entry.upstream.clone(),
+        os: entry.os.clone(),
+        abi: entry.abi.clone(),
+        tools: entry.tools.clone(),
+        platforms,
+        purl: entry.purl.clone(),
+        cpe: entry.cpe.clone(),
+        licenses: entry.licenses.clone(),
+        changes: entry.changes.clone(),
+        source: entry.source.clone(),
+    };
+    Ok(Addition { id: entry.id.clone(), entry: entry_of(platforms), shipments, listed })
+}
+
+fn described(descriptor: &Descriptor, platform: &PlatformKey) -> Value {
+    let mut item = json!(descriptor);
+    let mut named = json!({"os": platform.os(), "architecture": platform.architecture()});
+    if let Some(variant) = platform.variant() {
+        named["variant"] = json!(variant);
+    }
+    item["platform"] = named;
+    item
+}
+
+/// The manifest that holds the locks and the packages of an entry, which its record names from now on.
+fn evidence_of(
+    entry: &Entry,
+    platform: &PlatformKey,
+    record: &mut PlatformRecord,
+    definitions: &Definitions,
+) -> Result<(Shipment, Value), Failure> {
+    let found = evidence(definitions, &entry.id.to_string(), platform.as_str()).ok_or_else(|| {
+        Failure::new(Exit::NotUnderstood, format!("there are no locks for `{}` on {platform}", entry.id))
+            .hint("name the recipes and locks that it was built with: `--recipes DIR`")
+    })?;
+    let locks = Blob::bytes(MediaType::from(LOCK_MEDIA_TYPE), found.locks);
+    let spdx = Blob::bytes(MediaType::from(SPDX_MEDIA_TYPE), found.spdx);
+    record.lock = Some(locks.descriptor.digest().clone());
+    record.sbom = Some(spdx.descriptor.digest().clone());
+    let empty = Blob::bytes(MediaType::EmptyJSON, &b"{}"[..]);
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::ImageManifest,
+        "artifactType": EVIDENCE_ARTIFACT_TYPE,
+        "config": empty.descriptor,
+        "layers": [locks.descriptor, spdx.descriptor],
+        "annotations": {RUNTIME_ID: entry.id, "dev.lapstrake.platform": platform},
+    });
+    let manifest = Document::new(MediaType::ImageManifest, &manifest);
+    let mut item = json!(manifest.descriptor());
+    item["artifactType"] = json!(EVIDENCE_ARTIFACT_TYPE);
+    item["annotations"] = json!({RUNTIME_ID: entry.id, "dev.lapstrake.platform": platform});
+    Ok((Shipment::new([locks, spdx, empty], Vec::new(), manifest), item))
+}
+
+/// How the next revision comes about.
+pub struct Next<'a> {
+    /// The canonical name of the catalog, if this is its first revision.
+    pub name: &'a str,
+    /// The revision before.
+    pub previous: Option<&'a Published>,
+    /// When it is made.
+    pub now: Timestamp,
+    /// How long it counts as fresh.
+    pub valid_days: u16,
+}
+
+impl Next<'_> {
+    /// The next revision, and all that it has and the one before had not.
+    pub fn revision(
+        &self,
+        like: &Catalog,
+        additions: Vec<Addition>,
+        edits: Vec<Edit>,
+    ) -> Result<(Catalog, Shipment), Failure> {
+        let (mut entries, mut shipments, mut listed) = (Vec::new(), Vec::new(), Vec::new());
+        for addition in additions {
+            entries.push(addition.entry);
+            shipments.extend(addition.shipments);
+            listed.extend(addition.listed);
+        }
+        let hours = i64::from(self.valid_days) * HOURS;
+        let change = Change {
+            created: self.now,
+            valid_until: self.now.checked_add(hours.hours()).unwrap_or(Timestamp::MAX),
+            tool: concat!("lapstrake ", env!("CARGO_PKG_VERSION")).to_owned(),
+            previous: self.previous.map(|previous| previous.index.digest().clone()),
+            runtimes: like.runtimes.clone(),
+            oses: like.oses.clone(),
+            entries,
+            edits,
+        };
+        let refused = |cause| Failure::because(Exit::NotUnderstood, "the revision is refused", cause);
+        let next = match self.previous {
+            Some(previous) => previous.catalog.next(change).map_err(refused)?,
+            None => Catalog::empty(self.name).next(change).map_err(refused)?,
+        };
+        if let Some(previous) = self.previous {
+            next.follows(&previous.catalog, previous.index.digest()).map_err(|cause| {
+                Failure::because(Exit::Ours, "the revision would not follow the one before", cause)
+            })?;
+        }
+        let shipment = self.shipment(&next, shipments, listed)?;
+        Ok((next, shipment))
+    }
+
+    /// The image index of the revision: its catalog, what the one before listed, and what is new.
+    fn shipment(
+        &self,
+        next: &Catalog,
+        shipments: Vec<Shipment>,
+        listed: Vec<Value>,
+    ) -> Result<Shipment, Failure> {
+        let json = Blob::bytes(MediaType::from(CATALOG_MEDIA_TYPE), next.to_bytes());
+        let empty = Blob::bytes(MediaType::EmptyJSON, &b"{}"[..]);
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::ImageManifest,
+            "artifactType": CATALOG_ARTIFACT_TYPE,
+            "config": empty.descriptor,
+            "layers": [json.descriptor],
+        });
+        let manifest = Document::new(MediaType::ImageManifest, &manifest);
+        let mut first = json!(manifest.descriptor());
+        first["artifactType"] = json!(CATALOG_ARTIFACT_TYPE);
+        let before = self.previous.map(|previous| children(&previous.index)).transpose()?.unwrap_or_default();
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::ImageIndex,
+            "artifactType": CATALOG_ARTIFACT_TYPE,
+            "manifests": std::iter::once(first).chain(before).chain(listed).collect::<Vec<_>>(),
+        });
+        let index = Document::new(MediaType::ImageIndex, &index);
+        let mut blobs = vec![json, empty];
+        let mut manifests = vec![manifest];
+        for shipment in shipments {
+            blobs.extend(shipment.blobs);
+            manifests.extend(shipment.manifests);
+            manifests.push(shipment.top);
+        }
+        Ok(Shipment::new(blobs, manifests, index))
+    }
+}
+
+/// What an image index lists besides the catalog itself, as it is written there.
+fn children(index: &Document) -> Result<Vec<Value>, Failure> {
+    let failed = |cause| Failure::because(Exit::Refused, "the revision before is not understood", cause);
+    let parsed: ImageIndex = index.parse().map_err(failed)?;
+    let document: Value = index.parse().map_err(failed)?;
+    let written = document["manifests"].as_array().cloned().unwrap_or_default();
+    let pairs = written.into_iter().zip(parsed.manifests());
+    Ok(pairs.filter(|(_, descriptor)| !is_catalog(descriptor)).map(|(value, _)| value).collect())
+}

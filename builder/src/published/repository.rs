@@ -1,0 +1,238 @@
+//! Where a catalog is published: a repository of a registry, or an image layout.
+
+use lapstrake_catalog::{CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog};
+use lapstrake_oci::destination::{LayoutDestination, Shipment, push};
+use lapstrake_oci::document::Document;
+use lapstrake_oci::layout::{Layout, LayoutError};
+use lapstrake_oci::registry::Client;
+use oci_spec::distribution::Reference;
+use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
+
+use crate::context::Context;
+use crate::deliver::Delivery;
+use crate::failure::{Exit, Failure};
+use crate::output::parse_reference;
+use crate::registry;
+
+/// Where a catalog is published.
+pub enum Repository<'a> {
+    /// A repository of a registry.
+    Registry {
+        /// The repository with its registry, as in `registry.example.com/catalog/runtimes`.
+        name: String,
+        /// The client.
+        client: &'a Client,
+        /// The surroundings.
+        context: &'a Context,
+    },
+    /// An image layout.
+    Layout(Layout),
+}
+
+/// A revision as it is published.
+pub struct Published {
+    /// The catalog.
+    pub catalog: Catalog,
+    /// Its image index.
+    pub index: Document,
+}
+
+impl<'a> Repository<'a> {
+    /// The repository that a user names: `REGISTRY/REPOSITORY`, or `oci:DIR`, which is made if it is not there.
+    pub fn open(given: &str, client: &'a Client, context: &'a Context) -> Result<Self, Failure> {
+        if let Some(directory) = given.strip_prefix("oci:") {
+            let layout = Layout::create(directory);
+            let layout = layout.map_err(|cause| {
+                Failure::because(Exit::NotUnderstood, format!("could not open `{given}`"), cause)
+            })?;
+            return Ok(Self::Layout(layout));
+        }
+        let refused =
+            |why: String| Failure::new(Exit::NotUnderstood, format!("`{given}` is no repository: {why}"));
+        let reference = parse_reference(given).map_err(|cause| refused(cause.to_string()))?;
+        let name = format!("{}/{}", reference.registry(), reference.repository());
+        if name != given {
+            return Err(refused("it has a tag or a digest".to_owned()));
+        }
+        Ok(Self::Registry { name, client, context })
+    }
+
+    /// What a user calls it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Registry { name, .. } => name.clone(),
+            Self::Layout(layout) => format!("oci:{}", layout.dir().display()),
+        }
+    }
+
+    /// A reference to what a tag or a digest names in it.
+    pub fn reference(&self, name: &str) -> Result<Reference, Failure> {
+        let separator = if name.contains(':') { '@' } else { ':' };
+        let text = format!("{}{separator}{name}", self.name());
+        text.parse().map_err(|cause| {
+            Failure::because(Exit::NotUnderstood, format!("`{text}` is no reference"), cause)
+        })
+    }
+
+    /// The numbers of the revisions that have a tag, lowest first.
+    pub fn numbers(&self) -> Result<Vec<u64>, Failure> {
+        let mut numbers: Vec<u64> = self.tags()?.iter().filter_map(|tag| number_of(tag)).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// All tags.
+    pub fn tags(&self) -> Result<Vec<String>, Failure> {
+        match self {
+            Self::Registry { client, .. } => match client.tags(&self.reference("latest")?) {
+                Ok(tags) => Ok(tags),
+                // A registry knows a repository only once something was pushed to it.
+                Err(cause) if cause.status() == Some(404) => Ok(Vec::new()),
+                Err(cause) => Err(registry::failure(
+                    cause,
+                    format!("could not list the revisions of `{}`", self.name()),
+                )),
+            },
+            Self::Layout(layout) => {
+                let tags = layout.tags().map_err(|cause| self.unreadable(cause))?;
+                Ok(tags.into_iter().map(|(tag, _)| tag).collect())
+            }
+        }
+    }
+
+    /// The newest revision; none where nothing was published yet.
+    pub fn newest(&self) -> Result<Option<Published>, Failure> {
+        match self.numbers()?.last() {
+            Some(number) => self.revision(&format!("r{number}")).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The revision that a tag or a digest names. One under `rN` must be revision N.
+    pub fn revision(&self, name: &str) -> Result<Published, Failure> {
+        let index = self.top(name)?;
+        let catalog = self.catalog_in(&index)?;
+        if number_of(name).is_some_and(|number| number != catalog.revision) {
+            let what = format!("`{name}` of `{}` names revision {}", self.name(), catalog.revision);
+            return Err(Failure::new(Exit::Refused, what));
+        }
+        Ok(Published { catalog, index })
+    }
+
+    fn top(&self, name: &str) -> Result<Document, Failure> {
+        let what = || format!("could not read `{name}` of the catalog `{}`", self.name());
+        match self {
+            Self::Registry { client, .. } => {
+                client.manifest(&self.reference(name)?).map_err(|cause| registry::failure(cause, what()))
+            }
+            Self::Layout(layout) => {
+                let by_digest = |descriptor: &Descriptor| descriptor.digest().as_ref() == name;
+                let descriptor = if name.contains(':') {
+                    let listed = layout.manifests().map_err(|cause| self.unreadable(cause))?;
+                    listed.into_iter().find(by_digest)
+                } else {
+                    Some(
+                        layout
+                            .resolve(name)
+                            .map_err(|cause| Failure::because(Exit::NotUnderstood, what(), cause))?,
+                    )
+                };
+                let descriptor = descriptor.ok_or_else(|| Failure::new(Exit::NotUnderstood, what()))?;
+                layout
+                    .read_document(&descriptor)
+                    .map_err(|cause| Failure::because(Exit::Refused, what(), cause))
+            }
+        }
+    }
+
+    /// A manifest or a small blob of the repository.
+    pub fn document(&self, descriptor: &Descriptor) -> Result<Document, Failure> {
+        let what = || format!("could not read `{}` of the catalog `{}`", descriptor.digest(), self.name());
+        let is_manifest = *descriptor.media_type() == MediaType::ImageManifest;
+        match self {
+            Self::Registry { client, .. } => {
+                let reference = self.reference("latest")?;
+                let read = if is_manifest {
+                    client.manifest_of(&reference, descriptor)
+                } else {
+                    client.blob_document(&reference, descriptor)
+                };
+                read.map_err(|cause| registry::failure(cause, what()))
+            }
+            Self::Layout(layout) => layout
+                .read_document(descriptor)
+                .map_err(|cause| Failure::because(Exit::Refused, what(), cause)),
+        }
+    }
+
+    /// The catalog that an image index holds.
+    pub fn catalog_in(&self, index: &Document) -> Result<Catalog, Failure> {
+        let malformed =
+            || Failure::new(Exit::Refused, format!("`{}` is no revision of a catalog", index.digest()));
+        let parsed: ImageIndex = index.parse().map_err(|cause| malformed_because(malformed(), cause))?;
+        let manifest =
+            parsed.manifests().iter().find(|descriptor| is_catalog(descriptor)).ok_or_else(malformed)?;
+        let manifest: ImageManifest =
+            self.document(manifest)?.parse().map_err(|cause| malformed_because(malformed(), cause))?;
+        let json = MediaType::from(CATALOG_MEDIA_TYPE);
+        let layer =
+            manifest.layers().iter().find(|layer| *layer.media_type() == json).ok_or_else(malformed)?;
+        Catalog::parse(self.document(layer)?.bytes()).map_err(|cause| malformed_because(malformed(), cause))
+    }
+
+    /// Brings everything of a revision here, and puts its index under a tag.
+    pub fn ship(&self, shipment: Shipment, tag: &str) -> Result<(), Failure> {
+        match self {
+            Self::Registry { client, context, .. } => {
+                let delivery = Delivery { client, context, open_minor: None };
+                delivery.push(shipment, &self.reference(tag)?).map(drop)
+            }
+            Self::Layout(layout) => {
+                let to = LayoutDestination { layout, tag: Some(tag), client: None };
+                let done = push(shipment, &to, &mut |_| {});
+                done.map(drop).map_err(|cause| {
+                    Failure::because(Exit::Ours, format!("could not write to `{}`", self.name()), cause)
+                })
+            }
+        }
+    }
+
+    /// Lets a tag name an image index that is here already.
+    pub fn point(&self, tag: &str, index: &Document) -> Result<(), Failure> {
+        self.ship(Shipment::new([], Vec::new(), index.clone()), tag)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` takes")]
+    fn unreadable(&self, cause: LayoutError) -> Failure {
+        Failure::new(Exit::Refused, format!("could not read `{}`: {cause}", self.name()))
+    }
+}
+
+/// The number in `rN`.
+pub(super) fn number_of(tag: &str) -> Option<u64> {
+    let digits = tag.strip_prefix('r').filter(|digits| !digits.starts_with('0'))?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+}
+
+/// Whether an image index lists the manifest as that of the catalog itself.
+pub(super) fn is_catalog(descriptor: &Descriptor) -> bool {
+    descriptor.artifact_type().as_ref() == Some(&MediaType::from(CATALOG_ARTIFACT_TYPE))
+}
+
+fn malformed_because(failure: Failure, cause: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure { cause: Some(Box::new(cause)), ..failure }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number_of;
+
+    #[test]
+    fn revisions_are_told_from_other_tags() {
+        assert_eq!((number_of("r1"), number_of("r420")), (Some(1), Some(420)));
+        for other in ["latest", "r", "r0", "r01", "r1a", "rev1", "R1", "r+1", "r99999999999999999999999"] {
+            assert_eq!(number_of(other), None, "{other}");
+        }
+    }
+}

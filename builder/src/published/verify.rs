@@ -1,0 +1,107 @@
+//! Whether a published catalog is what it says: every revision follows from the one before, and every image is made of
+//! the layers that its entry names.
+
+use std::collections::BTreeMap;
+
+use lapstrake_catalog::{Catalog, EntryId, ImageRecord};
+use lapstrake_oci::document::Document;
+use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest};
+use serde::Deserialize;
+
+use super::repository::{Published, Repository};
+use crate::failure::{Exit, Failure};
+
+/// What was found to be right.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// How many revisions follow from each other.
+    pub revisions: usize,
+    /// How many images have the layers that the catalog names.
+    pub images: usize,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    rootfs: RootFs,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    diff_ids: Vec<Digest>,
+}
+
+/// Verifies a revision: its history as far back as its tags reach, and its images by their manifests and configs.
+pub fn verify(repository: &Repository<'_>, top: &Published) -> Result<Verified, Failure> {
+    let mut verified = Verified { revisions: 1, images: 0 };
+    let mut newer = top.catalog.clone();
+    for past in &top.catalog.revisions {
+        let older = repository.revision(past.digest.as_ref())?;
+        newer.follows(&older.catalog, &past.digest).map_err(|cause| {
+            Failure::because(
+                Exit::Refused,
+                format!("the history of `{}` is broken", repository.name()),
+                cause,
+            )
+        })?;
+        tag_is_unmoved(repository, past.revision, &past.digest)?;
+        newer = older.catalog;
+        verified.revisions += 1;
+    }
+    let index: ImageIndex = top.index.parse().map_err(|cause| {
+        Failure::because(Exit::Refused, "the image index of the revision is not understood", cause)
+    })?;
+    let listed: BTreeMap<&str, &Descriptor> =
+        index.manifests().iter().map(|descriptor| (descriptor.digest().as_ref(), descriptor)).collect();
+    for (id, image) in images(&top.catalog) {
+        let Some(manifest) = &image.manifest else { continue };
+        let descriptor = listed.get(manifest.as_ref()).ok_or_else(|| {
+            Failure::new(Exit::Refused, format!("the image index does not list `{manifest}` of `{id}`"))
+        })?;
+        image_is_right(repository, id, image, descriptor)?;
+        verified.images += 1;
+    }
+    Ok(verified)
+}
+
+fn images(catalog: &Catalog) -> impl Iterator<Item = (&EntryId, &ImageRecord)> {
+    let platforms =
+        catalog.entries.iter().flat_map(|entry| entry.platforms.values().map(|record| (&entry.id, record)));
+    platforms.flat_map(|(id, record)| record.images.values().map(move |image| (id, image)))
+}
+
+fn tag_is_unmoved(repository: &Repository<'_>, number: u64, digest: &Digest) -> Result<(), Failure> {
+    let tag = format!("r{number}");
+    if repository.numbers()?.contains(&number) && repository.revision(&tag)?.index.digest() != digest {
+        let what = format!("`{tag}` of `{}` is not the revision that later ones name", repository.name());
+        return Err(Failure::new(Exit::Refused, what));
+    }
+    Ok(())
+}
+
+fn image_is_right(
+    repository: &Repository<'_>,
+    id: &EntryId,
+    image: &ImageRecord,
+    descriptor: &Descriptor,
+) -> Result<(), Failure> {
+    let malformed =
+        |cause| Failure::because(Exit::Refused, format!("an image of `{id}` is not understood"), cause);
+    let document: Document = repository.document(descriptor)?;
+    let manifest: ImageManifest = document.parse().map_err(malformed)?;
+    let config: Config = repository.document(manifest.config())?.parse().map_err(malformed)?;
+    if config.rootfs.diff_ids.iter().collect::<Vec<_>>() != image.diff_ids() {
+        let what =
+            format!("the image `{}` of `{id}` has other diffIDs than the catalog names", descriptor.digest());
+        return Err(Failure::new(Exit::Refused, what));
+    }
+    let named: Vec<(&Digest, u64)> = image.layers.iter().map(|layer| (&layer.digest, layer.size)).collect();
+    let found: Vec<(&Digest, u64)> =
+        manifest.layers().iter().map(|layer| (layer.digest(), layer.size())).collect();
+    // A short record keeps only the diffIDs.
+    if !named.is_empty() && named != found {
+        let what =
+            format!("the image `{}` of `{id}` has other layers than the catalog names", descriptor.digest());
+        return Err(Failure::new(Exit::Refused, what));
+    }
+    Ok(())
+}

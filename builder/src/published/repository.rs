@@ -26,7 +26,12 @@ pub enum Repository<'a> {
         context: &'a Context,
     },
     /// An image layout.
-    Layout(Layout),
+    Layout {
+        /// The layout.
+        layout: Layout,
+        /// The client for what is brought here from a registry.
+        client: &'a Client,
+    },
 }
 
 /// A revision as it is published.
@@ -45,7 +50,7 @@ impl<'a> Repository<'a> {
             let layout = layout.map_err(|cause| {
                 Failure::because(Exit::NotUnderstood, format!("could not open `{given}`"), cause)
             })?;
-            return Ok(Self::Layout(layout));
+            return Ok(Self::Layout { layout, client });
         }
         let refused =
             |why: String| Failure::new(Exit::NotUnderstood, format!("`{given}` is no repository: {why}"));
@@ -62,7 +67,7 @@ impl<'a> Repository<'a> {
     pub fn name(&self) -> String {
         match self {
             Self::Registry { name, .. } => name.clone(),
-            Self::Layout(layout) => format!("oci:{}", layout.dir().display()),
+            Self::Layout { layout, .. } => format!("oci:{}", layout.dir().display()),
         }
     }
 
@@ -94,7 +99,7 @@ impl<'a> Repository<'a> {
                     format!("could not list the revisions of `{}`", self.name()),
                 )),
             },
-            Self::Layout(layout) => {
+            Self::Layout { layout, .. } => {
                 let tags = layout.tags().map_err(|cause| self.unreadable(cause))?;
                 Ok(tags.into_iter().map(|(tag, _)| tag).collect())
             }
@@ -126,7 +131,7 @@ impl<'a> Repository<'a> {
             Self::Registry { client, .. } => {
                 client.manifest(&self.reference(name)?).map_err(|cause| registry::failure(cause, what()))
             }
-            Self::Layout(layout) => {
+            Self::Layout { layout, .. } => {
                 let by_digest = |descriptor: &Descriptor| descriptor.digest().as_ref() == name;
                 let descriptor = if name.contains(':') {
                     let listed = layout.manifests().map_err(|cause| self.unreadable(cause))?;
@@ -160,7 +165,7 @@ impl<'a> Repository<'a> {
                 };
                 read.map_err(|cause| registry::failure(cause, what()))
             }
-            Self::Layout(layout) => layout
+            Self::Layout { layout, .. } => layout
                 .read_document(descriptor)
                 .map_err(|cause| Failure::because(Exit::Refused, what(), cause)),
         }
@@ -188,8 +193,8 @@ impl<'a> Repository<'a> {
                 let delivery = Delivery { client, context, open_minor: None };
                 delivery.push(shipment, &self.reference(tag)?).map(drop)
             }
-            Self::Layout(layout) => {
-                let to = LayoutDestination { layout, tag: Some(tag), client: None };
+            Self::Layout { layout, client } => {
+                let to = LayoutDestination { layout, tag: Some(tag), client: Some(client) };
                 let done = push(shipment, &to, &mut |_| {});
                 done.map(drop).map_err(|cause| {
                     Failure::because(Exit::Ours, format!("could not write to `{}`", self.name()), cause)

@@ -30,7 +30,7 @@ pub fn publish(args: &PublishArgs, context: &Context) -> Result<(), Failure> {
     let layout = Layout::open(&args.layout).map_err(|cause| {
         Failure::because(Exit::NotUnderstood, "could not open the layout of the catalog", cause)
     })?;
-    let local = Repository::Layout(layout.clone()).revision(DEFAULT_TAG)?.catalog;
+    let local = Repository::Layout { layout: layout.clone(), client: &client }.revision(DEFAULT_TAG)?.catalog;
     let definitions = definitions(args.recipes.as_deref())?;
     let previous = repository.newest()?;
     let published = previous.as_ref().map(|previous| &previous.catalog);
@@ -67,7 +67,7 @@ fn name(
         (Some(published), ..) => Ok(published.name.clone()),
         (None, Some(given), _) => Ok(given.to_owned()),
         (None, None, Repository::Registry { name, .. }) => Ok(name.clone()),
-        (None, None, Repository::Layout(_)) => Err(Failure::new(
+        (None, None, Repository::Layout { .. }) => Err(Failure::new(
             Exit::NotUnderstood,
             "a catalog in a layout needs a name, which images will carry",
         )
@@ -215,7 +215,7 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
     let revision = repository.revision(&args.revision)?;
     let verified = verify_revision(&repository, &revision)?;
     print_result(&format!(
-        "r{} {}: {} revisions follow from each other, {} images have the layers that the catalog names\n",
+        "r{} {}: revisions that follow from each other: {}; images with the layers that the catalog names: {}\n",
         revision.catalog.revision,
         revision.index.digest(),
         verified.revisions,
@@ -262,14 +262,13 @@ fn shipment(from: &Repository<'_>, revision: &Published, client: &Client) -> Res
                 registry::failure(cause, format!("could not read the catalog `{}`", from.name()))
             })
         }
-        Repository::Layout(layout) => {
-            Shipment::from_layout(layout, revision.index.descriptor()).map_err(|cause| {
+        Repository::Layout { layout, .. } => Shipment::from_layout(layout, revision.index.descriptor())
+            .map_err(|cause| {
                 Failure::because(
                     Exit::Refused,
                     format!("could not read the catalog `{}`", from.name()),
                     cause,
                 )
-            })
-        }
+            }),
     }
 }

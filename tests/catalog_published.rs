@@ -1,0 +1,230 @@
+//! Published catalogs: revisions that follow from each other, in a registry and in a layout, and what is refused.
+
+use std::path::PathBuf;
+
+use lapstrake_fixtures::apps::App;
+use lapstrake_fixtures::fleet::{CATALOG, Fleet};
+use serde_json::Value;
+
+use crate::harness::{Lapstrake, Outcome, Registry, tools, workspace};
+
+/// A registry server with the small catalog of a fleet.
+struct Bench {
+    registry: Registry,
+    scratch: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self { registry: Registry::start(), scratch: workspace::scratch() };
+        Fleet::new(0).store_below(&bench.registry.storage()).unwrap();
+        bench
+    }
+
+    /// The repository of the catalog. Its own name is another one, so new revisions are made in a mirror by layout.
+    fn repository(&self) -> String {
+        self.registry.reference(CATALOG)
+    }
+
+    fn catalog(&self, words: &[&str]) -> Outcome {
+        Lapstrake::new().with_data(self.scratch.path().join("data")).run([&["catalog"], words].concat())
+    }
+
+    /// A layout with a copy of the catalog.
+    fn pulled(&self) -> String {
+        let layout = format!("oci:{}", self.scratch.path().join("pulled").display());
+        self.catalog(&["pull", &self.repository(), &layout]).expect(0);
+        layout
+    }
+
+    fn digest_of(&self, tag: &str) -> String {
+        let image = format!("docker://{}:{tag}", self.repository());
+        lapstrake_fixtures::registry::digest_of(
+            tools::run("skopeo", ["inspect", "--tls-verify=false", "--raw", &image]).as_bytes(),
+        )
+    }
+}
+
+fn json(outcome: &Outcome) -> Value {
+    serde_json::from_str(&outcome.stdout).unwrap()
+}
+
+#[test]
+fn a_catalog_is_published_promoted_and_built_from_and_nothing_is_published_twice() {
+    let (registry, scratch, lapstrake) = (Registry::start(), workspace::scratch(), Lapstrake::new());
+    let layout = scratch.path().join("layout");
+    let source = App::named("plain-python").directory();
+    let host = json(&lapstrake.run(["plan", source.to_str().unwrap(), "--format", "json"]).expect(0));
+    let platform = host["platforms"][0].as_str().unwrap();
+    let made =
+        ["catalog", "build", "python3@3.13", "--platform", platform, "--layout", layout.to_str().unwrap()];
+    lapstrake.run(made).expect(0);
+    let repository = registry.reference("catalog/runtimes");
+    let publish = || lapstrake.run(["catalog", "publish", layout.to_str().unwrap(), &repository]).expect(0);
+    let tried =
+        lapstrake.run(["catalog", "publish", layout.to_str().unwrap(), &repository, "--dry-run"]).expect(0);
+    assert!(tried.stdout.starts_with("r1 sha256:") && registry.repositories().is_empty(), "{tried:?}");
+    let first = publish();
+    assert!(
+        first.stdout.starts_with("r1 sha256:") && first.stderr.contains("new in r1: python3-"),
+        "{first:?}"
+    );
+    let before = registry.requests().len();
+    assert!(publish().stdout.ends_with(" has all of these entries\n"));
+    assert!(!registry.requests().split_off(before).iter().any(|request| request.starts_with('P')));
+    let latest = format!("{repository}:latest");
+    lapstrake.run(["catalog", "list", "--catalog", &latest]).expect(3);
+    lapstrake.run(["catalog", "promote", &repository, "r1"]).expect(0);
+    lapstrake.run(["catalog", "verify", &repository]).expect(0);
+    let app = registry.reference("team/app:1");
+    lapstrake.run(["build", source.to_str().unwrap(), "--catalog", &latest, "--tag", &app]).expect(0);
+    let audit = lapstrake.run(["audit", "image", &app, "--catalog", &latest, "--format", "json"]).expect(0);
+    assert_eq!(json(&audit)["rows"][0]["evidence"], "layers");
+    // Every entry brings its locks and its packages, as artifacts that other tools list.
+    let raw = tools::run("skopeo", ["inspect", "--tls-verify=false", "--raw", &format!("docker://{latest}")]);
+    let index: Value = serde_json::from_str(&raw).unwrap();
+    let manifests = index["manifests"].as_array().unwrap();
+    let evidence =
+        manifests.iter().find(|it| it["artifactType"] == "application/vnd.lapstrake.evidence.v1").unwrap();
+    let name = format!("docker://{repository}@{}", evidence["digest"].as_str().unwrap());
+    let manifest: Value =
+        serde_json::from_str(&tools::run("skopeo", ["inspect", "--tls-verify=false", "--raw", &name]))
+            .unwrap();
+    let types: Vec<&str> =
+        manifest["layers"].as_array().unwrap().iter().map(|it| it["mediaType"].as_str().unwrap()).collect();
+    assert_eq!(types, ["application/vnd.lapstrake.locks.v1+json", "application/spdx+json"]);
+}
+
+#[test]
+fn revisions_deprecate_revoke_and_renew_and_the_history_tells_it() {
+    let bench = Bench::new();
+    let layout = bench.pulled();
+    let made = bench.catalog(&["deprecate", &layout, "nodejs24-24.21.0-1", "--on", "2027-01-01"]).expect(0);
+    assert!(made.stdout.starts_with("r2 sha256:"), "{made:?}");
+    let revoke = [
+        "revoke",
+        &layout,
+        "python3-3.13.4-1",
+        "--reason",
+        "a fault",
+        "--severity",
+        "high",
+        "--advisory",
+        "CVE-2026-1",
+        "--replacement",
+        "python3-3.13.5-2",
+    ];
+    bench.catalog(&revoke).expect(0);
+    bench.catalog(&["renew", &layout, "--valid-days", "7"]).expect(0);
+    bench.catalog(&["verify", &layout, "--revision", "r4"]).expect(0);
+    let log = json(&bench.catalog(&["log", &layout, "--format", "json"]).expect(0));
+    let what: Vec<&str> = log
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["entries"][0]["what"].as_str().unwrap_or("nothing"))
+        .collect();
+    assert_eq!(what, ["nothing", "revoked", "status", "added"]);
+    let of_one = bench.catalog(&["log", &layout, "python3-3.13.4-1"]).expect(0).stdout;
+    assert!(
+        of_one.contains("python3-3.13.4-1 is revoked: a fault") && !of_one.contains("nodejs24"),
+        "{of_one}"
+    );
+    let diff = bench.catalog(&["diff", &layout, "r1", "r3"]).expect(0).stdout;
+    assert_eq!(
+        diff,
+        "nodejs24-24.21.0-1 is deprecated from 2027-01-01 on\npython3-3.13.4-1 is revoked: a fault\n"
+    );
+    let fixes =
+        bench.catalog(&["diff", &layout, "python3-3.13.5-1", "python3-3.13.5-2", "--cves"]).expect(0).stdout;
+    assert_eq!(fixes, "libssl3t64 3.5.7-1~deb13u3 -> 3.5.9-1~deb13u1 fixes CVE-2026-1001, CVE-2026-1002\n");
+    let reference = format!("{layout}:r4");
+    let said = bench.catalog(&["resolve", "python3", "3.13.4", "--catalog", &reference]).expect(2).stderr;
+    assert!(said.contains("python3-3.13.5-2"), "{said}");
+    let answer =
+        json(&bench.catalog(&["resolve", "python3", "--catalog", &reference, "--format", "json"]).expect(0));
+    assert_eq!(answer["id"], "python3-3.13.5-2");
+    bench.catalog(&revoke).expect(2);
+    bench.catalog(&["deprecate", &layout, "python3-9.9.9-1", "--on", "2027-01-01"]).expect(2);
+    bench.catalog(&["deprecate", &layout, "../x", "--on", "2027-01-01"]).expect(2);
+    bench.catalog(&["diff", &layout, "r3", "r1"]).expect(2);
+}
+
+#[test]
+fn latest_moves_forward_only_and_mirrors_keep_digests() {
+    let bench = Bench::new();
+    let layout = bench.pulled();
+    bench.catalog(&["renew", &layout]).expect(0);
+    bench.catalog(&["promote", &layout, "r2"]).expect(0);
+    let said = bench.catalog(&["promote", &layout, "r1"]).expect(2).stderr;
+    assert!(said.contains("`latest` is r2 already, and never goes back"), "{said}");
+    bench.catalog(&["promote", &layout, "r9"]).expect(2);
+    let mirror = bench.registry.reference("mirror/runtimes");
+    let copied = bench.catalog(&["mirror", &layout, &mirror]).expect(0);
+    assert_eq!(copied.stdout.lines().next().unwrap(), format!("r1 {}", bench.digest_of("r1")));
+    bench.catalog(&["verify", &mirror]).expect(0);
+    let said = bench.catalog(&["renew", &mirror]).expect(2).stderr;
+    assert!(said.contains("is a mirror of the catalog `registry.example.com/catalog/runtimes`"), "{said}");
+    // From repository to repository of one registry nothing is sent.
+    let before = bench.registry.requests().len();
+    bench.catalog(&["mirror", &mirror, &bench.registry.reference("mirror/again")]).expect(0);
+    let sent = bench.registry.requests().split_off(before);
+    assert!(
+        !sent.iter().any(|request| request.starts_with("PUT") && request.contains("/blobs/")),
+        "{sent:#?}"
+    );
+}
+
+#[test]
+fn a_rewritten_revision_and_other_layers_are_refused() {
+    let bench = Bench::new();
+    let layout = bench.pulled();
+    bench.catalog(&["renew", &layout]).expect(0);
+    bench.catalog(&["verify", &layout, "--revision", "r2"]).expect(0);
+    let directory = PathBuf::from(layout.strip_prefix("oci:").unwrap());
+    let index = directory.join("index.json");
+    let good = fs_err::read_to_string(&index).unwrap();
+    // `r2` under the tag of the first revision.
+    let mut document: Value = serde_json::from_str(&good).unwrap();
+    for item in document["manifests"].as_array_mut().unwrap() {
+        let tag = &mut item["annotations"]["org.opencontainers.image.ref.name"];
+        *tag = match tag.as_str().unwrap() {
+            "r1" => "other".into(),
+            "r2" => "r1".into(),
+            tag => tag.into(),
+        };
+    }
+    fs_err::write(&index, document.to_string()).unwrap();
+    let said = bench.catalog(&["verify", &layout, "--revision", "r1"]).expect(5).stderr;
+    assert!(said.contains("names revision 2"), "{said}");
+    fs_err::write(&index, good).unwrap();
+    // One flipped byte in the catalog's own document.
+    let blobs = fs_err::read_dir(directory.join("blobs/sha256")).unwrap().map(|entry| entry.unwrap().path());
+    let is_catalog =
+        |path: &PathBuf| fs_err::read_to_string(path).is_ok_and(|text| text.contains("policyHints"));
+    let catalogs: Vec<PathBuf> = blobs.filter(is_catalog).collect();
+    assert_eq!(catalogs.len(), 2);
+    for path in catalogs {
+        let text = fs_err::read_to_string(&path).unwrap();
+        fs_err::write(&path, text.replacen("2.41", "2.42", 1)).unwrap();
+    }
+    bench.catalog(&["verify", &layout, "--revision", "r2"]).expect(5);
+}
+
+#[test]
+fn what_is_no_catalog_or_no_repository_is_refused() {
+    let bench = Bench::new();
+    let nothing = bench.registry.reference("nothing/here");
+    for words in [
+        &["verify", &nothing][..],
+        &["log", &nothing],
+        &["renew", "not-a-reference"],
+        &["renew", &format!("{}:latest", bench.repository())],
+    ] {
+        let outcome = bench.catalog(words);
+        assert!(matches!(outcome.code, Some(2 | 3)), "{words:?}: {outcome:?}");
+    }
+    let empty = bench.scratch.path().join("empty");
+    let into = format!("oci:{}", bench.scratch.path().join("into").display());
+    bench.catalog(&["publish", empty.to_str().unwrap(), &into]).expect(2);
+}

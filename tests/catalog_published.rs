@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use lapstrake_fixtures::apps::App;
 use lapstrake_fixtures::fleet::{CATALOG, Fleet};
+use lapstrake_fixtures::registry::{Fault, Registry as Double};
 use serde_json::Value;
 
 use crate::harness::{Lapstrake, Outcome, Registry, tools, workspace};
@@ -93,6 +94,36 @@ fn a_catalog_is_published_promoted_and_built_from_and_nothing_is_published_twice
     let types: Vec<&str> =
         manifest["layers"].as_array().unwrap().iter().map(|it| it["mediaType"].as_str().unwrap()).collect();
     assert_eq!(types, ["application/vnd.lapstrake.locks.v1+json", "application/spdx+json"]);
+}
+
+#[test]
+fn whatever_interrupts_a_publication_leaves_every_tag_on_a_whole_revision() {
+    let (scratch, lapstrake) = (workspace::scratch(), Lapstrake::new());
+    let layout = scratch.path().join("layout");
+    let source = App::named("plain-python").directory();
+    let host = json(&lapstrake.run(["plan", source.to_str().unwrap(), "--format", "json"]).expect(0));
+    let platform = host["platforms"][0].as_str().unwrap();
+    let made =
+        ["catalog", "build", "python3@3.13", "--platform", platform, "--layout", layout.to_str().unwrap()];
+    lapstrake.run(made).expect(0);
+    for (path, expected) in [
+        ("/blobs/uploads/", &[][..]),
+        ("/manifests/sha256:", &[]),
+        ("/manifests/r1", &[]),
+        ("/manifests/candidate", &["r1"]),
+    ] {
+        let registry = Double::start();
+        let repository = format!("{}/catalog/runtimes", registry.host());
+        registry.fault(Fault::status(if path.contains("blobs") { "POST" } else { "PUT" }, path, 403));
+        let publish = || lapstrake.run(["catalog", "publish", layout.to_str().unwrap(), &repository]);
+        publish().expect(3);
+        assert_eq!(registry.tags("catalog/runtimes"), expected, "{path}");
+        publish().expect(0);
+        assert_eq!(registry.tags("catalog/runtimes"), ["candidate", "r1"], "{path}");
+        let tagged = |tag: &str| registry.manifest("catalog/runtimes", tag).unwrap();
+        assert_eq!(tagged("candidate"), tagged("r1"));
+        lapstrake.run(["catalog", "verify", &repository, "--revision", "candidate"]).expect(0);
+    }
 }
 
 #[test]

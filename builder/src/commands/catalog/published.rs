@@ -37,7 +37,7 @@ pub fn publish(args: &PublishArgs, context: &Context) -> Result<(), Failure> {
     let name = name(args.name.as_deref(), &repository, published)?;
     let new = additions(&layout, &local, published, &definitions)?;
     if new.is_empty() {
-        return nothing_new(previous.as_ref());
+        return nothing_new(&repository, previous.as_ref(), args.making.dry_run);
     }
     let revising =
         Revising { repository: &repository, previous: previous.as_ref(), name: &name, making: &args.making };
@@ -75,16 +75,23 @@ fn name(
     }
 }
 
-fn nothing_new(previous: Option<&Published>) -> Result<(), Failure> {
-    match previous {
-        Some(previous) => print_result(&format!(
-            "r{} {} has all of these entries\n",
-            previous.catalog.revision,
-            previous.index.digest()
-        )),
-        None => Err(Failure::new(Exit::NotUnderstood, "the layout has no entry with a `run` image")
-            .hint("make one: `lapstrake catalog build python3@3.13 --layout DIR`")),
+/// Everything is published already, but perhaps not all tags were moved.
+fn nothing_new(
+    repository: &Repository<'_>,
+    previous: Option<&Published>,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let Some(previous) = previous else {
+        let failure = Failure::new(Exit::NotUnderstood, "the layout has no entry with a `run` image");
+        return Err(failure.hint("make one: `lapstrake catalog build python3@3.13 --layout DIR`"));
+    };
+    let is_candidate = repository.tags()?.iter().any(|tag| tag == CANDIDATE)
+        && repository.revision(CANDIDATE)?.index.digest() == previous.index.digest();
+    if !is_candidate && !dry_run {
+        repository.point(CANDIDATE, &previous.index)?;
     }
+    let (number, digest) = (previous.catalog.revision, previous.index.digest());
+    print_result(&format!("r{number} {digest} has all of these entries\n"))
 }
 
 /// A revision that is being made.

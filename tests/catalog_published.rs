@@ -1,6 +1,6 @@
 //! Published catalogs: revisions that follow from each other, in a registry and in a layout, and what is refused.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lapstrake_fixtures::apps::App;
 use lapstrake_fixtures::fleet::{CATALOG, Fleet};
@@ -81,6 +81,7 @@ fn a_catalog_is_published_promoted_and_built_from_and_nothing_is_published_twice
     lapstrake.run(["build", source.to_str().unwrap(), "--catalog", &latest, "--tag", &app]).expect(0);
     let audit = lapstrake.run(["audit", "image", &app, "--catalog", &latest, "--format", "json"]).expect(0);
     assert_eq!(json(&audit)["rows"][0]["evidence"], "layers");
+    advisories_are_compared_with_the_locks(&lapstrake, &app, &latest, scratch.path());
     // Every entry brings its locks and its packages, as artifacts that other tools list.
     let raw = tools::run("skopeo", ["inspect", "--tls-verify=false", "--raw", &format!("docker://{latest}")]);
     let index: Value = serde_json::from_str(&raw).unwrap();
@@ -94,6 +95,24 @@ fn a_catalog_is_published_promoted_and_built_from_and_nothing_is_published_twice
     let types: Vec<&str> =
         manifest["layers"].as_array().unwrap().iter().map(|it| it["mediaType"].as_str().unwrap()).collect();
     assert_eq!(types, ["application/vnd.lapstrake.locks.v1+json", "application/spdx+json"]);
+}
+
+/// Advisories about a package of the entry are found by the locks in the catalog, and others are not.
+fn advisories_are_compared_with_the_locks(lapstrake: &Lapstrake, app: &str, catalog: &str, scratch: &Path) {
+    let file = scratch.join("advisories.json");
+    let audit = |text: &str, code: i32| {
+        fs_err::write(&file, text).unwrap();
+        let words = ["audit", "image", app, "--catalog", catalog, "--advisories", file.to_str().unwrap()];
+        lapstrake.run(words.iter().chain(&["--fail-on", "warning"])).expect(code)
+    };
+    let of = |package: &str| {
+        format!(
+            "{{\"{package}\": {{\"CVE-2026-1\": {{\"releases\": {{\"trixie\": {{\"status\": \"open\"}}}}}}}}}}"
+        )
+    };
+    assert!(audit(&of("openssl"), 1).stdout.contains("RT008 warning: advisories name CVE-2026-1"));
+    audit(&of("not-in-there"), 0);
+    assert!(audit("{\"openssl\": 1}", 2).stderr.contains("`openssl` is neither an OSV record"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use lapstrake_catalog::{
 use lapstrake_oci::document::Document;
 use lapstrake_oci::layout::Layout;
 use lapstrake_oci::registry::Client;
+use lapstrake_runtimes::evidence::{EVIDENCE_ARTIFACT_TYPE, LOCK_MEDIA_TYPE};
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 
@@ -98,6 +99,30 @@ impl Place {
                 .map_err(|cause| registry::failure(cause, "could not read the catalog")),
             Self::Layout { layout, .. } => layout.read_document(descriptor).map_err(malformed),
         }
+    }
+
+    /// The document with the locks of an entry on a platform; none where the catalog was published without.
+    pub fn locks(
+        &self,
+        id: &EntryId,
+        platform: &PlatformKey,
+        client: &Client,
+    ) -> Result<Option<Document>, Failure> {
+        let index: ImageIndex = self.top(client)?.parse().map_err(malformed)?;
+        let is_of = |descriptor: &&Descriptor| {
+            let annotations = descriptor.annotations().as_ref();
+            let names = |name: &str, value: &str| {
+                annotations.and_then(|all| all.get(name)).is_some_and(|found| found == value)
+            };
+            descriptor.artifact_type().as_ref() == Some(&MediaType::from(EVIDENCE_ARTIFACT_TYPE))
+                && names("dev.lapstrake.runtime.id", &id.to_string())
+                && names("dev.lapstrake.platform", platform.as_str())
+        };
+        let Some(descriptor) = index.manifests().iter().find(is_of) else { return Ok(None) };
+        let manifest: ImageManifest = self.document(client, descriptor)?.parse().map_err(malformed)?;
+        let locks = MediaType::from(LOCK_MEDIA_TYPE);
+        let layer = manifest.layers().iter().find(|layer| *layer.media_type() == locks);
+        layer.map(|layer| self.blob(client, layer)).transpose()
     }
 
     /// The layers of an entry's image.

@@ -6,9 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod advisory;
 pub mod audit;
 pub mod change;
 pub mod date;
+pub mod debian_version;
 pub mod diff;
 pub mod engines;
 pub mod entry;

@@ -4,12 +4,11 @@
 //! the highest priority. That is enough, since a layer starts from nothing and never removes anything.
 
 mod control;
-mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use control::{ControlError, PackageInfo, parse};
-pub use version::compare;
+pub use lapstrake_catalog::debian_version::compare;
 
 use control::{Dependency, Relation};
 

@@ -89,6 +89,10 @@ pub struct JudgeArgs {
     /// What images are held to (TOML).
     #[arg(long, env = "LAPSTRAKE_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// Compare the packages of runtimes with known vulnerabilities: OSV records (JSON, or JSON lines), or the JSON of
+    /// Debian's security tracker. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub advisories: Vec<PathBuf>,
     /// The mildest finding that fails the audit. Default: what the policy says, else errors.
     #[arg(long, value_enum, value_name = "SEVERITY")]
     pub fail_on: Option<FailOn>,

@@ -1,27 +1,32 @@
 //! `lapstrake audit`: which images run on what, and what to do about it.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use globset::{Glob, GlobMatcher};
 use lapstrake_catalog::Date;
+use lapstrake_catalog::advisory::Advisories;
 use lapstrake_catalog::audit::{Auditor, CatalogFacts, Outcome, Policy, Report, Severity, format};
 use lapstrake_oci::layout::Layout;
 use lapstrake_oci::registry::Client;
+use lapstrake_runtimes::definitions::Definitions;
 
 use super::looked;
 use crate::app_file::{self, FILE_NAME, decode};
-use crate::audit::{Cache, Found, LayoutPlace, Place, RegistryPlace, Wanted, walk};
+use crate::audit::{Cache, Found, LayoutPlace, LocksAt, Place, RegistryPlace, Wanted, vulnerabilities, walk};
 use crate::cli::{AuditCommand, AuditFormat, AuditRegistryArgs, JudgeArgs};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::parse_reference;
 use crate::planning::today;
 use crate::registry;
+use crate::remote_catalog::Place as CatalogPlace;
 use crate::report::print_result;
 
 /// The most bytes of a file that a user names.
 const FILE_LIMIT: u64 = 16 << 20;
+/// The same of advisories; those of all of Debian have some 70 MB.
+const ADVISORIES_LIMIT: u64 = 512 << 20;
 
 /// Runs the command.
 pub fn run(command: &AuditCommand, context: &Context) -> Result<Outcome, Failure> {
@@ -89,7 +94,7 @@ fn everything(args: &AuditRegistryArgs, client: &Client) -> Result<Vec<Wanted>, 
         Failure::because(Exit::NotUnderstood, format!("`{}` is no registry", args.host), cause)
     })?;
     let names = match &args.repos_from {
-        Some(file) => lines(&read(file, "the names of the repositories")?),
+        Some(file) => lines(&read(file, "the names of the repositories", FILE_LIMIT)?),
         None => client.repositories(&args.host).map_err(|cause| {
             registry::failure(cause, format!("could not list the repositories of `{}`", args.host))
                 .hint("name them with `--repos-from FILE`: many registries do not list them")
@@ -109,18 +114,18 @@ fn lines(text: &str) -> Vec<String> {
 }
 
 /// A text that the user named; `-` is standard input.
-fn read(path: &Path, what: &str) -> Result<String, Failure> {
+fn read(path: &Path, what: &str, limit: u64) -> Result<String, Failure> {
     let failed = |cause| Failure::because(Exit::NotUnderstood, format!("could not read {what}"), cause);
     let mut text = String::new();
     let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(FILE_LIMIT).read_to_string(&mut text)
+        std::io::stdin().lock().take(limit).read_to_string(&mut text)
     } else {
         let file = fs_err::File::open(path).map_err(failed)?;
-        file.take(FILE_LIMIT).read_to_string(&mut text)
+        file.take(limit).read_to_string(&mut text)
     };
     let count = read.map_err(failed)?;
-    if count as u64 == FILE_LIMIT {
-        return Err(Failure::new(Exit::NotUnderstood, format!("{what} has more than {FILE_LIMIT} bytes")));
+    if count as u64 == limit {
+        return Err(Failure::new(Exit::NotUnderstood, format!("{what} has more than {limit} bytes")));
     }
     Ok(text)
 }
@@ -141,11 +146,36 @@ fn judged(
     if others > 0 {
         context.report.note(&format!("{others} tags name no image, but signatures or other artifacts"));
     }
-    let auditor = Auditor::new(&catalog, &policy, as_of, CatalogFacts::of(&catalog));
+    let mut auditor = Auditor::new(&catalog, &policy, as_of, CatalogFacts::of(&catalog));
+    if let Some(advisories) = advisories(&args.advisories)? {
+        let client = registry::client(&args.registry, context)?;
+        let at = match &args.catalog {
+            Some(given) => LocksAt::Published(CatalogPlace::parse(given)?, &client),
+            None => LocksAt::Here(Box::new(
+                Definitions::embedded()
+                    .map_err(|cause| Failure::because(Exit::Ours, "could not read the locks", cause))?,
+            )),
+        };
+        let known = vulnerabilities(&advisories, &auditor.entries(&images), &catalog, &at)?;
+        auditor = auditor.with_vulnerabilities(known);
+    }
     let report = auditor.audit(&images, unread);
     print(&text(&report, args.format, source.as_ref()), args.output.as_deref())?;
     let fail_on = args.fail_on.map(Severity::from).or(policy.fail_on).unwrap_or(Severity::Error);
     Ok(report.outcome(fail_on))
+}
+
+/// What is known of vulnerabilities, from all files together.
+fn advisories(files: &[PathBuf]) -> Result<Option<Advisories>, Failure> {
+    let mut all: Option<Advisories> = None;
+    for file in files {
+        let text = read(file, "the advisories", ADVISORIES_LIMIT)?;
+        let parsed = Advisories::parse(&text).map_err(|cause| {
+            Failure::because(Exit::NotUnderstood, format!("`{}` is refused", file.display()), cause)
+        })?;
+        all.get_or_insert_default().merge(parsed);
+    }
+    Ok(all)
 }
 
 fn as_of(given: Option<&str>, context: &Context) -> Result<Date, Failure> {
@@ -156,7 +186,7 @@ fn as_of(given: Option<&str>, context: &Context) -> Result<Date, Failure> {
 
 fn policy(path: Option<&Path>, as_of: Date) -> Result<Policy, Failure> {
     let Some(path) = path else { return Ok(Policy::default()) };
-    let text = read(path, "the policy")?;
+    let text = read(path, "the policy", FILE_LIMIT)?;
     Policy::parse(&text, as_of).map_err(|cause| {
         Failure::because(Exit::NotUnderstood, format!("`{}` is refused", path.display()), cause)
     })
@@ -166,7 +196,7 @@ fn policy(path: Option<&Path>, as_of: Date) -> Result<Policy, Failure> {
 fn source(args: &JudgeArgs) -> Result<Option<format::Source>, Failure> {
     let Some(path) = &args.source else { return Ok(None) };
     let name = path.display().to_string();
-    let text = read(path, "the app file")?;
+    let text = read(path, "the app file", FILE_LIMIT)?;
     let text = decode(FILE_NAME, text.as_bytes())
         .map_err(|problem| Failure::new(Exit::NotUnderstood, format!("`{name}`: {}", problem.message)))?;
     let (asked, _) = app_file::parse_asked(FILE_NAME, text);

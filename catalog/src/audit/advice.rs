@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Finding, Observed, Policy, Rule};
+use crate::advisory::Vulnerability;
 use crate::{Catalog, Date, Entry, EntryId, Status};
 
 /// What to do about an image.
@@ -62,6 +63,8 @@ pub(super) struct Successors<'a> {
     pub(super) catalog: &'a Catalog,
     pub(super) policy: &'a Policy,
     pub(super) as_of: Date,
+    /// What is known against the packages of entries.
+    pub(super) vulnerabilities: BTreeMap<EntryId, Vec<Vulnerability>>,
     /// The entries that a build may take on the day, by runtime, oldest first.
     usable: BTreeMap<&'a str, Vec<(&'a Entry, Status)>>,
 }
@@ -78,7 +81,7 @@ impl<'a> Successors<'a> {
         for entries in usable.values_mut() {
             entries.sort_by_key(|(entry, _)| (entry.version, entry.build));
         }
-        Self { catalog, policy, as_of, usable }
+        Self { catalog, policy, as_of, vulnerabilities: BTreeMap::new(), usable }
     }
 
     fn usable(&self, runtime: &str) -> &[(&'a Entry, Status)] {

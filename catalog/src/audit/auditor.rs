@@ -13,7 +13,8 @@ use super::{
     Evidence, Finding, Observed, PREFIX, Policy, REPORT_SCHEMA, Report, Row, Rule, Severity, Suggestion,
     Unread,
 };
-use crate::{Catalog, Date, Entry, EntryId, ImageKind};
+use crate::advisory::Vulnerability;
+use crate::{Catalog, Date, Entry, EntryId, ImageKind, PlatformKey};
 
 /// What is known of the catalog beside its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +71,24 @@ impl<'a> Auditor<'a> {
     #[must_use]
     pub fn new(catalog: &'a Catalog, policy: &'a Policy, as_of: Date, facts: CatalogFacts) -> Self {
         Self { successors: Successors::new(catalog, policy, as_of), facts, known: Known::of(catalog) }
+    }
+
+    /// Takes what is known against the packages of entries, for RT008.
+    #[must_use]
+    pub fn with_vulnerabilities(mut self, known: BTreeMap<EntryId, Vec<Vulnerability>>) -> Self {
+        self.successors.vulnerabilities = known;
+        self
+    }
+
+    /// The entries that images are made on, whose packages advisories may be about.
+    #[must_use]
+    pub fn entries(&self, images: &[Observed]) -> BTreeMap<EntryId, PlatformKey> {
+        let found = images.iter().filter_map(|image| {
+            let matches = self.known.find(&image.platform, &image.diff_ids);
+            let named = image.labels.get(&format!("{PREFIX}runtime.id")).map(String::as_str);
+            Some((self.identity(matches, named).entry?.id.clone(), image.platform.clone()))
+        });
+        found.collect()
     }
 
     /// Audits images. Those of one digest in one repository are one row.

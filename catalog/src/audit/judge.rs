@@ -156,14 +156,14 @@ impl Judge<'_> {
             }
             at = &next.id;
         }
-        if fixes.is_empty() {
-            return None;
-        }
-        let named: Vec<&str> = fixes.iter().take(NAMED).copied().collect();
-        let more =
-            if fixes.len() > NAMED { format!(" and {} more", fixes.len() - NAMED) } else { String::new() };
-        let message = format!("newer builds fix {}{more}", named.join(", "));
-        Some(Finding::new(Rule::FixesMissing, Severity::Warning, message).with(evidence))
+        let known = self.successors.vulnerabilities.get(&entry.id).map(Vec::as_slice).unwrap_or_default();
+        evidence.extend(known.iter().map(ToString::to_string));
+        let by_builds = (!fixes.is_empty()).then(|| format!("newer builds fix {}", named(&fixes)));
+        let ids: BTreeSet<&str> = known.iter().map(|known| known.id.as_str()).collect();
+        let known = (!ids.is_empty()).then(|| format!("advisories name {}", named(&ids)));
+        let message = by_builds.into_iter().chain(known).collect::<Vec<_>>().join("; ");
+        (!message.is_empty())
+            .then(|| Finding::new(Rule::FixesMissing, Severity::Warning, message).with(evidence))
     }
 
     fn not_permitted(&self, entry: &Entry) -> Option<Finding> {
@@ -177,6 +177,13 @@ impl Judge<'_> {
         };
         Some(Finding::new(Rule::NotPermitted, Severity::Error, message))
     }
+}
+
+/// The first of some names, and how many more there are.
+fn named(all: &BTreeSet<&str>) -> String {
+    let first: Vec<&str> = all.iter().take(NAMED).copied().collect();
+    let more = if all.len() > NAMED { format!(" and {} more", all.len() - NAMED) } else { String::new() };
+    format!("{}{more}", first.join(", "))
 }
 
 fn revoked(entry: &Entry) -> Option<Finding> {

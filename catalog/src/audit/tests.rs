@@ -144,6 +144,27 @@ fn findings_say_what_they_rest_on_and_what_to_do() {
 }
 
 #[test]
+fn advisories_about_the_packages_of_an_entry_are_told() {
+    let catalog = catalog();
+    let image = on(&catalog, "nodejs24-24.21.0-1");
+    let known = crate::advisory::Vulnerability {
+        id: "CVE-2026-7".to_owned(),
+        package: "libssl3t64".to_owned(),
+        version: "3.5.7".to_owned(),
+        fixed: Some("3.5.9".to_owned()),
+    };
+    let policy = Policy::default();
+    let auditor = Auditor::new(&catalog, &policy, date(NOW), CatalogFacts::of(&catalog));
+    let entries = auditor.entries(std::slice::from_ref(&image));
+    assert_eq!(entries.keys().map(ToString::to_string).collect::<Vec<_>>(), ["nodejs24-24.21.0-1"]);
+    let known = entries.into_keys().map(|id| (id, vec![known.clone()])).collect();
+    let report = auditor.with_vulnerabilities(known).audit(std::slice::from_ref(&image), Vec::new());
+    let finding = &report.rows[0].findings[0];
+    assert_eq!((finding.rule, finding.message.as_str()), (Rule::FixesMissing, "advisories name CVE-2026-7"));
+    assert_eq!(finding.evidence, ["CVE-2026-7 in libssl3t64 3.5.7, fixed in 3.5.9"]);
+}
+
+#[test]
 fn another_abi_is_rebuilt_and_not_rebased() {
     let mut catalog = catalog();
     edit(&mut catalog, "python3-3.13.5-2", |entry| entry.abi = "other".to_owned());

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::version::compare;
+use super::compare;
 
 /// What an index says of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -142,6 +142,8 @@ fn system(catalog: &Catalog, entry: &Entry) -> String {
 fn origin(source: &UpstreamSource) -> String {
     match source {
         UpstreamSource::Deb { verified } => format!("Debian packages, checked by {verified}"),
+        UpstreamSource::Imported { image, from: Some(from) } => format!("imported from {from}@{image}"),
+        UpstreamSource::Imported { image, from: None } => format!("imported from a layout, {image}"),
         UpstreamSource::Npm { package, repackager, upstream_verified, .. } => {
             let checked = if *upstream_verified { "compared" } else { "not compared" };
             format!("npm package {package}, made by {repackager}; the makers' own checksums were {checked}")

@@ -27,7 +27,7 @@ pub use flow::{FlowArgs, Keep};
 pub use init::InitArgs;
 pub use lint::{LintArgs, LintFormat};
 pub use published::{
-    CopyArgs, DeprecateArgs, DiffArgs, LogArgs, PromoteArgs, PublishArgs, RenewArgs, ResolveArgs,
+    CopyArgs, DeprecateArgs, DiffArgs, ImportArgs, LogArgs, PromoteArgs, PublishArgs, RenewArgs, ResolveArgs,
     RevisionArgs, RevokeArgs, VerifyArgs,
 };
 pub use remote::RemoteArgs;
@@ -323,6 +323,8 @@ pub enum CatalogCommand {
     Resolve(ResolveArgs),
     /// Publish the entries of a layout as the next revision of a catalog, under the tags `rN` and `candidate`.
     Publish(PublishArgs),
+    /// Publish an existing image as an entry, with its layers as they are.
+    Import(Box<ImportArgs>),
     /// Make a revision the one that everybody gets, under the tag `latest` and its day.
     Promote(PromoteArgs),
     /// Publish a revision in which an entry is deprecated from a day on.

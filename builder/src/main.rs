@@ -140,6 +140,7 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Catalog(CatalogCommand::Update(args)) => commands::catalog::update(args, context),
         Command::Catalog(CatalogCommand::Resolve(args)) => commands::catalog::resolve(args, context),
         Command::Catalog(CatalogCommand::Publish(args)) => commands::catalog::publish(args, context),
+        Command::Catalog(CatalogCommand::Import(args)) => commands::catalog::import(args, context),
         Command::Catalog(CatalogCommand::Promote(args)) => commands::catalog::promote(args, context),
         Command::Catalog(CatalogCommand::Deprecate(args)) => commands::catalog::deprecate(args, context),
         Command::Catalog(CatalogCommand::Revoke(args)) => commands::catalog::revoke(args, context),

@@ -1,9 +1,11 @@
 //! A published catalog: a repository whose tags `rN` are its revisions, each following from the one before.
 
+mod import;
 mod next;
 mod repository;
 mod verify;
 
-pub use next::{Addition, Next, additions};
+pub use import::{Facts, import};
+pub use next::{Addition, Names, Next, additions};
 pub use repository::{Published, Repository};
 pub use verify::verify;

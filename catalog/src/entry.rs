@@ -184,6 +184,14 @@ pub enum UpstreamSource {
         /// Whether the official signed checksums were compared.
         upstream_verified: bool,
     },
+    /// An image that somebody else has made, taken as it is.
+    Imported {
+        /// The digest of its manifest or index.
+        image: oci_spec::image::Digest,
+        /// The repository that it was in; none if it was a layout.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+    },
 }
 
 impl UpstreamSource {

@@ -7,7 +7,10 @@ use serde::Deserialize;
 use crate::entry_id::is_runtime_name;
 use crate::revision::SCHEMA;
 use crate::version::numbers;
-use crate::{Catalog, Entry, EntryId, ImageKind, ImageRecord, PlatformKey, PlatformRecord, Record, Status};
+use crate::{
+    Catalog, Entry, EntryId, ImageKind, ImageRecord, PlatformKey, PlatformRecord, Record, Status,
+    UpstreamSource,
+};
 
 /// The largest document that is read.
 pub const MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -238,7 +241,12 @@ impl Catalog {
             let layers = record.images.values().all(|image| !image.layers.is_empty());
             let run = record.images.contains_key(&ImageKind::Run);
             let (name, whole) = match entry.record {
-                Record::Full => ("full", layers && record.config.is_some() && record.lock.is_some()),
+                // There is no lock for an image that somebody else has made.
+                Record::Full => {
+                    let locked =
+                        record.lock.is_some() || matches!(entry.source, UpstreamSource::Imported { .. });
+                    ("full", layers && record.config.is_some() && locked)
+                }
                 Record::Short => ("short", run && manifests),
             };
             // Only a local catalog makes layers and manifests later.

@@ -26,6 +26,54 @@ pub struct PublishArgs {
     pub making: RevisionArgs,
 }
 
+/// Arguments of `catalog import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The published catalog; it is begun if it is not there.
+    #[arg(value_name = "REPO")]
+    pub repository: String,
+    /// The name of the runtime, as in `python3`.
+    #[arg(value_name = "NAME")]
+    pub runtime: String,
+    /// The version of the language, as in `3.13.5`.
+    pub version: String,
+    /// The image by its digest: `REGISTRY/REPOSITORY@sha256:…`, or `oci:DIR@sha256:…`.
+    pub image: String,
+    /// The language of a runtime that the catalog does not have yet.
+    #[arg(long, value_parser = ["python", "node"])]
+    pub language: Option<String>,
+    /// What apps on it are bound to: entries of one ABI can take each other's place.
+    #[arg(long, value_name = "ABI")]
+    pub abi: String,
+    /// The operating system in the image, as in `debian13`.
+    #[arg(long, value_name = "NAME")]
+    pub os: String,
+    /// The suite of an operating system that the catalog does not have yet.
+    #[arg(long)]
+    pub suite: Option<String>,
+    /// The version of its C library.
+    #[arg(long, value_name = "VERSION")]
+    pub glibc: Option<String>,
+    /// The end of its support.
+    #[arg(long, value_name = "DATE")]
+    pub os_eol: Option<String>,
+    /// The end of its long-term support.
+    #[arg(long, value_name = "DATE")]
+    pub os_lts: Option<String>,
+    /// The end of the language's support.
+    #[arg(long, value_name = "DATE")]
+    pub eol: Option<String>,
+    /// Let build commands run in it too: it has a package manager.
+    #[arg(long)]
+    pub for_builds: bool,
+    /// The canonical name of the catalog, where its first revision is published elsewhere than under that name.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// How the revision is made.
+    #[command(flatten)]
+    pub making: RevisionArgs,
+}
+
 /// How a revision is made.
 #[derive(Debug, Args)]
 pub struct RevisionArgs {

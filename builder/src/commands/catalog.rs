@@ -34,7 +34,7 @@ use crate::registry;
 use crate::report::print_result;
 
 pub use history::{diff, log};
-pub use published::{copy, deprecate, promote, publish, renew, revoke, verify};
+pub use published::{copy, deprecate, import, promote, publish, renew, revoke, verify};
 pub use resolve::resolve;
 
 /// `catalog list`.

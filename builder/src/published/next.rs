@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, ToSpan};
 use lapstrake_catalog::{
-    CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog, Change, Edit, Entry, EntryId, ImageKind, NewEntry,
-    PlatformKey, PlatformRecord,
+    CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog, Change, Edit, Entry, ImageKind, NewEntry, OsRecord,
+    PlatformKey, PlatformRecord, RuntimeRecord,
 };
 use lapstrake_oci::destination::Shipment;
 use lapstrake_oci::document::Document;
@@ -21,18 +21,16 @@ use crate::failure::{Exit, Failure};
 
 /// How many hours a day has.
 const HOURS: i64 = 24;
-const RUNTIME_ID: &str = "dev.lapstrake.runtime.id";
+pub(super) const RUNTIME_ID: &str = "dev.lapstrake.runtime.id";
 
 /// An entry that is to be published.
 pub struct Addition {
-    /// Its name.
-    pub id: EntryId,
     /// The entry.
-    entry: NewEntry,
+    pub(super) entry: NewEntry,
     /// Its documents: manifests of images, and evidence.
-    shipments: Vec<Shipment>,
+    pub(super) shipments: Vec<Shipment>,
     /// What the image index says of them.
-    listed: Vec<Value>,
+    pub(super) listed: Vec<Value>,
 }
 
 /// The entries of a layout's catalog that a published one does not have. Those that are there must be the same.
@@ -123,10 +121,10 @@ fn addition(
         changes: entry.changes.clone(),
         source: entry.source.clone(),
     };
-    Ok(Addition { id: entry.id.clone(), entry: entry_of(platforms), shipments, listed })
+    Ok(Addition { entry: entry_of(platforms), shipments, listed })
 }
 
-fn described(descriptor: &Descriptor, platform: &PlatformKey) -> Value {
+pub(super) fn described(descriptor: &Descriptor, platform: &PlatformKey) -> Value {
     let mut item = json!(descriptor);
     let mut named = json!({"os": platform.os(), "architecture": platform.architecture()});
     if let Some(variant) = platform.variant() {
@@ -167,6 +165,21 @@ fn evidence_of(
     Ok((Shipment::new([locks, spdx, empty], Vec::new(), manifest), item))
 }
 
+/// Runtimes and operating systems that are new or changed.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Runtimes, by name.
+    pub runtimes: BTreeMap<String, RuntimeRecord>,
+    /// Operating systems, by name.
+    pub oses: BTreeMap<String, OsRecord>,
+}
+
+impl From<&Catalog> for Names {
+    fn from(catalog: &Catalog) -> Self {
+        Self { runtimes: catalog.runtimes.clone(), oses: catalog.oses.clone() }
+    }
+}
+
 /// How the next revision comes about.
 pub struct Next<'a> {
     /// The canonical name of the catalog, if this is its first revision.
@@ -183,7 +196,7 @@ impl Next<'_> {
     /// The next revision, and all that it has and the one before had not.
     pub fn revision(
         &self,
-        like: &Catalog,
+        like: &Names,
         additions: Vec<Addition>,
         edits: Vec<Edit>,
     ) -> Result<(Catalog, Shipment), Failure> {

@@ -1,12 +1,14 @@
 //! Where a catalog is published: a repository of a registry, or an image layout.
 
+use fs_err::File;
 use lapstrake_catalog::{CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog};
-use lapstrake_oci::destination::{LayoutDestination, Shipment, push};
+use lapstrake_oci::destination::{LayoutDestination, PushError, Shipment, push};
 use lapstrake_oci::document::Document;
 use lapstrake_oci::layout::{Layout, LayoutError};
-use lapstrake_oci::registry::Client;
+use lapstrake_oci::registry::{Class, Client};
 use oci_spec::distribution::Reference;
-use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
+use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
+use serde::Deserialize;
 
 use crate::context::Context;
 use crate::deliver::Delivery;
@@ -29,9 +31,16 @@ pub enum Repository<'a> {
     Layout {
         /// The layout.
         layout: Layout,
-        /// The client for what is brought here from a registry.
+        /// Fetches what is only in a registry so far.
         client: &'a Client,
     },
+}
+
+/// What says of a manifest or an index which of them it is.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(rename = "mediaType")]
+    media_type: MediaType,
 }
 
 /// A revision as it is published.
@@ -60,6 +69,15 @@ impl<'a> Repository<'a> {
             return Err(refused("it has a tag or a digest".to_owned()));
         }
         Ok(Self::Registry { name, client, context })
+    }
+
+    /// The same, for what is only read: a layout that is not there is an error.
+    pub fn look(given: &str, client: &'a Client, context: &'a Context) -> Result<Self, Failure> {
+        let Some(directory) = given.strip_prefix("oci:") else { return Self::open(given, client, context) };
+        let layout = Layout::open(directory).map_err(|cause| {
+            Failure::because(Exit::NotUnderstood, format!("could not open `{given}`"), cause)
+        })?;
+        Ok(Self::Layout { layout, client })
     }
 
     /// What a user calls it.
@@ -103,6 +121,33 @@ impl<'a> Repository<'a> {
                 let tags = layout.tags().map_err(|cause| self.unreadable(cause))?;
                 Ok(tags.into_iter().map(|(tag, _)| tag).collect())
             }
+        }
+    }
+
+    /// The digest that a tag names; none where there is no such tag.
+    pub fn digest_of(&self, tag: &str) -> Result<Option<Digest>, Failure> {
+        match self {
+            Self::Registry { client, .. } => client.resolve(&self.reference(tag)?).map_err(|cause| {
+                registry::failure(cause, format!("could not read `{tag}` of the catalog `{}`", self.name()))
+            }),
+            Self::Layout { layout, .. } => {
+                let tags = layout.tags().map_err(|cause| self.unreadable(cause))?;
+                let named = tags.into_iter().find(|(name, _)| name == tag);
+                Ok(named.map(|(_, descriptor)| descriptor.digest().clone()))
+            }
+        }
+    }
+
+    /// Refuses to go on where a tag `rN` names something else than the revision does that was published under it.
+    pub fn is_unmoved(&self, number: u64, digest: &Digest) -> Result<(), Failure> {
+        let tag = format!("r{number}");
+        match self.digest_of(&tag)? {
+            Some(found) if found != *digest => {
+                let what = format!("`{tag}` of `{}` was rewritten: it names `{found}`", self.name());
+                Err(Failure::new(Exit::Refused, what)
+                    .hint(format!("what was published as {tag} is `{digest}`, and never changes")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -186,6 +231,67 @@ impl<'a> Repository<'a> {
         Catalog::parse(self.document(layer)?.bytes()).map_err(|cause| malformed_because(malformed(), cause))
     }
 
+    /// Any manifest or index of the repository, also one that no tag leads to.
+    pub fn manifest(&self, digest: &Digest) -> Result<Document, Failure> {
+        let what = || format!("could not read `{digest}` of `{}`", self.name());
+        let Some(layout) = self.layout() else { return self.top(digest.as_ref()) };
+        let size = fs_err::metadata(layout.blob_path(digest))
+            .map_err(|cause| Failure::because(Exit::NotUnderstood, what(), cause))?
+            .len();
+        let read = |media_type| layout.read_document(&Descriptor::new(media_type, size, digest.clone()));
+        let refused = |cause| Failure::because(Exit::Refused, what(), cause);
+        let named: Named = read(MediaType::ImageManifest)
+            .map_err(refused)?
+            .parse()
+            .map_err(|cause| Failure::because(Exit::Refused, what(), cause))?;
+        read(named.media_type).map_err(refused)
+    }
+
+    /// A blob in a file, verified by digest and size.
+    pub fn blob(&self, descriptor: &Descriptor) -> Result<File, Failure> {
+        let what = || format!("could not read `{}` of `{}`", descriptor.digest(), self.name());
+        match self {
+            Self::Registry { client, context, .. } => {
+                let failed = |cause| Failure::io("could not make a temporary file", cause);
+                fs_err::create_dir_all(context.scratch_dir()).map_err(failed)?;
+                let file = tempfile::NamedTempFile::new_in(context.scratch_dir()).map_err(failed)?;
+                client
+                    .fetch_blob(&self.reference("latest")?, descriptor, file.path())
+                    .map_err(|cause| registry::failure(cause, what()))?;
+                File::open(file.path()).map_err(failed)
+            }
+            Self::Layout { layout, .. } => {
+                layout
+                    .open_blob_verified(descriptor)
+                    .map_err(|cause| Failure::because(Exit::Refused, what(), cause))?;
+                File::open(layout.blob_path(descriptor.digest()))
+                    .map_err(|cause| Failure::io("could not read the layout", cause))
+            }
+        }
+    }
+
+    /// Everything that a manifest or an index leads to, to be sent elsewhere.
+    pub fn shipment(&self, top: &Document) -> Result<Shipment, Failure> {
+        let what = || format!("could not read `{}` of `{}`", top.digest(), self.name());
+        match self {
+            Self::Registry { client, .. } => {
+                let reference = self.reference(top.digest().as_ref())?;
+                client.shipment(&reference, top.clone()).map_err(|cause| registry::failure(cause, what()))
+            }
+            Self::Layout { layout, .. } => Shipment::from_layout(layout, top.descriptor())
+                .map_err(|cause| Failure::because(Exit::Refused, what(), cause)),
+        }
+    }
+
+    /// The layout, if it is one.
+    #[must_use]
+    pub fn layout(&self) -> Option<&Layout> {
+        match self {
+            Self::Layout { layout, .. } => Some(layout),
+            Self::Registry { .. } => None,
+        }
+    }
+
     /// Brings everything of a revision here, and puts its index under a tag.
     pub fn ship(&self, shipment: Shipment, tag: &str) -> Result<(), Failure> {
         match self {
@@ -196,8 +302,13 @@ impl<'a> Repository<'a> {
             Self::Layout { layout, client } => {
                 let to = LayoutDestination { layout, tag: Some(tag), client: Some(client) };
                 let done = push(shipment, &to, &mut |_| {});
-                done.map(drop).map_err(|cause| {
-                    Failure::because(Exit::Ours, format!("could not write to `{}`", self.name()), cause)
+                let what = || format!("could not write to `{}`", self.name());
+                done.map(drop).map_err(|cause| match cause {
+                    PushError::Registry(cause) => registry::failure(cause, what()),
+                    cause if cause.class() == Class::Mismatch => {
+                        Failure::because(Exit::Refused, what(), cause)
+                    }
+                    cause => Failure::because(Exit::Ours, what(), cause),
                 })
             }
         }

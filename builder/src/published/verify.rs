@@ -43,7 +43,7 @@ pub fn verify(repository: &Repository<'_>, top: &Published) -> Result<Verified, 
                 cause,
             )
         })?;
-        tag_is_unmoved(repository, past.revision, &past.digest)?;
+        repository.is_unmoved(past.revision, &past.digest)?;
         newer = older.catalog;
         verified.revisions += 1;
     }
@@ -67,15 +67,6 @@ fn images(catalog: &Catalog) -> impl Iterator<Item = (&EntryId, &ImageRecord)> {
     let platforms =
         catalog.entries.iter().flat_map(|entry| entry.platforms.values().map(|record| (&entry.id, record)));
     platforms.flat_map(|(id, record)| record.images.values().map(move |image| (id, image)))
-}
-
-fn tag_is_unmoved(repository: &Repository<'_>, number: u64, digest: &Digest) -> Result<(), Failure> {
-    let tag = format!("r{number}");
-    if repository.numbers()?.contains(&number) && repository.revision(&tag)?.index.digest() != digest {
-        let what = format!("`{tag}` of `{}` is not the revision that later ones name", repository.name());
-        return Err(Failure::new(Exit::Refused, what));
-    }
-    Ok(())
 }
 
 fn image_is_right(

@@ -15,7 +15,7 @@ use crate::report::{print_result, printable};
 /// `catalog log`: every revision, newest first, and what it has changed.
 pub fn log(args: &LogArgs, context: &Context) -> Result<(), Failure> {
     let client = registry::client(&args.registry, context)?;
-    let repository = Repository::open(&args.repository, &client, context)?;
+    let repository = Repository::look(&args.repository, &client, context)?;
     let id = args.id.as_deref().map(id).transpose()?;
     let Some(newest) = repository.newest()? else {
         let what = format!("no catalog is published in `{}`", repository.name());
@@ -80,7 +80,7 @@ fn change_text(change: &EntryChange) -> String {
 /// `catalog diff`: between two revisions, or between two builds of one version.
 pub fn diff(args: &DiffArgs, context: &Context) -> Result<(), Failure> {
     let client = registry::client(&args.registry, context)?;
-    let repository = Repository::open(&args.repository, &client, context)?;
+    let repository = Repository::look(&args.repository, &client, context)?;
     match (args.from.parse::<EntryId>(), args.to.parse::<EntryId>()) {
         (Ok(from), Ok(to)) => between_entries(&repository, &from, &to, args),
         (Err(_), Err(_)) => between_revisions(&repository, args),

@@ -1,22 +1,29 @@
 //! `lapstrake catalog` for catalogs that are published: new revisions of them, and copies.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use lapstrake_catalog::{Catalog, Date, Edit, EntryId, Revocation};
+use lapstrake_catalog::{
+    Catalog, Date, Edit, EntryId, LOCAL, OsRecord, Revocation, RuntimeRecord, UpstreamSource, Version,
+};
 use lapstrake_oci::destination::Shipment;
 use lapstrake_oci::layout::Layout;
-use lapstrake_oci::registry::Client;
 use lapstrake_runtimes::definitions::Definitions;
+use oci_spec::image::Digest;
 
 use super::lines;
 use crate::cli::{
-    CopyArgs, DeprecateArgs, PromoteArgs, PublishArgs, RenewArgs, RevisionArgs, RevokeArgs, VerifyArgs,
+    CopyArgs, DeprecateArgs, ImportArgs, PromoteArgs, PublishArgs, RenewArgs, RevisionArgs, RevokeArgs,
+    VerifyArgs,
 };
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::DEFAULT_TAG;
 use crate::planning::today;
-use crate::published::{Addition, Next, Published, Repository, additions, verify as verify_revision};
+use crate::published::{
+    Addition, Facts, Names, Next, Published, Repository, additions, import as import_image,
+    verify as verify_revision,
+};
 use crate::registry;
 use crate::report::print_result;
 
@@ -35,13 +42,16 @@ pub fn publish(args: &PublishArgs, context: &Context) -> Result<(), Failure> {
     let previous = repository.newest()?;
     let published = previous.as_ref().map(|previous| &previous.catalog);
     let name = name(args.name.as_deref(), &repository, published)?;
+    if let Some(previous) = &previous {
+        settle(&repository, previous, &args.making, context)?;
+    }
     let new = additions(&layout, &local, published, &definitions)?;
     if new.is_empty() {
-        return nothing_new(&repository, previous.as_ref(), args.making.dry_run);
+        return nothing_new(previous.as_ref());
     }
     let revising =
         Revising { repository: &repository, previous: previous.as_ref(), name: &name, making: &args.making };
-    revising.publish(&local, new, Vec::new(), context)
+    revising.publish(&Names::from(&local), new, Vec::new(), context)
 }
 
 fn definitions(recipes: Option<&Path>) -> Result<Definitions, Failure> {
@@ -65,6 +75,10 @@ fn name(
             Err(Failure::new(Exit::NotUnderstood, what).hint("publish there, and mirror it again"))
         }
         (Some(published), ..) => Ok(published.name.clone()),
+        (None, Some(LOCAL), _) => Err(Failure::new(
+            Exit::NotUnderstood,
+            format!("`{LOCAL}` is the name of catalogs that are not published"),
+        )),
         (None, Some(given), _) => Ok(given.to_owned()),
         (None, None, Repository::Registry { name, .. }) => Ok(name.clone()),
         (None, None, Repository::Layout { .. }) => Err(Failure::new(
@@ -75,21 +89,11 @@ fn name(
     }
 }
 
-/// Everything is published already, but perhaps not all tags were moved.
-fn nothing_new(
-    repository: &Repository<'_>,
-    previous: Option<&Published>,
-    dry_run: bool,
-) -> Result<(), Failure> {
+fn nothing_new(previous: Option<&Published>) -> Result<(), Failure> {
     let Some(previous) = previous else {
         let failure = Failure::new(Exit::NotUnderstood, "the layout has no entry with a `run` image");
         return Err(failure.hint("make one: `lapstrake catalog build python3@3.13 --layout DIR`"));
     };
-    let is_candidate = repository.tags()?.iter().any(|tag| tag == CANDIDATE)
-        && repository.revision(CANDIDATE)?.index.digest() == previous.index.digest();
-    if !is_candidate && !dry_run {
-        repository.point(CANDIDATE, &previous.index)?;
-    }
     let (number, digest) = (previous.catalog.revision, previous.index.digest());
     print_result(&format!("r{number} {digest} has all of these entries\n"))
 }
@@ -107,12 +111,11 @@ impl Revising<'_> {
     /// leaves every tag on a whole revision.
     fn publish(
         &self,
-        like: &Catalog,
+        like: &Names,
         new: Vec<Addition>,
         edits: Vec<Edit>,
         context: &Context,
     ) -> Result<(), Failure> {
-        let ids: Vec<String> = new.iter().map(|addition| addition.id.to_string()).collect();
         let next = Next {
             name: self.name,
             previous: self.previous,
@@ -121,8 +124,8 @@ impl Revising<'_> {
         };
         let (catalog, shipment) = next.revision(like, new, edits)?;
         let (tag, index) = (format!("r{}", catalog.revision), shipment.top.clone());
-        for id in ids {
-            context.report.note(&format!("new in {tag}: {id}"));
+        for entry in catalog.entries.iter().filter(|entry| entry.added_in == catalog.revision) {
+            context.report.note(&format!("new in {tag}: {}", entry.id));
         }
         if !self.making.dry_run {
             self.ship(&tag, shipment, context)?;
@@ -132,15 +135,14 @@ impl Revising<'_> {
 
     fn ship(&self, tag: &str, shipment: Shipment, context: &Context) -> Result<(), Failure> {
         let index = shipment.top.clone();
+        if let Some(there) = self.repository.digest_of(tag)? {
+            return Err(self.taken(tag, &there));
+        }
         self.repository.ship(shipment, tag)?;
         // Nobody can be kept from writing the tag at the same time; whoever lost must know.
         let there = self.repository.revision(tag)?;
         if there.index.digest() != index.digest() {
-            let what = format!(
-                "somebody else has published `{tag}` of `{}` in the meantime",
-                self.repository.name()
-            );
-            return Err(Failure::new(Exit::Transient, what));
+            return Err(self.taken(tag, there.index.digest()));
         }
         self.repository.point(CANDIDATE, &index)?;
         context
@@ -148,16 +150,157 @@ impl Revising<'_> {
             .note(&format!("published {tag} as `{CANDIDATE}`; `catalog promote` makes it `latest`"));
         Ok(())
     }
+
+    fn taken(&self, tag: &str, there: &Digest) -> Failure {
+        let name = self.repository.name();
+        let what = format!("somebody else has published `{tag}` of `{name}` in the meantime: `{there}`");
+        Failure::new(Exit::Transient, what)
+    }
+}
+
+/// `catalog import`: an existing image becomes an entry.
+pub fn import(args: &ImportArgs, context: &Context) -> Result<(), Failure> {
+    let client = registry::client(&args.making.registry, context)?;
+    let repository = Repository::open(&args.repository, &client, context)?;
+    let (place, digest) = image_by_digest(&args.image)?;
+    let previous = repository.newest()?;
+    let published = previous.as_ref().map(|previous| &previous.catalog);
+    let name = name(args.name.as_deref(), &repository, published)?;
+    if let Some(previous) = &previous {
+        settle(&repository, previous, &args.making, context)?;
+        if let Some(there) = imported_already(&previous.catalog, &args.runtime, &digest) {
+            let (revision, index) = (previous.catalog.revision, previous.index.digest());
+            return print_result(&format!("r{revision} {index} has it already: {there}\n"));
+        }
+    }
+    let facts = facts(args, published, context)?;
+    let names = names(args, &facts, published)?;
+    let new = import_image(&Repository::look(place, &client, context)?, &digest, &facts)?;
+    let revising =
+        Revising { repository: &repository, previous: previous.as_ref(), name: &name, making: &args.making };
+    revising.publish(&names, vec![new], Vec::new(), context)
+}
+
+fn image_by_digest(given: &str) -> Result<(&str, Digest), Failure> {
+    let parsed = given.rsplit_once('@').and_then(|(place, digest)| Some((place, digest.parse().ok()?)));
+    parsed.ok_or_else(|| {
+        Failure::new(Exit::NotUnderstood, format!("`{given}` names no image by its digest"))
+            .hint("a tag may move: write `REGISTRY/REPOSITORY@sha256:…` or `oci:DIR@sha256:…`")
+    })
+}
+
+/// The entry that an image has become before.
+fn imported_already(catalog: &Catalog, runtime: &str, digest: &Digest) -> Option<EntryId> {
+    let is_it =
+        |source: &UpstreamSource| matches!(source, UpstreamSource::Imported { image, .. } if image == digest);
+    let there = catalog.entries.iter().find(|entry| entry.runtime == runtime && is_it(&entry.source));
+    there.map(|entry| entry.id.clone())
+}
+
+fn facts(args: &ImportArgs, published: Option<&Catalog>, context: &Context) -> Result<Facts, Failure> {
+    let version = args.version.parse::<Version>();
+    let version = version.map_err(|cause| Failure::new(Exit::NotUnderstood, cause.to_string()))?;
+    let before = published.and_then(|published| published.newest_build(&args.runtime, version));
+    let id = EntryId::new(&args.runtime, version, before.map_or(0, |entry| entry.build) + 1);
+    Ok(Facts {
+        id: id.map_err(|cause| Failure::new(Exit::NotUnderstood, cause.to_string()))?,
+        os: args.os.clone(),
+        abi: args.abi.clone(),
+        eol: date("--eol", args.eol.as_deref())?,
+        released: today(context),
+        is_for_builds: args.for_builds,
+    })
+}
+
+fn date(option: &str, given: Option<&str>) -> Result<Option<Date>, Failure> {
+    let parsed = given.map(str::parse::<Date>).transpose();
+    parsed.map_err(|cause| Failure::new(Exit::NotUnderstood, format!("`{option}`: {cause}")))
+}
+
+/// The runtime and the operating system of an imported image, where the catalog does not know them.
+fn names(args: &ImportArgs, facts: &Facts, published: Option<&Catalog>) -> Result<Names, Failure> {
+    let mut names = Names::default();
+    let lacks = |what: String, hint: &str| Failure::new(Exit::NotUnderstood, what).hint(hint);
+    if published.is_none_or(|catalog| !catalog.runtimes.contains_key(&args.runtime)) {
+        let Some(language) = args.language.clone() else {
+            let what = format!("the catalog has no runtime `{}`", args.runtime);
+            return Err(lacks(what, "say with `--language` what it runs: `python` or `node`"));
+        };
+        let [major, minor, _] = facts.id.version().components();
+        let default = if language == "node" { major.to_string() } else { format!("{major}.{minor}") };
+        let grammar = "major[.minor[.patch[-build]]]".to_owned();
+        let record = RuntimeRecord { language, default, grammar, aliases: BTreeMap::new(), successor: None };
+        names.runtimes.insert(args.runtime.clone(), record);
+    }
+    if published.is_none_or(|catalog| !catalog.oses.contains_key(&args.os)) {
+        let (Some(suite), Some(glibc)) = (args.suite.clone(), args.glibc.clone()) else {
+            let what = format!("the catalog has no operating system `{}`", args.os);
+            return Err(lacks(what, "describe it with `--suite` and `--glibc`"));
+        };
+        let os_eol = date("--os-eol", args.os_eol.as_deref())?;
+        let os_lts = date("--os-lts", args.os_lts.as_deref())?;
+        names.oses.insert(args.os.clone(), OsRecord { suite, glibc, os_eol, os_lts });
+    }
+    Ok(names)
 }
 
 /// Publishes a revision that changes the status of entries, or nothing but its own dates.
 fn edit(repository: &str, making: &RevisionArgs, edits: Vec<Edit>, context: &Context) -> Result<(), Failure> {
     let client = registry::client(&making.registry, context)?;
-    let repository = Repository::open(repository, &client, context)?;
+    let repository = Repository::look(repository, &client, context)?;
     let previous = newest(&repository)?;
     let name = name(None, &repository, Some(&previous.catalog))?;
+    let was_interrupted = settle(&repository, &previous, making, context)?;
+    // What an interruption kept from its end is not done twice.
+    if was_interrupted && !edits.is_empty() && edits.iter().all(|edit| holds(&previous.catalog, edit)) {
+        return print_result(&format!(
+            "r{} {} says so already\n",
+            previous.catalog.revision,
+            previous.index.digest()
+        ));
+    }
     let revising = Revising { repository: &repository, previous: Some(&previous), name: &name, making };
-    revising.publish(&previous.catalog, Vec::new(), edits, context)
+    revising.publish(&Names::default(), Vec::new(), edits, context)
+}
+
+/// Whether a revision says already what is to be said.
+fn holds(catalog: &Catalog, edit: &Edit) -> bool {
+    match edit {
+        Edit::Deprecate { id, on } => {
+            catalog.entry(id).is_some_and(|entry| entry.revoked.is_none() && entry.deprecated_on == Some(*on))
+        }
+        Edit::Revoke { id, revocation } => {
+            let there = catalog.entry(id).and_then(|entry| entry.revoked.as_ref());
+            there.is_some_and(|there| Revocation { date: there.date, ..revocation.clone() } == *there)
+        }
+    }
+}
+
+/// Before a revision is made: no earlier one was rewritten, and what an interruption has left undone is done. Says whether
+/// something was.
+fn settle(
+    repository: &Repository<'_>,
+    newest: &Published,
+    making: &RevisionArgs,
+    context: &Context,
+) -> Result<bool, Failure> {
+    for past in &newest.catalog.revisions {
+        repository.is_unmoved(past.revision, &past.digest)?;
+    }
+    let candidate = repository.digest_of(CANDIDATE)?;
+    if candidate.as_ref() == Some(newest.index.digest()) {
+        return Ok(false);
+    }
+    let number = newest.catalog.revision;
+    if let Some(candidate) = candidate {
+        let candidate = repository.revision(candidate.as_ref())?;
+        repository.is_unmoved(candidate.catalog.revision, candidate.index.digest())?;
+    }
+    context.report.note(&format!("r{number} was published and `{CANDIDATE}` did not follow: it does now"));
+    if !making.dry_run {
+        repository.point(CANDIDATE, &newest.index)?;
+    }
+    Ok(true)
 }
 
 fn newest(repository: &Repository<'_>) -> Result<Published, Failure> {
@@ -197,7 +340,7 @@ fn id(given: &str) -> Result<EntryId, Failure> {
 /// `catalog promote`: everybody gets the revision.
 pub fn promote(args: &PromoteArgs, context: &Context) -> Result<(), Failure> {
     let client = registry::client(&args.registry, context)?;
-    let repository = Repository::open(&args.repository, &client, context)?;
+    let repository = Repository::look(&args.repository, &client, context)?;
     let revision = repository.revision(&args.revision)?;
     let number = revision.catalog.revision;
     if repository.tags()?.iter().any(|tag| tag == DEFAULT_TAG) {
@@ -218,7 +361,7 @@ pub fn promote(args: &PromoteArgs, context: &Context) -> Result<(), Failure> {
 /// `catalog verify`.
 pub fn verify(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
     let client = registry::client(&args.registry, context)?;
-    let repository = Repository::open(&args.repository, &client, context)?;
+    let repository = Repository::look(&args.repository, &client, context)?;
     let revision = repository.revision(&args.revision)?;
     let verified = verify_revision(&repository, &revision)?;
     print_result(&format!(
@@ -233,7 +376,7 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
 /// `catalog pull` and `catalog mirror`: the same revisions elsewhere, under the same digests.
 pub fn copy(args: &CopyArgs, context: &Context) -> Result<(), Failure> {
     let client = registry::client(&args.registry, context)?;
-    let from = Repository::open(&args.from, &client, context)?;
+    let from = Repository::look(&args.from, &client, context)?;
     let to = Repository::open(&args.to, &client, context)?;
     let numbers = from.numbers()?;
     let names = match &args.revision {
@@ -247,35 +390,20 @@ pub fn copy(args: &CopyArgs, context: &Context) -> Result<(), Failure> {
     for name in &names {
         let revision = from.revision(name)?;
         let tag = format!("r{}", revision.catalog.revision);
-        to.ship(shipment(&from, &revision, &client)?, &tag)?;
+        to.is_unmoved(revision.catalog.revision, revision.index.digest())?;
+        to.ship(from.shipment(&revision.index)?, &tag)?;
         done.push(format!("{tag} {}", revision.index.digest()));
     }
     // The tags that move come last, and only to what is there.
     for tag in from.tags()?.iter().filter(|tag| [CANDIDATE, DEFAULT_TAG].contains(&tag.as_str())) {
         let revision = from.revision(tag)?;
+        if to.digest_of(tag)?.is_some() && to.revision(tag)?.catalog.revision > revision.catalog.revision {
+            let what = format!("`{tag}` of `{}` is newer than that of `{}`", to.name(), from.name());
+            return Err(Failure::new(Exit::Refused, what).hint("a catalog never goes back"));
+        }
         if to.numbers()?.contains(&revision.catalog.revision) {
             to.point(tag, &revision.index)?;
         }
     }
     print_result(&lines(done))
-}
-
-/// Everything that a revision is made of, to be sent elsewhere.
-fn shipment(from: &Repository<'_>, revision: &Published, client: &Client) -> Result<Shipment, Failure> {
-    match from {
-        Repository::Registry { .. } => {
-            let reference = from.reference(revision.index.digest().as_ref())?;
-            client.shipment(&reference, revision.index.clone()).map_err(|cause| {
-                registry::failure(cause, format!("could not read the catalog `{}`", from.name()))
-            })
-        }
-        Repository::Layout { layout, .. } => Shipment::from_layout(layout, revision.index.descriptor())
-            .map_err(|cause| {
-                Failure::because(
-                    Exit::Refused,
-                    format!("could not read the catalog `{}`", from.name()),
-                    cause,
-                )
-            }),
-    }
 }

@@ -77,6 +77,15 @@ fn a_catalog_is_published_promoted_and_built_from_and_nothing_is_published_twice
     lapstrake.run(["catalog", "list", "--catalog", &latest]).expect(3);
     lapstrake.run(["catalog", "promote", &repository, "r1"]).expect(0);
     lapstrake.run(["catalog", "verify", &repository]).expect(0);
+    let id = format!(
+        "python3-{}",
+        first.stderr.split("new in r1: python3-").nth(1).unwrap().lines().next().unwrap()
+    );
+    let rebuild = ["catalog", "verify", &repository, "--rebuild", &id, "--kind", "run"];
+    let again = lapstrake.run(rebuild).expect(0).stdout;
+    assert!(again.contains(&format!("{id} {platform} run: made again, and equal")), "{again}");
+    let absent = ["catalog", "verify", &repository, "--rebuild", "python3-9.9.9-1"];
+    lapstrake.run(absent).expect(2);
     let app = registry.reference("team/app:1");
     lapstrake.run(["build", source.to_str().unwrap(), "--catalog", &latest, "--tag", &app]).expect(0);
     let audit = lapstrake.run(["audit", "image", &app, "--catalog", &latest, "--format", "json"]).expect(0);
@@ -213,6 +222,9 @@ fn latest_moves_forward_only_and_mirrors_keep_digests() {
     let copied = bench.catalog(&["mirror", &layout, &mirror]).expect(0);
     assert_eq!(copied.stdout.lines().next().unwrap(), format!("r1 {}", bench.digest_of("r1")));
     bench.catalog(&["verify", &mirror]).expect(0);
+    // What nobody here has locks of is not said to be equal.
+    let said = bench.catalog(&["verify", &mirror, "--rebuild", "nodejs24-24.21.0-1"]).expect(5).stderr;
+    assert!(said.contains("`nodejs24-24.21.0-1` on linux/amd64"), "{said}");
     let said = bench.catalog(&["renew", &mirror]).expect(2).stderr;
     assert!(said.contains("is a mirror of the catalog `registry.example.com/catalog/runtimes`"), "{said}");
     // From repository to repository of one registry nothing is sent.

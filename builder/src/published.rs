@@ -2,10 +2,12 @@
 
 mod import;
 mod next;
+mod rebuild;
 mod repository;
 mod verify;
 
 pub use import::{Facts, import};
 pub use next::{Addition, Names, Next, additions};
+pub use rebuild::Again;
 pub use repository::{Published, Repository};
 pub use verify::verify;

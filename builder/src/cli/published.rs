@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use lapstrake_catalog::ImageKind;
 
 use super::{Format, RegistryArgs};
 
@@ -162,6 +163,15 @@ pub struct VerifyArgs {
     /// The revision: a tag or a digest.
     #[arg(long, default_value = "latest", value_name = "REV")]
     pub revision: String,
+    /// Make the layers again from their locks, and compare every digest: of this entry, or of all that are recorded in full.
+    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "")]
+    pub rebuild: Option<String>,
+    /// With `--rebuild`: only these kinds of images, as in `run`.
+    #[arg(long, value_name = "KIND", value_delimiter = ',', requires = "rebuild")]
+    pub kind: Vec<ImageKind>,
+    /// With `--rebuild`: the recipes and locks, instead of those inside the program.
+    #[arg(long, value_name = "DIR", requires = "rebuild")]
+    pub recipes: Option<PathBuf>,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,

@@ -21,7 +21,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::DEFAULT_TAG;
 use crate::planning::today;
 use crate::published::{
-    Addition, Facts, Names, Next, Published, Repository, additions, import as import_image,
+    Addition, Again, Facts, Names, Next, Published, Repository, additions, import as import_image,
     verify as verify_revision,
 };
 use crate::registry;
@@ -364,13 +364,23 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
     let repository = Repository::look(&args.repository, &client, context)?;
     let revision = repository.revision(&args.revision)?;
     let verified = verify_revision(&repository, &revision)?;
-    print_result(&format!(
-        "r{} {}: revisions that follow from each other: {}; images with the layers that the catalog names: {}\n",
+    let mut done = vec![format!(
+        "r{} {}: revisions that follow from each other: {}; images with the layers that the catalog names: {}",
         revision.catalog.revision,
         revision.index.digest(),
         verified.revisions,
         verified.images
-    ))
+    )];
+    if let Some(id) = &args.rebuild {
+        let again = Again {
+            definitions: &|| definitions(args.recipes.as_deref()),
+            id: Some(id.as_str()).filter(|id| !id.is_empty()),
+            kinds: &args.kind,
+        };
+        let equal = again.compare(&revision.catalog, context)?;
+        done.extend(equal.iter().map(|name| format!("{name}: made again, and equal")));
+    }
+    print_result(&lines(done))
 }
 
 /// `catalog pull` and `catalog mirror`: the same revisions elsewhere, under the same digests.

@@ -50,6 +50,8 @@ mod overrides;
 #[cfg(test)]
 mod platforms;
 #[cfg(test)]
+mod rebased;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod remote_archives;

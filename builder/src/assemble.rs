@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::runtime::RuntimeImage;
 
 /// The prefix of our own labels and annotations.
-const PREFIX: &str = "dev.lapstrake.";
+pub(crate) const PREFIX: &str = "dev.lapstrake.";
 
 /// The label and annotation that names the entry of the catalog.
 pub const RUNTIME_ID: &str = "dev.lapstrake.runtime.id";

@@ -1,9 +1,10 @@
 //! The catalog that a build takes its runtime from: the local one, which makes layers on the spot, or one that was made
 //! elsewhere.
 
-use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use lapstrake_catalog::{Catalog, EntryId, ImageKind, PlatformKey};
 use lapstrake_oci::registry::Client;
@@ -29,7 +30,7 @@ pub struct CatalogAt {
 }
 
 enum Source {
-    Local { local: Box<RefCell<LocalCatalog>>, when_gone: WhenGone },
+    Local { local: Box<Mutex<LocalCatalog>>, when_gone: WhenGone },
     Elsewhere(Place),
 }
 
@@ -42,7 +43,7 @@ impl CatalogAt {
             let catalog = local.catalog().clone();
             return Ok(Self {
                 catalog,
-                source: Source::Local { local: Box::new(RefCell::new(local)), when_gone },
+                source: Source::Local { local: Box::new(Mutex::new(local)), when_gone },
                 client,
             });
         };
@@ -60,7 +61,12 @@ impl CatalogAt {
     #[must_use]
     pub fn added_in(&self, id: &EntryId) -> u64 {
         let now = match &self.source {
-            Source::Local { local, .. } => local.borrow().catalog().entry(id).map(|entry| entry.added_in),
+            Source::Local { local, .. } => local
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .catalog()
+                .entry(id)
+                .map(|entry| entry.added_in),
             Source::Elsewhere(_) => None,
         };
         now.or_else(|| self.catalog.entry(id).map(|entry| entry.added_in)).unwrap_or_default()
@@ -86,11 +92,32 @@ impl CatalogAt {
         match &self.source {
             Source::Elsewhere(place) => place.runtime_image(&self.catalog, id, platform, kind),
             Source::Local { local, when_gone } => {
-                let mut local = local.borrow_mut();
+                let mut local = local.lock().unwrap_or_else(PoisonError::into_inner);
                 let before = made_before(&local, id, platform, kind);
                 let ready = ensure(&mut local, id, platform, &[kind], *when_gone, context)?;
                 from_ready(&ready, kind, !before)
             }
+        }
+    }
+
+    /// The environment that an entry gives to apps on a platform; that of one that was replaced is read from its image.
+    pub fn env_of(
+        &self,
+        id: &EntryId,
+        platform: &PlatformKey,
+        kind: ImageKind,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let record = self.catalog.entry(id).and_then(|entry| entry.platforms.get(platform));
+        if let Some(config) = record.and_then(|record| record.config.as_ref()) {
+            return Ok(config.env.clone());
+        }
+        let manifest = record.and_then(|record| record.images.get(&kind)?.manifest.as_ref());
+        match (&self.source, manifest) {
+            (Source::Elsewhere(place), Some(manifest)) => place.image_env(manifest, &self.client),
+            _ => Err(Failure::new(
+                Exit::Ours,
+                format!("the catalog has no environment of `{id}` on {platform}"),
+            )),
         }
     }
 

@@ -7,6 +7,7 @@ mod flow;
 mod init;
 mod lint;
 mod published;
+mod rebase;
 mod remote;
 mod secrets;
 mod settings;
@@ -30,6 +31,7 @@ pub use published::{
     CopyArgs, DeprecateArgs, DiffArgs, ImportArgs, LogArgs, PromoteArgs, PublishArgs, RenewArgs, ResolveArgs,
     RevisionArgs, RevokeArgs, VerifyArgs,
 };
+pub use rebase::RebaseArgs;
 pub use remote::RemoteArgs;
 pub use secrets::SecretArgs;
 pub use settings::{SettingArgs, Shell};
@@ -119,6 +121,8 @@ pub enum Command {
     /// The catalog of runtimes.
     #[command(subcommand)]
     Catalog(CatalogCommand),
+    /// Put images on newer runtimes without building them again.
+    Rebase(RebaseArgs),
     /// Say which images run on old, unsupported or revoked runtimes.
     #[command(subcommand)]
     Audit(AuditCommand),

@@ -8,6 +8,7 @@ pub mod init;
 pub mod lint;
 pub mod plan;
 pub mod push;
+pub mod rebase;
 pub mod run;
 pub mod schema;
 pub mod watch;

@@ -41,6 +41,7 @@ pub mod platform;
 pub mod prepare;
 pub mod published;
 pub mod python_records;
+pub mod rebase;
 pub mod registry;
 pub mod remote_catalog;
 pub mod report;

@@ -134,6 +134,7 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Init(args) => commands::init::run(args, context),
         Command::Run(args) => commands::run::run(args, context),
         Command::Push(args) => commands::push::run(args, context),
+        Command::Rebase(args) => commands::rebase::run(args, context),
         Command::Catalog(CatalogCommand::List(args)) => commands::catalog::list(args, context),
         Command::Catalog(CatalogCommand::Show(args)) => commands::catalog::show(args, context),
         Command::Catalog(CatalogCommand::Build(args)) => commands::catalog::build(args, context),

@@ -2,6 +2,7 @@
 //!
 //! A revision is an image index; one of its manifests is the catalog's, whose only layer is `catalog.json`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lapstrake_catalog::{
@@ -12,7 +13,8 @@ use lapstrake_oci::layout::Layout;
 use lapstrake_oci::registry::Client;
 use lapstrake_runtimes::evidence::{EVIDENCE_ARTIFACT_TYPE, LOCK_MEDIA_TYPE};
 use oci_spec::distribution::Reference;
-use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
+use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
+use serde::Deserialize;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -123,6 +125,37 @@ impl Place {
         let locks = MediaType::from(LOCK_MEDIA_TYPE);
         let layer = manifest.layers().iter().find(|layer| *layer.media_type() == locks);
         layer.map(|layer| self.blob(client, layer)).transpose()
+    }
+
+    /// The environment that an image of the catalog has.
+    pub fn image_env(&self, manifest: &Digest, client: &Client) -> Result<BTreeMap<String, String>, Failure> {
+        #[derive(Deserialize)]
+        struct Config {
+            config: Execution,
+        }
+        #[derive(Deserialize)]
+        struct Execution {
+            #[serde(rename = "Env", default)]
+            env: Vec<String>,
+        }
+        let document = match self {
+            Self::Registry(reference) => {
+                let by_digest = reference.clone_with_digest(manifest.to_string());
+                client
+                    .manifest(&by_digest)
+                    .map_err(|cause| registry::failure(cause, "could not read the catalog"))?
+            }
+            Self::Layout { layout, .. } => {
+                let size = fs_err::metadata(layout.blob_path(manifest)).map_err(malformed)?.len();
+                let descriptor = Descriptor::new(MediaType::ImageManifest, size, manifest.clone());
+                layout.read_document(&descriptor).map_err(malformed)?
+            }
+        };
+        let manifest: ImageManifest = document.parse().map_err(malformed)?;
+        let config: Config = self.blob(client, manifest.config())?.parse().map_err(malformed)?;
+        let pair =
+            |pair: &String| pair.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Ok(config.config.env.iter().filter_map(pair).collect())
     }
 
     /// The layers of an entry's image.

@@ -23,6 +23,7 @@ use crate::{Date, EntryId, ImageKind, PlatformKey, Status};
 
 pub use advice::Suggestion;
 pub use auditor::{Auditor, CatalogFacts};
+pub use layers::{Known, Match};
 pub use policy::{Allowance, GraceDays, OsSupport, Policy, PolicyError, RuntimeRules};
 pub use rule::{Rule, Severity};
 

@@ -170,8 +170,9 @@ impl<'a> Repository<'a> {
         Ok(Published { catalog, index })
     }
 
-    fn top(&self, name: &str) -> Result<Document, Failure> {
-        let what = || format!("could not read `{name}` of the catalog `{}`", self.name());
+    /// The manifest or image index that a tag or a digest names.
+    pub fn top(&self, name: &str) -> Result<Document, Failure> {
+        let what = || format!("could not read `{name}` of `{}`", self.name());
         match self {
             Self::Registry { client, .. } => {
                 client.manifest(&self.reference(name)?).map_err(|cause| registry::failure(cause, what()))

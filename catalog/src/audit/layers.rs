@@ -7,19 +7,21 @@ use oci_spec::image::Digest;
 use crate::{Catalog, Entry, ImageKind, PlatformKey};
 
 /// An entry that an image may be made on, and which image of it.
-pub(super) type Match<'c> = (&'c Entry, ImageKind);
+pub type Match<'c> = (&'c Entry, ImageKind);
 
 /// The entries of one platform by their diffIDs, a line each.
 type ByLayers<'c> = BTreeMap<String, Vec<Match<'c>>>;
 
 /// Every entry that was ever published, by its layers.
-pub(super) struct Known<'c> {
+pub struct Known<'c> {
     platforms: BTreeMap<&'c PlatformKey, ByLayers<'c>>,
     longest: usize,
 }
 
 impl<'c> Known<'c> {
-    pub(super) fn of(catalog: &'c Catalog) -> Self {
+    /// The entries of a catalog.
+    #[must_use]
+    pub fn of(catalog: &'c Catalog) -> Self {
         let mut known = Self { platforms: BTreeMap::new(), longest: 0 };
         for entry in &catalog.entries {
             for (platform, record) in &entry.platforms {
@@ -36,7 +38,8 @@ impl<'c> Known<'c> {
 
     /// The entries whose layers are the lowest of these, those with the most of them. Several share all layers only where
     /// they differ in what images for builds hold.
-    pub(super) fn find(&self, platform: &PlatformKey, diff_ids: &[Digest]) -> &[Match<'c>] {
+    #[must_use]
+    pub fn find(&self, platform: &PlatformKey, diff_ids: &[Digest]) -> &[Match<'c>] {
         let Some(by_layers) = self.platforms.get(platform) else { return &[] };
         let lines = lines(diff_ids.iter().take(self.longest));
         let mut ends = lines.rmatch_indices('\n').map(|(end, _)| end + 1);

@@ -1,0 +1,156 @@
+//! `lapstrake rebase`: images on newer runtimes, without building them again.
+
+mod fleet;
+
+use lapstrake_catalog::Date;
+use lapstrake_catalog::audit::Known;
+use lapstrake_oci::registry::Client;
+
+use crate::catalog::CatalogAt;
+use crate::cli::RebaseArgs;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::output::{DEFAULT_TAG, parse_reference};
+use crate::planning::today;
+use crate::published::Repository;
+use crate::rebase::{Outcome, Rebase, Rebased, Target};
+use crate::registry;
+use crate::report::print_result;
+
+/// Runs the command. The digest of what the tag names now goes to standard output.
+pub fn run(args: &RebaseArgs, context: &Context) -> Result<(), Failure> {
+    let client = registry::client_for_many(&args.registry, context)?;
+    if args.undo {
+        return undo(args, &client, context);
+    }
+    // What the registry does not mount is brought here first.
+    fs_err::create_dir_all(context.scratch_dir())
+        .map_err(|cause| Failure::io("could not make the scratch directory", cause))?;
+    let catalog_client = registry::client(&args.registry, context)?;
+    let catalog = CatalogAt::open(args.catalog.as_deref(), true, catalog_client, &context.data_dir)?;
+    let known = Known::of(catalog.catalog());
+    let target = target(&args.to)?;
+    let as_of = as_of(args.as_of.as_deref(), context)?;
+    let rebase = Rebase { catalog: &catalog, known: &known, target: &target, as_of, context };
+    match &args.reference {
+        Some(given) => one(given, args, &rebase, &client),
+        None => fleet::run(args, &rebase, &client),
+    }
+}
+
+fn target(given: &str) -> Result<Target, Failure> {
+    if given == DEFAULT_TAG {
+        return Ok(Target::Latest);
+    }
+    let id = given.parse().map_err(|cause| Failure::new(Exit::NotUnderstood, format!("`--to`: {cause}")))?;
+    Ok(Target::Entry(id))
+}
+
+fn as_of(given: Option<&str>, context: &Context) -> Result<Date, Failure> {
+    let given = given.map(str::parse::<Date>).transpose();
+    let given = given.map_err(|cause| Failure::new(Exit::NotUnderstood, format!("`--as-of`: {cause}")))?;
+    Ok(given.unwrap_or_else(|| today(context)))
+}
+
+/// The repository of an image, and its tag or digest.
+fn place<'a>(
+    given: &str,
+    client: &'a Client,
+    context: &'a Context,
+) -> Result<(Repository<'a>, String), Failure> {
+    if let Some(path) = given.strip_prefix("oci:") {
+        let (directory, tag) =
+            path.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((path, DEFAULT_TAG));
+        return Ok((Repository::look(&format!("oci:{directory}"), client, context)?, tag.to_owned()));
+    }
+    let reference = parse_reference(given)
+        .map_err(|cause| Failure::new(Exit::NotUnderstood, format!("could not find the image: {cause}")))?;
+    let name = format!("{}/{}", reference.registry(), reference.repository());
+    let tag = reference.digest().or(reference.tag()).unwrap_or(DEFAULT_TAG).to_owned();
+    Ok((Repository::look(&name, client, context)?, tag))
+}
+
+fn one(given: &str, args: &RebaseArgs, rebase: &Rebase<'_>, client: &Client) -> Result<(), Failure> {
+    let context = rebase.context;
+    let (repository, name) = place(given, client, context)?;
+    let tag = match &args.tag {
+        Some(tag) => tag.clone(),
+        None if name.contains(':') && !args.dry_run => {
+            return Err(Failure::new(Exit::NotUnderstood, "a digest never changes what it names")
+                .hint("say under which tag the image goes: `--tag TAG`"));
+        }
+        None => name.clone(),
+    };
+    let Outcome::Move(rebased) = rebase.look(&repository, &name)? else {
+        context.report.note(&format!("{given} is on its target already"));
+        return print_result(&format!("{}@{}\n", repository.name(), repository.top(&name)?.digest()));
+    };
+    for (platform, (from, to)) in &rebased.moves {
+        context.report.note(&format!("{given} for {platform}: {from} -> {to}"));
+    }
+    let digest = rebased.shipment.top.digest().clone();
+    if !args.dry_run {
+        write(&repository, &tag, *rebased, args.tag.is_none())?;
+    }
+    print_result(&format!("{}@{digest}\n", repository.name()))
+}
+
+/// The tag under which an image stays that its own tag names no more.
+fn before_tag(tag: &str, digest: &oci_spec::image::Digest) -> String {
+    // A tag has at most 128 characters (distribution-spec, pulling manifests).
+    let kept: String = tag.chars().take(100).collect();
+    format!("{kept}.before-{}", &digest.digest()[..12])
+}
+
+/// Whether a tag was made by an earlier rebase.
+fn is_before_tag(tag: &str) -> bool {
+    let hex = tag.rsplit_once(".before-").map(|(_, hex)| hex);
+    hex.is_some_and(|hex| hex.len() == 12 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Writes an image under its tag, after the one that was there got a tag of its own.
+fn write(repository: &Repository<'_>, tag: &str, rebased: Rebased, keeps: bool) -> Result<(), Failure> {
+    if keeps {
+        repository.point(&before_tag(tag, rebased.before.digest()), &rebased.before)?;
+    }
+    repository.ship(rebased.shipment, tag)
+}
+
+/// Lets a tag name the image again that it named before a rebase.
+fn undo(args: &RebaseArgs, client: &Client, context: &Context) -> Result<(), Failure> {
+    let given = args.reference.as_deref().unwrap_or_default();
+    let (repository, tag) = place(given, client, context)?;
+    let prefix = format!("{}.before-", tag.chars().take(100).collect::<String>());
+    let earlier: Vec<String> = match &args.before {
+        Some(before) => vec![before.clone()],
+        None => repository
+            .tags()?
+            .into_iter()
+            .filter(|other| other.starts_with(&prefix) && is_before_tag(other))
+            .collect(),
+    };
+    let now = repository.top(&tag)?;
+    let mut candidates = Vec::new();
+    for before in earlier {
+        let document = repository.top(&before)?;
+        if document.digest() != now.digest() {
+            candidates.push((before, document));
+        }
+    }
+    match candidates.as_slice() {
+        [] => Err(Failure::new(Exit::NotUnderstood, format!("`{given}` has no earlier image to go back to"))),
+        [(before, document)] => {
+            repository.point(&tag, document)?;
+            context.report.note(&format!("{given} is what `{before}` names"));
+            print_result(&format!("{}@{}\n", repository.name(), document.digest()))
+        }
+        several => {
+            let names: Vec<&str> = several.iter().map(|(before, _)| before.as_str()).collect();
+            Err(Failure::new(
+                Exit::NotUnderstood,
+                format!("`{given}` was several images before: {}", names.join(", ")),
+            )
+            .hint("name one of them with `--before TAG`"))
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The documents of an image on other runtime layers.
+
+use std::collections::BTreeMap;
+
+use lapstrake_oci::document::Document;
+use oci_spec::image::MediaType;
+use serde_json::{Map, Value, json};
+
+use crate::assemble::{PREFIX, RUNTIME_ID};
+use crate::failure::{Exit, Failure};
+use crate::runtime::RuntimeImage;
+
+const BASE: &str = "org.opencontainers.image.base.";
+
+/// What an image is put on.
+pub struct Base<'a> {
+    /// The layers of the entry that it is on.
+    pub layers: usize,
+    /// The environment that the entry that it is on gives to apps.
+    pub env: &'a BTreeMap<String, String>,
+    /// The runtime image that it is put on.
+    pub to: &'a RuntimeImage,
+    /// The canonical name of the catalog.
+    pub catalog: &'a str,
+    /// The revision that first held the entry.
+    pub revision: u64,
+}
+
+/// The manifest and the config of an image on another base.
+pub fn rebased(
+    manifest: &Document,
+    config: &Document,
+    base: &Base<'_>,
+) -> Result<(Document, Document), Failure> {
+    let mut config: Value = config.parse().map_err(malformed)?;
+    base.in_config(&mut config).ok_or_else(|| {
+        Failure::new(Exit::Refused, "the config of the image does not have what a config must have")
+    })?;
+    let config = Document::new(MediaType::ImageConfig, &config);
+    let mut manifest: Value = manifest.parse().map_err(malformed)?;
+    base.in_manifest(&mut manifest, &config).ok_or_else(|| {
+        Failure::new(Exit::Refused, "the manifest of the image does not have what a manifest must have")
+    })?;
+    Ok((Document::new(MediaType::ImageManifest, &manifest), config))
+}
+
+fn malformed(cause: lapstrake_oci::document::DocumentError) -> Failure {
+    Failure::because(Exit::Refused, "the image is not understood", cause)
+}
+
+impl Base<'_> {
+    fn in_config(&self, config: &mut Value) -> Option<()> {
+        let diff_ids = config.get_mut("rootfs")?.get_mut("diff_ids")?.as_array_mut()?;
+        let new = self.to.layers.iter().map(|layer| json!(layer.diff_id));
+        diff_ids.splice(..self.layers.min(diff_ids.len()), new);
+        let created = config.get("created").cloned();
+        if let Some(history) = config.get_mut("history") {
+            self.in_history(history.as_array_mut()?, created.as_ref());
+        }
+        let execution = config.get_mut("config")?.as_object_mut()?;
+        if let Some(env) = execution.get_mut("Env").and_then(Value::as_array_mut) {
+            self.in_env(env);
+        }
+        if let Some(labels) = execution.get_mut("Labels").and_then(Value::as_object_mut) {
+            self.in_names(labels);
+        }
+        Some(())
+    }
+
+    /// The items of the lowest layers; those that made no layer stay where they are.
+    fn in_history(&self, history: &mut [Value], created: Option<&Value>) {
+        let is_layer = |item: &&mut Value| item.get("empty_layer").and_then(Value::as_bool) != Some(true);
+        for (item, layer) in history.iter_mut().filter(is_layer).zip(&self.to.layers) {
+            let mut new =
+                json!({"created_by": format!("lapstrake: {} layer of {}", layer.role, self.to.entry)});
+            if let Some(created) = created {
+                new["created"] = created.clone();
+            }
+            *item = new;
+        }
+    }
+
+    /// A value moves only where it still is the one that the entry gave.
+    fn in_env(&self, env: &mut Vec<Value>) {
+        let is_from_entry = |pair: &Value| {
+            let (name, value) = pair.as_str()?.split_once('=')?;
+            (self.env.get(name).map(String::as_str) == Some(value)).then(|| name.to_owned())
+        };
+        for pair in env.iter_mut() {
+            if let Some((name, value)) = is_from_entry(pair).and_then(|name| self.to.env.get_key_value(&name))
+            {
+                *pair = json!(format!("{name}={value}"));
+            }
+        }
+        env.retain(|pair| is_from_entry(pair).is_none_or(|name| self.to.env.contains_key(&name)));
+    }
+
+    fn in_manifest(&self, manifest: &mut Value, config: &Document) -> Option<()> {
+        let descriptor = manifest.get_mut("config")?;
+        descriptor["digest"] = json!(config.digest());
+        descriptor["size"] = json!(config.descriptor().size());
+        let layers = manifest.get_mut("layers")?.as_array_mut()?;
+        let new = self.to.layers.iter().map(|layer| json!(layer.descriptor));
+        layers.splice(..self.layers.min(layers.len()), new);
+        if let Some(annotations) = manifest.get_mut("annotations").and_then(Value::as_object_mut) {
+            self.in_names(annotations);
+        }
+        Some(())
+    }
+
+    /// Labels or annotations that say what the image is made on, where they are there.
+    fn in_names(&self, names: &mut Map<String, Value>) {
+        let mut set = |name: String, value: Option<String>| {
+            if let (Some(old), Some(value)) = (names.get_mut(&name), value) {
+                *old = json!(value);
+            }
+        };
+        set(RUNTIME_ID.to_owned(), Some(self.to.entry.to_string()));
+        set(format!("{PREFIX}catalog.revision"), Some(self.revision.to_string()));
+        set(format!("{PREFIX}layers.runtime"), Some(self.to.layers.len().to_string()));
+        set(format!("{BASE}name"), Some(format!("{}:{}", self.catalog, self.to.entry)));
+        set(format!("{BASE}digest"), self.to.manifest.as_ref().map(ToString::to_string));
+    }
+}

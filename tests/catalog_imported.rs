@@ -9,6 +9,7 @@ use crate::harness::{Lapstrake, Outcome, Registry, workspace};
 
 const REPOSITORY: &str = "shared/runtimes";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
@@ -97,6 +98,10 @@ fn every_revision_follows_from_the_one_before_and_says_what_it_changes() {
     assert!(verified.stdout.contains("follow from each other: 5;"), "{verified:?}");
     assert!(verified.stdout.contains("catalog names: 2"), "{verified:?}");
     bench.catalog(&["promote", &repository, "r4"]).expect(2);
+    // Nothing can be made again of what somebody else has made, and nobody says that it was.
+    let again = bench.catalog(&["verify", &repository, "--rebuild"]).expect(0);
+    assert!(!again.stdout.contains("made again") && again.stderr.contains("was imported"), "{again:?}");
+    bench.catalog(&["verify", &repository, "--rebuild", new]).expect(2);
 
     let log = bench.json(&["log", &repository, old]);
     let numbers: Vec<u64> =
@@ -153,6 +158,21 @@ fn copies_have_the_same_digests_and_a_copy_in_a_layout_is_verified_alone() {
     bench.catalog(&["verify", &layout]).expect(5);
     fs_err::write(&config, bytes).unwrap();
     bench.catalog(&["verify", &layout]).expect(0);
+    // A blob that is gone from under the images is found by whoever reads the layers.
+    let read = bench.catalog(&["verify", &layout, "--layers"]).expect(0);
+    assert!(
+        read.stdout.contains("layers that were read and have the diffIDs that the catalog names: 4"),
+        "{read:?}"
+    );
+    let is_layer = |path: &std::path::PathBuf| fs_err::read(path).unwrap().starts_with(&[0x1f, 0x8b]);
+    let layer = fs_err::read_dir(&blobs).unwrap().map(|file| file.unwrap().path()).find(is_layer).unwrap();
+    let bytes = fs_err::read(&layer).unwrap();
+    let mut flipped = bytes.clone();
+    flipped[20] ^= 1;
+    fs_err::write(&layer, flipped).unwrap();
+    bench.catalog(&["verify", &layout]).expect(0);
+    bench.catalog(&["verify", &layout, "--layers"]).expect(5);
+    fs_err::write(&layer, bytes).unwrap();
     // What is not there is not made by looking at it.
     let nowhere = bench.layout("nowhere");
     bench.catalog(&["verify", &nowhere]).expect(2);
@@ -229,7 +249,6 @@ fn a_rewritten_revision_is_refused_by_whoever_meets_it() {
     let other = format!("{}/other/runtimes", registry.host());
     bench.run(&import(&other, &images.reference(2, registry.host()))).expect(0);
     let rewritten = registry.manifest("other/runtimes", "r1").unwrap();
-    let media_type = "application/vnd.oci.image.index.v1+json";
     let older = registry.manifest(REPOSITORY, "r1").unwrap();
     for (tag, rewritten, command) in [
         ("r1", &rewritten, vec!["verify", &repository]),
@@ -237,10 +256,10 @@ fn a_rewritten_revision_is_refused_by_whoever_meets_it() {
         ("r2", &older, vec!["renew", &repository]),
     ] {
         let good = registry.manifest(REPOSITORY, tag).unwrap();
-        registry.add_manifest(REPOSITORY, tag, media_type, rewritten);
+        registry.add_manifest(REPOSITORY, tag, INDEX, rewritten);
         let refused = bench.catalog(&command).expect(5);
         assert!(refused.stderr.contains(tag), "{refused:?}");
-        registry.add_manifest(REPOSITORY, tag, media_type, &good);
+        registry.add_manifest(REPOSITORY, tag, INDEX, &good);
         bench.catalog(&["verify", &repository]).expect(0);
     }
     let refused = bench.catalog(&["pull", &other, &layout]).expect(5);
@@ -308,4 +327,95 @@ fn plant(registry: &Double, repository: &str, layers: &[Value], diff_ids: &[&str
     let digest = lapstrake_fixtures::registry::digest_of(bytes.as_bytes());
     registry.add_manifest(repository, &digest, MANIFEST, bytes.as_bytes());
     digest
+}
+
+/// A catalog of so many entries, as its parts lie in a registry.
+fn plant_large(registry: &Double, entries: usize) -> (usize, usize) {
+    let fleet = Fleet::new(0);
+    let held = &fleet.repositories[lapstrake_fixtures::fleet::CATALOG];
+    let json = held.blobs.values().find(|blob| blob.media_type.contains("lapstrake.catalog")).unwrap();
+    let mut catalog: Value = serde_json::from_slice(&json.bytes).unwrap();
+    let all = catalog["entries"].as_array().unwrap();
+    let whole = all.iter().find(|it| it["id"] == "python3-3.13.5-2").unwrap().clone();
+    let many: Vec<Value> = (0..entries).map(|number| numbered(&whole, number)).collect();
+    catalog["entries"] = Value::Array(many);
+    let bytes = catalog.to_string();
+    let blob = json!({"mediaType": json.media_type, "digest": registry.add_blob(REPOSITORY, bytes.as_bytes()), "size": bytes.len()});
+    let config = registry.add_blob(REPOSITORY, b"{}");
+    let config = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2});
+    let artifact = "application/vnd.lapstrake.catalog.v1";
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": artifact,
+                          "config": config, "layers": [blob]})
+    .to_string();
+    let digest = lapstrake_fixtures::registry::digest_of(manifest.as_bytes());
+    registry.add_manifest(REPOSITORY, &digest, MANIFEST, manifest.as_bytes());
+    let of_catalog =
+        json!({"mediaType": MANIFEST, "artifactType": artifact, "digest": digest, "size": manifest.len()});
+    // As many images, and what their descriptors say.
+    let images = (0..entries).map(|number| {
+        json!({"mediaType": MANIFEST, "size": 1000, "platform": {"os": "linux", "architecture": "amd64"},
+               "digest": lapstrake_fixtures::registry::digest_of(format!("image {number}").as_bytes()),
+               "annotations": {"dev.lapstrake.runtime.id": format!("python3-3.13.{number}-1"), "dev.lapstrake.image.kind": "run"}})
+    });
+    let manifests: Vec<Value> = std::iter::once(of_catalog).chain(images).collect();
+    let index =
+        json!({"schemaVersion": 2, "mediaType": INDEX, "artifactType": artifact, "manifests": manifests});
+    let index = index.to_string();
+    registry.add_manifest(REPOSITORY, "latest", INDEX, index.as_bytes());
+    (bytes.len(), index.len())
+}
+
+/// An entry with another number, and with layers of its own.
+fn numbered(like: &Value, number: usize) -> Value {
+    let mut entry = like.clone();
+    entry["id"] = json!(format!("python3-3.13.{number}-1"));
+    entry["version"] = json!(format!("3.13.{number}"));
+    entry["build"] = json!(1);
+    entry["replaces"] = Value::Null;
+    for record in entry["platforms"].as_object_mut().unwrap().values_mut() {
+        for layer in record["run"]["layers"].as_array_mut().unwrap() {
+            let own = format!("{} {number}", layer["diffId"]);
+            layer["diffId"] = json!(lapstrake_fixtures::registry::digest_of(own.as_bytes()));
+        }
+    }
+    entry
+}
+
+/// Figures of a large catalog. They are asserted only of an optimised program, and only where they are asked for.
+#[test]
+fn a_catalog_of_five_thousand_entries_is_read_and_answers_fast() {
+    use lapstrake_catalog::{Catalog, Permissions, Request};
+    let asked = std::env::var_os("LAPSTRAKE_TEST_LARGE").is_some();
+    // What is always tested is that a catalog larger than any other document is read at all.
+    let (registry, entries) = (Double::start(), if asked { 5000 } else { 2500 });
+    let (json, index) = plant_large(&registry, entries);
+    assert!(json > 4 << 20, "{json}");
+    let latest = format!("{}/{REPOSITORY}:latest", registry.host());
+    let bench = Bench::new();
+    let start = std::time::Instant::now();
+    let answer =
+        bench.json(&["resolve", "python3", "3.13", "--platform", "linux/amd64", "--catalog", &latest]);
+    let whole = start.elapsed();
+    assert_eq!(answer["id"], format!("python3-3.13.{}-1", entries - 1));
+    if !asked {
+        return;
+    }
+    let top: Value = serde_json::from_slice(&registry.manifest(REPOSITORY, "latest").unwrap()).unwrap();
+    let manifest = registry.manifest(REPOSITORY, top["manifests"][0]["digest"].as_str().unwrap()).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let bytes = registry.blob(REPOSITORY, manifest["layers"][0]["digest"].as_str().unwrap()).unwrap();
+    let start = std::time::Instant::now();
+    let catalog = Catalog::parse(&bytes).unwrap();
+    let parse = start.elapsed();
+    let request = Request::new("python3").with_version("3.13".parse().unwrap());
+    let start = std::time::Instant::now();
+    let date = "2026-11-23".parse().unwrap();
+    catalog.resolve(&request, &["linux/amd64".parse().unwrap()], date, &Permissions::default()).unwrap();
+    let resolve = start.elapsed();
+    println!(
+        "{entries} entries: catalog.json {json} bytes, index {index} bytes; the command {whole:?}, parsing {parse:?}, resolving {resolve:?}"
+    );
+    if !cfg!(debug_assertions) {
+        assert!(resolve.as_millis() < 10 && whole.as_millis() < 1000, "{resolve:?} {whole:?}");
+    }
 }

@@ -10,4 +10,4 @@ pub use import::{Facts, import};
 pub use next::{Addition, Names, Next, additions};
 pub use rebuild::Again;
 pub use repository::{Published, Repository};
-pub use verify::verify;
+pub use verify::{Depth, verify};

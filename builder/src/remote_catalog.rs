@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use lapstrake_catalog::format::MAX_BYTES;
 use lapstrake_catalog::{
     CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog, EntryId, ImageKind, PlatformKey,
 };
@@ -33,6 +34,16 @@ pub enum Place {
     },
     /// A repository of a registry.
     Registry(Reference),
+}
+
+/// The document `catalog.json` of a layout: it may be larger than any other document that is read at once.
+pub(crate) fn json_in(layout: &Layout, descriptor: &Descriptor) -> Result<Document, Failure> {
+    if descriptor.size() > MAX_BYTES as u64 {
+        let what = format!("the catalog has {} bytes; at most {MAX_BYTES} are read", descriptor.size());
+        return Err(Failure::new(Exit::Refused, what));
+    }
+    let file = fs_err::File::open(layout.blob_path(descriptor.digest())).map_err(malformed)?;
+    Document::read_large(descriptor, file).map_err(malformed)
 }
 
 impl Place {
@@ -97,9 +108,9 @@ impl Place {
     fn blob(&self, client: &Client, descriptor: &Descriptor) -> Result<Document, Failure> {
         match self {
             Self::Registry(reference) => client
-                .blob_document(reference, descriptor)
+                .blob_within(reference, descriptor, MAX_BYTES as u64)
                 .map_err(|cause| registry::failure(cause, "could not read the catalog")),
-            Self::Layout { layout, .. } => layout.read_document(descriptor).map_err(malformed),
+            Self::Layout { layout, .. } => json_in(layout, descriptor),
         }
     }
 

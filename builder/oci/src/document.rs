@@ -149,6 +149,12 @@ impl Document {
         if size > DOCUMENT_LIMIT {
             return Err(DocumentError::TooLarge { digest: digest.clone(), size });
         }
+        Self::read_large(descriptor, reader)
+    }
+
+    /// The same for whoever has looked at the size that the descriptor says.
+    pub fn read_large(descriptor: &Descriptor, reader: impl Read) -> Result<Self, DocumentError> {
+        let (digest, size) = (descriptor.digest(), descriptor.size());
         let mut bytes = Vec::new();
         reader
             .take(size + 1)

@@ -232,6 +232,17 @@ impl Client {
         self.runtime.block_on(remote.blob_document(descriptor))
     }
 
+    /// Fetches a blob of at most `limit` bytes into memory.
+    pub fn blob_within(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        limit: u64,
+    ) -> Result<Document, RegistryError> {
+        let remote = Remote::pulling(&self.core, reference)?;
+        self.runtime.block_on(remote.blob_within(descriptor, limit))
+    }
+
     /// All tags of the reference's repository, sorted.
     pub fn tags(&self, reference: &Reference) -> Result<Vec<String>, RegistryError> {
         let remote = Remote::pulling(&self.core, reference)?;

@@ -172,6 +172,9 @@ pub struct VerifyArgs {
     /// With `--rebuild`: the recipes and locks, instead of those inside the program.
     #[arg(long, value_name = "DIR", requires = "rebuild")]
     pub recipes: Option<PathBuf>,
+    /// Read every layer as well, and compare its content with what the catalog names.
+    #[arg(long)]
+    pub layers: bool,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,

@@ -8,7 +8,7 @@ use lapstrake_catalog::{
     PlatformKey, PlatformRecord, RuntimeRecord,
 };
 use lapstrake_oci::destination::Shipment;
-use lapstrake_oci::document::Document;
+use lapstrake_oci::document::{DOCUMENT_LIMIT, Document};
 use lapstrake_oci::image::Blob;
 use lapstrake_oci::layout::Layout;
 use lapstrake_runtimes::definitions::Definitions;
@@ -258,6 +258,14 @@ impl Next<'_> {
             "manifests": std::iter::once(first).chain(before).chain(listed).collect::<Vec<_>>(),
         });
         let index = Document::new(MediaType::ImageIndex, &index);
+        // Registries take no larger manifest; said before anything is sent.
+        if index.bytes().len() as u64 > DOCUMENT_LIMIT {
+            let what = format!(
+                "the image index of the revision would have {} bytes, and registries take {DOCUMENT_LIMIT}",
+                index.bytes().len()
+            );
+            return Err(Failure::new(Exit::NotUnderstood, what).hint("begin another catalog"));
+        }
         let mut blobs = vec![json, empty];
         let mut manifests = vec![manifest];
         for shipment in shipments {

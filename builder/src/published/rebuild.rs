@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use lapstrake_catalog::{Catalog, Entry, ImageKind, ImageRecord, PlatformKey, PlatformRecord, Record};
+use lapstrake_catalog::{
+    Catalog, Entry, ImageKind, ImageRecord, PlatformKey, PlatformRecord, Record, UpstreamSource,
+};
 use lapstrake_oci::document::sha256_of;
 use lapstrake_runtimes::definitions::Definitions;
 use lapstrake_runtimes::evidence::evidence;
@@ -28,7 +30,16 @@ impl Again<'_> {
     /// Makes the images again in an empty place, and compares the digests of their layers and manifests with what the
     /// catalog names. Returns the names of those that are equal; the first that is not is a failure.
     pub fn compare(&self, catalog: &Catalog, context: &Context) -> Result<Vec<String>, Failure> {
-        let entries = self.entries(catalog)?;
+        let (imported, entries): (Vec<_>, Vec<_>) =
+            self.entries(catalog)?.into_iter().partition(|(entry, ..)| is_imported(entry));
+        for (entry, platform, _) in imported {
+            let what =
+                format!("`{}` on {platform} was imported: there are no locks to make it from", entry.id);
+            if self.id.is_some() {
+                return Err(Failure::new(Exit::NotUnderstood, what));
+            }
+            context.report.note(&what);
+        }
         let definitions = (self.definitions)()?;
         for (entry, platform, record) in &entries {
             locks_are_the_same(entry, platform, record, &definitions)?;
@@ -79,6 +90,10 @@ impl Again<'_> {
         };
         Ok(entries.into_iter().flat_map(platforms).collect())
     }
+}
+
+fn is_imported(entry: &Entry) -> bool {
+    matches!(entry.source, UpstreamSource::Imported { .. })
 }
 
 /// The locks at hand have to be those that the entry was made from.

@@ -1,6 +1,7 @@
 //! Where a catalog is published: a repository of a registry, or an image layout.
 
 use fs_err::File;
+use lapstrake_catalog::format::MAX_BYTES;
 use lapstrake_catalog::{CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog};
 use lapstrake_oci::destination::{LayoutDestination, PushError, Shipment, push};
 use lapstrake_oci::document::Document;
@@ -15,6 +16,7 @@ use crate::deliver::Delivery;
 use crate::failure::{Exit, Failure};
 use crate::output::parse_reference;
 use crate::registry;
+use crate::remote_catalog::json_in;
 
 /// Where a catalog is published.
 pub enum Repository<'a> {
@@ -229,7 +231,13 @@ impl<'a> Repository<'a> {
         let json = MediaType::from(CATALOG_MEDIA_TYPE);
         let layer =
             manifest.layers().iter().find(|layer| *layer.media_type() == json).ok_or_else(malformed)?;
-        Catalog::parse(self.document(layer)?.bytes()).map_err(|cause| malformed_because(malformed(), cause))
+        let json = match self {
+            Self::Registry { client, .. } => client
+                .blob_within(&self.reference("latest")?, layer, MAX_BYTES as u64)
+                .map_err(|cause| registry::failure(cause, "could not read the catalog"))?,
+            Self::Layout { layout, .. } => json_in(layout, layer)?,
+        };
+        Catalog::parse(json.bytes()).map_err(|cause| malformed_because(malformed(), cause))
     }
 
     /// Any manifest or index of the repository, also one that no tag leads to.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use lapstrake_catalog::{Catalog, EntryId, ImageRecord};
 use lapstrake_oci::document::Document;
+use lapstrake_oci::layer::{Contents, list};
 use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest};
 use serde::Deserialize;
 
@@ -18,6 +19,8 @@ pub struct Verified {
     pub revisions: usize,
     /// How many images have the layers that the catalog names.
     pub images: usize,
+    /// How many layers were read, and have the diffIDs that the catalog names.
+    pub layers: usize,
 }
 
 #[derive(Deserialize)]
@@ -30,9 +33,19 @@ struct RootFs {
     diff_ids: Vec<Digest>,
 }
 
-/// Verifies a revision: its history as far back as its tags reach, and its images by their manifests and configs.
-pub fn verify(repository: &Repository<'_>, top: &Published) -> Result<Verified, Failure> {
-    let mut verified = Verified { revisions: 1, images: 0 };
+/// How far a verification goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Manifests and configs are read.
+    Documents,
+    /// Layers too, each once.
+    Layers,
+}
+
+/// Verifies a revision: its history as far back as its tags reach, and its images by their manifests and configs, or by
+/// their layers as well.
+pub fn verify(repository: &Repository<'_>, top: &Published, depth: Depth) -> Result<Verified, Failure> {
+    let mut verified = Verified { revisions: 1, ..Verified::default() };
     let mut newer = top.catalog.clone();
     for past in &top.catalog.revisions {
         let older = repository.revision(past.digest.as_ref())?;
@@ -52,13 +65,26 @@ pub fn verify(repository: &Repository<'_>, top: &Published) -> Result<Verified, 
     })?;
     let listed: BTreeMap<&str, &Descriptor> =
         index.manifests().iter().map(|descriptor| (descriptor.digest().as_ref(), descriptor)).collect();
+    let mut named = BTreeMap::new();
     for (id, image) in images(&top.catalog) {
         let Some(manifest) = &image.manifest else { continue };
         let descriptor = listed.get(manifest.as_ref()).ok_or_else(|| {
             Failure::new(Exit::Refused, format!("the image index does not list `{manifest}` of `{id}`"))
         })?;
-        image_is_right(repository, id, image, descriptor)?;
+        let layers = image_is_right(repository, id, image, descriptor)?;
         verified.images += 1;
+        if depth == Depth::Layers {
+            named.extend(
+                layers
+                    .into_iter()
+                    .zip(image.diff_ids())
+                    .map(|(layer, diff_id)| (layer.digest().to_string(), (layer, diff_id))),
+            );
+        }
+    }
+    for (layer, diff_id) in named.values() {
+        layer_is_right(repository, layer, diff_id)?;
+        verified.layers += 1;
     }
     Ok(verified)
 }
@@ -74,7 +100,7 @@ fn image_is_right(
     id: &EntryId,
     image: &ImageRecord,
     descriptor: &Descriptor,
-) -> Result<(), Failure> {
+) -> Result<Vec<Descriptor>, Failure> {
     let malformed =
         |cause| Failure::because(Exit::Refused, format!("an image of `{id}` is not understood"), cause);
     let document: Document = repository.document(descriptor)?;
@@ -92,6 +118,22 @@ fn image_is_right(
     if !named.is_empty() && named != found {
         let what =
             format!("the image `{}` of `{id}` has other layers than the catalog names", descriptor.digest());
+        return Err(Failure::new(Exit::Refused, what));
+    }
+    Ok(manifest.layers().clone())
+}
+
+fn layer_is_right(repository: &Repository<'_>, layer: &Descriptor, diff_id: &Digest) -> Result<(), Failure> {
+    let digest = layer.digest();
+    let file = repository.blob(layer)?.into_parts().0;
+    let listing = list(file, layer.media_type(), Contents::Skip).map_err(|cause| {
+        Failure::because(Exit::Refused, format!("the layer `{digest}` is not understood"), cause)
+    })?;
+    if listing.diff_id != *diff_id {
+        let what = format!(
+            "the layer `{digest}` has the diffID `{}`, and the catalog names `{diff_id}`",
+            listing.diff_id
+        );
         return Err(Failure::new(Exit::Refused, what));
     }
     Ok(())

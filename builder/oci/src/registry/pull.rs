@@ -24,10 +24,19 @@ const DOCUMENTS_LIMIT: usize = 1000;
 impl Remote {
     /// Fetches a small blob, such as a config, into memory and verifies it.
     pub(super) async fn blob_document(&self, descriptor: &Descriptor) -> Result<Document, RegistryError> {
+        self.blob_within(descriptor, DOCUMENT_LIMIT).await
+    }
+
+    /// The same with a limit of its own, in bytes.
+    pub(super) async fn blob_within(
+        &self,
+        descriptor: &Descriptor,
+        limit: u64,
+    ) -> Result<Document, RegistryError> {
         sha256_only(descriptor.digest())?;
         let url = self.url(&format!("blobs/{}", descriptor.digest()));
-        if descriptor.size() > DOCUMENT_LIMIT {
-            return Err(RegistryError::TooLarge { url: shown(&url), limit: DOCUMENT_LIMIT });
+        if descriptor.size() > limit {
+            return Err(RegistryError::TooLarge { url: shown(&url), limit });
         }
         let call = Call::new(Method::GET, url);
         let mut retry = Retry::new(&self.core.retry);
@@ -35,7 +44,7 @@ impl Remote {
         loop {
             let attempt = async {
                 let answer = self.core.once(&self.registry, &self.access, &call, &[200]).await?;
-                let bytes = self.core.read_bounded(answer, DOCUMENT_LIMIT).await?;
+                let bytes = self.core.read_bounded(answer, limit).await?;
                 verified(descriptor, bytes, &shown(&call.url))
             };
             match attempt.await {

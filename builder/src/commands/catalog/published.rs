@@ -21,7 +21,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::DEFAULT_TAG;
 use crate::planning::today;
 use crate::published::{
-    Addition, Again, Facts, Names, Next, Published, Repository, additions, import as import_image,
+    Addition, Again, Depth, Facts, Names, Next, Published, Repository, additions, import as import_image,
     verify as verify_revision,
 };
 use crate::registry;
@@ -363,7 +363,8 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
     let client = registry::client(&args.registry, context)?;
     let repository = Repository::look(&args.repository, &client, context)?;
     let revision = repository.revision(&args.revision)?;
-    let verified = verify_revision(&repository, &revision)?;
+    let depth = if args.layers { Depth::Layers } else { Depth::Documents };
+    let verified = verify_revision(&repository, &revision, depth)?;
     let mut done = vec![format!(
         "r{} {}: revisions that follow from each other: {}; images with the layers that the catalog names: {}",
         revision.catalog.revision,
@@ -371,6 +372,12 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
         verified.revisions,
         verified.images
     )];
+    if args.layers {
+        done.push(format!(
+            "layers that were read and have the diffIDs that the catalog names: {}",
+            verified.layers
+        ));
+    }
     if let Some(id) = &args.rebuild {
         let again = Again {
             definitions: &|| definitions(args.recipes.as_deref()),

@@ -8,6 +8,7 @@
 
 pub mod arch;
 mod canonical;
+pub mod changelog;
 pub mod closure;
 pub mod deb;
 pub mod definitions;

@@ -5,19 +5,24 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, ToSpan};
 use lapstrake_catalog::{
     CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog, Change, Edit, Entry, ImageKind, NewEntry, OsRecord,
-    PlatformKey, PlatformRecord, RuntimeRecord,
+    PackageChange, PlatformKey, PlatformRecord, RuntimeRecord,
 };
 use lapstrake_oci::destination::Shipment;
 use lapstrake_oci::document::{DOCUMENT_LIMIT, Document};
 use lapstrake_oci::image::Blob;
 use lapstrake_oci::layout::Layout;
+use lapstrake_runtimes::changelog::fixes;
 use lapstrake_runtimes::definitions::Definitions;
 use lapstrake_runtimes::evidence::{EVIDENCE_ARTIFACT_TYPE, LOCK_MEDIA_TYPE, SPDX_MEDIA_TYPE, evidence};
+use lapstrake_runtimes::lock::{Artifact, DebArtifact};
+use lapstrake_runtimes::store::Store;
 use oci_spec::image::{Descriptor, Digest, ImageIndex, MediaType};
 use serde_json::{Value, json};
 
 use super::repository::{Published, is_catalog};
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::scratch::Scratch;
 
 /// How many hours a day has.
 const HOURS: i64 = 24;
@@ -38,7 +43,7 @@ pub fn additions(
     layout: &Layout,
     local: &Catalog,
     published: Option<&Catalog>,
-    definitions: &Definitions,
+    (definitions, context): (&Definitions, &Context),
 ) -> Result<Vec<Addition>, Failure> {
     let mut additions = Vec::new();
     for entry in &local.entries {
@@ -53,10 +58,46 @@ pub fn additions(
                 let hint = "what was published never changes: lock it anew with `catalog update`, for the next build number";
                 return Err(Failure::new(Exit::Refused, what).hint(hint));
             }
-            None => additions.push(addition(layout, entry, platforms, definitions)?),
+            None => {
+                let mut addition = addition(layout, entry, platforms, definitions)?;
+                add_fixes(&mut addition.entry.changes, entry, definitions, context)?;
+                additions.push(addition);
+            }
         }
     }
     Ok(additions)
+}
+
+/// Adds to what changed in an entry which faults the packages' own changelogs say were fixed. What cannot be said is noted.
+fn add_fixes(
+    changes: &mut [PackageChange],
+    entry: &Entry,
+    definitions: &Definitions,
+    context: &Context,
+) -> Result<(), Failure> {
+    let store = Store::open(context.data_dir.join("artifacts"))
+        .map_err(|cause| Failure::because(Exit::Ours, "could not open the store of packages", cause))?;
+    let scratch = Scratch::new(&context.scratch_dir())?;
+    let id = entry.id.to_string();
+    let record = definitions.entries.entries.iter().find(|record| record.id == id);
+    let locks =
+        record.iter().flat_map(|record| record.platforms.values()).flat_map(BTreeMap::values).flatten();
+    let locks = locks.filter_map(|layer| definitions.locks.get(&layer.lock));
+    let debs: Vec<&DebArtifact> = locks
+        .flat_map(|lock| &lock.artifacts)
+        .filter_map(|artifact| match artifact {
+            Artifact::Deb(deb) => Some(deb),
+            Artifact::Npm(_) | Artifact::Wheel(_) => None,
+        })
+        .collect();
+    for change in changes {
+        let (Some(from), Some(to)) = (&change.from, &change.to) else { continue };
+        match fixes(&debs, &change.package, (from, to), (&store, scratch.path())) {
+            Ok(cves) => change.cves = cves,
+            Err(why) => change.note = Some(format!("fixes are not known: {why}")),
+        }
+    }
+    Ok(())
 }
 
 /// The platforms on which an entry has its `run` image.

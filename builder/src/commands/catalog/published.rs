@@ -45,7 +45,7 @@ pub fn publish(args: &PublishArgs, context: &Context) -> Result<(), Failure> {
     if let Some(previous) = &previous {
         settle(&repository, previous, &args.making, context)?;
     }
-    let new = additions(&layout, &local, published, &definitions)?;
+    let new = additions(&layout, &local, published, (&definitions, context))?;
     if new.is_empty() {
         return nothing_new(previous.as_ref());
     }

@@ -26,6 +26,7 @@ pub mod revision;
 mod runtime_name;
 #[cfg(test)]
 mod sample;
+pub mod signature;
 pub mod status;
 mod unique;
 pub mod version;

@@ -149,6 +149,7 @@ fn what_is_not_proven_or_does_not_fit_is_refused() {
         ("another builder's image", &[][..], 5, "no published entry has the lowest layers"),
         ("an older patch", &["--to", "nodejs24-24.21.0-1"], 5, "cannot take the place of `python3-3.13.4-1`"),
         ("an older patch", &["--to", "python3-9.9.9-1"], 2, "the catalog has no entry `python3-9.9.9-1`"),
+        ("a language without support", &[], 5, "`nodejs20-20.20.2-1` is eol"),
         ("an older line", &["--to", "nodejs22-22.20.0-1"], 5, "`nodejs22-22.20.0-1` is revoked"),
         ("an older patch", &["--to", "python3-3.13.5-1"], 5, "it was replaced itself"),
         ("an older patch", &["--to", "../x"], 2, "--to"),

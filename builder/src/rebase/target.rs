@@ -70,10 +70,10 @@ pub fn target<'c>(
             }
         }
     };
-    if to.id == from.id {
+    if to.id == from.id && usable(from) {
         return Ok(to);
     }
-    if let Some(why) = fault(from, to, platform, kind) {
+    if let Some(why) = fault(from, to, platform, kind).filter(|_| to.id != from.id) {
         return Err(Box::new(Refusal::NotInPlace { from: from.id.clone(), to: to.id.clone(), why }));
     }
     if !usable(to) {

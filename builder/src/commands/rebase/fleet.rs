@@ -1,5 +1,6 @@
 //! Many images: selected, planned, moved.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use globset::{Glob, GlobMatcher};
@@ -40,6 +41,8 @@ enum Done {
     Current,
     /// It is neither what the plan found nor what it makes of it.
     Changed(String),
+    /// It cannot be proven, or there is nothing that it could be moved to.
+    Unfit(String, Failure),
     Failed(String, Failure),
 }
 
@@ -163,6 +166,7 @@ fn look(name: &str, rebase: &Rebase<'_>, client: &Client) -> Done {
             to: rebased.shipment.top.digest().clone(),
             entries: rebased.moves.values().map(|(from, to)| format!("{from} -> {to}")).collect(),
         }),
+        Err(failure) if failure.exit == Exit::Refused => Done::Unfit(name.to_owned(), failure),
         Err(failure) => Done::Failed(name.to_owned(), failure),
     }
 }
@@ -227,13 +231,18 @@ fn keep(path: &Path, items: &[&Item]) -> Result<(), Failure> {
     let text: String = lines
         .collect::<Result<_, _>>()
         .map_err(|cause| Failure::because(Exit::Ours, "could not write the plan", cause))?;
-    fs_err::write(path, text)
-        .map_err(|cause| Failure::because(Exit::NotUnderstood, "could not write the plan", cause))
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = tempfile::NamedTempFile::new_in(directory).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.persist(path).map(drop).map_err(|error| error.error)
+    });
+    written.map_err(|cause| Failure::because(Exit::NotUnderstood, "could not write the plan", cause))
 }
 
 /// Prints what was moved, and fails where something was not.
 fn tell(done: Vec<Done>, context: &Context) -> Result<(), Failure> {
-    let (mut moved, mut current, mut changed, mut failed) = (Vec::new(), 0, 0, Vec::new());
+    let (mut moved, mut failed) = (Vec::new(), Vec::new());
+    let (mut current, mut changed, mut unfit) = (0, 0, 0);
     for done in done {
         match done {
             Done::Moved(item) => {
@@ -246,6 +255,10 @@ fn tell(done: Vec<Done>, context: &Context) -> Result<(), Failure> {
                     "`{image}` is another image than when it was planned, and is left alone"
                 ));
             }
+            Done::Unfit(image, failure) => {
+                unfit += 1;
+                context.report.warning(&format!("`{image}` is left alone: {}", failure.what));
+            }
             Done::Failed(image, failure) => {
                 context.report.warning(&format!("`{image}` is left alone: {}", failure.what));
                 failed.push(failure);
@@ -253,13 +266,13 @@ fn tell(done: Vec<Done>, context: &Context) -> Result<(), Failure> {
         }
     }
     context.report.note(&format!(
-        "{} moved, {current} on their target, {changed} changed since, {} refused",
+        "{} moved, {current} on their target, {changed} changed since, {unfit} to be rebuilt, {} failed",
         moved.len(),
         failed.len()
     ));
     print_result(&moved.concat())?;
-    // What cannot be proven or does not fit is left alone and told; what a registry did may pass.
-    match failed.into_iter().find(|failure| failure.exit != Exit::Refused) {
+    // What cannot be moved is left alone and told; what was to be moved and was not is a failure.
+    match failed.into_iter().next() {
         Some(failure) => Err(failure),
         None => Ok(()),
     }

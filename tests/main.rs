@@ -18,6 +18,8 @@ mod catalog_imported;
 #[cfg(test)]
 mod catalog_published;
 #[cfg(test)]
+mod catalog_trusted;
+#[cfg(test)]
 mod changed;
 #[cfg(test)]
 mod checklist;

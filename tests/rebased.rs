@@ -233,10 +233,11 @@ fn a_fleet_is_moved_by_a_plan_that_survives_a_kill_and_serves_several_workers() 
     }
     worker.kill().unwrap();
     worker.wait().unwrap();
-    let mut workers: Vec<_> =
+    let workers: Vec<_> =
         (0..2).map(|_| killed.lapstrake().start(killed.words(&["--plan", &plan]))).collect();
-    for worker in &mut workers {
-        assert!(worker.wait().unwrap().success());
+    for worker in workers {
+        let ended = worker.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     }
     assert_eq!(killed.tags(), undisturbed.tags());
     let again = killed.rebase(&["--plan", &plan]).expect(0);

@@ -109,6 +109,12 @@ fn labels(plan: &Plan, runtime: &RuntimeImage, created: Timestamp) -> BTreeMap<S
     ours("catalog.revision", choice.revision.to_string());
     ours("layers.runtime", runtime.layers.len().to_string());
     ours("source.digest", plan.source.digest.to_string());
+    if let Some(digest) = &choice.revision_digest {
+        ours("catalog.digest", digest.to_string());
+    }
+    if !choice.is_checked {
+        ours("catalog.checked", "false".to_owned());
+    }
     if !choice.overrides.is_empty() {
         ours("overrides", choice.overrides.join("; "));
     }

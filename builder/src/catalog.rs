@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lapstrake_catalog::{Catalog, EntryId, ImageKind, PlatformKey};
 use lapstrake_oci::registry::Client;
@@ -15,18 +15,20 @@ use lapstrake_runtimes::local::{self, LocalCatalog, LocalError, ReadyEntry, When
 use lapstrake_runtimes::mirrors::{Machine, Mirrors, Programs};
 use oci_spec::image::{Descriptor, MediaType};
 
+use crate::cli::CatalogArgs;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::layer_progress::LayerProgress;
 use crate::remote_catalog::Place;
 use crate::runtime::{RuntimeImage, RuntimeLayer};
 use crate::toolbox::Toolbox;
+use crate::trust::{Guards, Strictness, Trusted};
 
 /// An open catalog.
 pub struct CatalogAt {
-    catalog: Catalog,
+    trusted: Trusted,
     source: Source,
-    client: Client,
+    client: Arc<Client>,
 }
 
 enum Source {
@@ -35,26 +37,40 @@ enum Source {
 }
 
 impl CatalogAt {
-    /// Opens the catalog that was asked for, the local one by default. `locked` forbids to resolve packages anew.
-    pub fn open(given: Option<&str>, locked: bool, client: Client, data_dir: &Path) -> Result<Self, Failure> {
-        let Some(given) = given else {
-            let local = open_local(data_dir, None)?;
+    /// Opens the catalog that was asked for, the local one by default, which has to prove what it is. `locked` forbids to
+    /// resolve packages anew.
+    pub fn open(
+        args: &CatalogArgs,
+        locked: bool,
+        client: Arc<Client>,
+        context: &Context,
+    ) -> Result<Self, Failure> {
+        let guards = Guards::new(args, Strictness::Refuse, context)?;
+        let Some(given) = &args.catalog else {
+            let local = open_local(&context.data_dir, None)?;
             let when_gone = if locked { WhenGone::Fail } else { WhenGone::Renew };
-            let catalog = local.catalog().clone();
-            return Ok(Self {
-                catalog,
-                source: Source::Local { local: Box::new(Mutex::new(local)), when_gone },
-                client,
-            });
+            let trusted = guards.local(local.catalog().clone())?;
+            let source = Source::Local { local: Box::new(Mutex::new(local)), when_gone };
+            return Ok(Self { trusted, source, client });
         };
-        let place = Place::parse(given)?;
-        Ok(Self { catalog: place.read(&client)?, source: Source::Elsewhere(place), client })
+        let place = Place::parse(given, &client, context)?;
+        let trusted = place.open(&guards, context)?;
+        for used in &trusted.overrides {
+            context.report.warning(used);
+        }
+        Ok(Self { trusted, source: Source::Elsewhere(place), client })
     }
 
     /// The entries.
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
-        &self.catalog
+        &self.trusted.catalog
+    }
+
+    /// The catalog, and what is known of it.
+    #[must_use]
+    pub fn trusted(&self) -> &Trusted {
+        &self.trusted
     }
 
     /// The revision that first held an entry, also one that was made since the catalog was opened; 0 if there is none.
@@ -69,7 +85,7 @@ impl CatalogAt {
                 .map(|entry| entry.added_in),
             Source::Elsewhere(_) => None,
         };
-        now.or_else(|| self.catalog.entry(id).map(|entry| entry.added_in)).unwrap_or_default()
+        now.or_else(|| self.catalog().entry(id).map(|entry| entry.added_in)).unwrap_or_default()
     }
 
     /// The client that reaches the catalog, and every other registry.
@@ -90,7 +106,7 @@ impl CatalogAt {
         context: &Context,
     ) -> Result<RuntimeImage, Failure> {
         match &self.source {
-            Source::Elsewhere(place) => place.runtime_image(&self.catalog, id, platform, kind),
+            Source::Elsewhere(place) => place.runtime_image(self.catalog(), id, platform, kind),
             Source::Local { local, when_gone } => {
                 let mut local = local.lock().unwrap_or_else(PoisonError::into_inner);
                 let before = made_before(&local, id, platform, kind);
@@ -107,13 +123,13 @@ impl CatalogAt {
         platform: &PlatformKey,
         kind: ImageKind,
     ) -> Result<BTreeMap<String, String>, Failure> {
-        let record = self.catalog.entry(id).and_then(|entry| entry.platforms.get(platform));
+        let record = self.catalog().entry(id).and_then(|entry| entry.platforms.get(platform));
         if let Some(config) = record.and_then(|record| record.config.as_ref()) {
             return Ok(config.env.clone());
         }
         let manifest = record.and_then(|record| record.images.get(&kind)?.manifest.as_ref());
         match (&self.source, manifest) {
-            (Source::Elsewhere(place), Some(manifest)) => place.image_env(manifest, &self.client),
+            (Source::Elsewhere(place), Some(manifest)) => place.image_env(manifest),
             _ => Err(Failure::new(
                 Exit::Ours,
                 format!("the catalog has no environment of `{id}` on {platform}"),

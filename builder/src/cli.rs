@@ -1,6 +1,7 @@
 //! The command line. Every option that changes what is built can also be given as an environment variable.
 
 mod audit;
+mod catalog;
 mod changed;
 mod commit;
 mod flow;
@@ -22,6 +23,7 @@ use crate::image_size::Size;
 pub use audit::{
     AuditCommand, AuditFormat, AuditImageArgs, AuditLayoutArgs, AuditRegistryArgs, AuditRepoArgs, JudgeArgs,
 };
+pub use catalog::{CatalogArgs, PermissionArgs};
 pub use changed::ChangedArgs;
 pub use commit::CommitArgs;
 pub use flow::{FlowArgs, Keep};
@@ -29,7 +31,7 @@ pub use init::InitArgs;
 pub use lint::{LintArgs, LintFormat};
 pub use published::{
     CopyArgs, DeprecateArgs, DiffArgs, ImportArgs, LogArgs, PromoteArgs, PublishArgs, RenewArgs, ResolveArgs,
-    RevisionArgs, RevokeArgs, VerifyArgs,
+    RevisionArgs, RevokeArgs, SignArgs, VerifyArgs,
 };
 pub use rebase::RebaseArgs;
 pub use remote::RemoteArgs;
@@ -57,6 +59,10 @@ pub struct Global {
     /// Default: `$XDG_DATA_HOME/lapstrake`, else `~/.local/share/lapstrake`.
     #[arg(long, global = true, env = "LAPSTRAKE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Where it is remembered which revisions of catalogs were seen, so that none of them goes back; the data directory by
+    /// default.
+    #[arg(long, global = true, env = "LAPSTRAKE_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// How progress is shown on standard error.
     #[arg(long, global = true, env = "LAPSTRAKE_PROGRESS", value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
@@ -146,12 +152,12 @@ pub struct SourceArgs {
     /// Platforms to build for; the machine's own by default.
     #[arg(long, env = "LAPSTRAKE_PLATFORM", value_name = "OS/ARCH", value_delimiter = ',')]
     pub platform: Vec<String>,
-    /// Take runtimes from this catalog: `oci:DIR`, or a repository with a tag or digest. The local one by default.
-    #[arg(long, env = "LAPSTRAKE_CATALOG", value_name = "REF")]
-    pub catalog: Option<String>,
-    /// Permit one entry although its support has ended; the permission is recorded in the image.
-    #[arg(long, value_name = "ID")]
-    pub allow_eol: Vec<String>,
+    /// Where runtimes come from.
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
+    /// What is permitted although it is refused otherwise.
+    #[command(flatten)]
+    pub permissions: PermissionArgs,
     /// What symbolic links of the source may point at.
     #[arg(long, value_enum, default_value_t = Symlinks::Inside, value_name = "POLICY")]
     pub symlinks: Symlinks,
@@ -276,6 +282,9 @@ pub struct RunArgs {
     /// The directory of the app inside the source, when a source is given.
     #[arg(long, value_name = "DIR")]
     pub source_dir: Option<String>,
+    /// Where runtimes come from, when a source is given.
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
     /// Secrets of the build commands, when a source is given.
     #[command(flatten)]
     pub secrets: SecretArgs,
@@ -339,6 +348,8 @@ pub enum CatalogCommand {
     Renew(RenewArgs),
     /// Verify the history of a published catalog, and that its images have the layers that it names.
     Verify(VerifyArgs),
+    /// Sign a revision, beside what others have signed of it.
+    Sign(SignArgs),
     /// Say what each revision of a published catalog has changed.
     Log(LogArgs),
     /// Say what differs between two revisions, or between two builds of one version.
@@ -361,9 +372,9 @@ pub struct CatalogListArgs {
     /// How the list is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// The catalog; the local one by default.
-    #[arg(long, env = "LAPSTRAKE_CATALOG", value_name = "REF")]
-    pub catalog: Option<String>,
+    /// The catalog that is looked at.
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
@@ -380,9 +391,9 @@ pub struct CatalogShowArgs {
     /// How the entry is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// The catalog; the local one by default.
-    #[arg(long, env = "LAPSTRAKE_CATALOG", value_name = "REF")]
-    pub catalog: Option<String>,
+    /// The catalog that is looked at.
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,

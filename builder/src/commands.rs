@@ -13,21 +13,27 @@ pub mod run;
 pub mod schema;
 pub mod watch;
 
-use lapstrake_catalog::Catalog;
-
-use crate::catalog::{CatalogAt, look_local};
-use crate::cli::RegistryArgs;
+use crate::catalog::look_local;
+use crate::cli::{CatalogArgs, RegistryArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::registry;
+use crate::remote_catalog::Place;
+use crate::trust::{Guards, Strictness, Trusted};
 
 /// The catalog to choose a runtime from, by a command that makes nothing: the one that was named, or the local one.
-fn looked(given: Option<&str>, registry: &RegistryArgs, context: &Context) -> Result<Catalog, Failure> {
-    match given {
-        None => look_local(&context.data_dir),
+fn looked(
+    args: &CatalogArgs,
+    registry: &RegistryArgs,
+    strictness: Strictness,
+    context: &Context,
+) -> Result<Trusted, Failure> {
+    let guards = Guards::new(args, strictness, context)?;
+    match &args.catalog {
+        None => guards.local(look_local(&context.data_dir)?),
         Some(given) => {
             let client = registry::client(registry, context)?;
-            Ok(CatalogAt::open(Some(given), true, client, &context.data_dir)?.catalog().clone())
+            Place::parse(given, &client, context)?.open(&guards, context)
         }
     }
 }

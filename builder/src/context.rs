@@ -22,6 +22,8 @@ pub struct Context {
     pub now: Timestamp,
     /// Where the local catalog, store and caches live.
     pub data_dir: PathBuf,
+    /// Where it is remembered which revisions of catalogs were seen.
+    pub state_dir: PathBuf,
     /// What the user sees.
     pub report: Arc<Report>,
     /// Set when the command should stop.
@@ -86,6 +88,7 @@ impl Context {
             env: BTreeMap::new(),
             now: Timestamp::UNIX_EPOCH,
             data_dir: "/nonexistent".into(),
+            state_dir: "/nonexistent".into(),
             report: Arc::new(Report::silent()),
             stop: Stop::default(),
             authorities: Vec::new(),

@@ -61,4 +61,5 @@ pub mod steps;
 pub mod store;
 pub mod tool_env;
 pub mod toolbox;
+pub mod trust;
 pub mod watch;

@@ -80,7 +80,18 @@ fn context(
     match data_dir {
         Ok(data_dir) => {
             let (now, authorities) = (Timestamp::now(), global.ca.clone());
-            Ok(Context { env, now, data_dir, report, stop, authorities, mirrors, given_by_variable })
+            let state_dir = global.state_dir.clone().unwrap_or_else(|| data_dir.clone());
+            Ok(Context {
+                env,
+                now,
+                data_dir,
+                state_dir,
+                report,
+                stop,
+                authorities,
+                mirrors,
+                given_by_variable,
+            })
         }
         Err(failure) => Err((failure, report)),
     }
@@ -147,6 +158,7 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Catalog(CatalogCommand::Revoke(args)) => commands::catalog::revoke(args, context),
         Command::Catalog(CatalogCommand::Renew(args)) => commands::catalog::renew(args, context),
         Command::Catalog(CatalogCommand::Verify(args)) => commands::catalog::verify(args, context),
+        Command::Catalog(CatalogCommand::Sign(args)) => commands::catalog::sign(args, context),
         Command::Catalog(CatalogCommand::Log(args)) => commands::catalog::log(args, context),
         Command::Catalog(CatalogCommand::Diff(args)) => commands::catalog::diff(args, context),
         Command::Catalog(CatalogCommand::Pull(args) | CatalogCommand::Mirror(args)) => {

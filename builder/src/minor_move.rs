@@ -66,6 +66,8 @@ mod tests {
             run_image: lapstrake_catalog::ImageKind::Run,
             build_image: lapstrake_catalog::ImageKind::BuildFull,
             overrides: Vec::new(),
+            revision_digest: None,
+            is_checked: true,
         }
     }
 

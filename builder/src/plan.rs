@@ -97,12 +97,17 @@ pub struct RuntimeChoice {
     pub catalog: String,
     /// The revision that first held the entry.
     pub revision: u64,
+    /// The digest of that revision's image index; none for the local catalog.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision_digest: Option<Digest>,
     /// The image whose layers are the lowest of the app image.
     pub run_image: ImageKind,
     /// The image that commands run in.
     pub build_image: ImageKind,
-    /// Permissions that were used to take the entry.
+    /// Permissions that were used to take the entry, or the catalog.
     pub overrides: Vec<String>,
+    /// Whether later revisions of the catalog were asked for what they have revoked.
+    pub is_checked: bool,
 }
 
 impl Plan {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use lapstrake_catalog::{Catalog, Date, EntryId, ImageKind, Permissions, PlatformKey, Status};
+use lapstrake_catalog::{Date, EntryId, ImageKind, Permissions, PlatformKey, Resolution, Status, Warning};
 
 use crate::app_file::{Diagnostic, Rule, Severity, render};
-use crate::cli::SourceArgs;
+use crate::cli::{PermissionArgs, SourceArgs};
 use crate::command_line::CommandLine;
 use crate::context::Context;
 use crate::detect::{self, DetectError, Language};
@@ -20,20 +20,22 @@ use crate::platform::host_platform;
 use crate::runtime_choice::{Chosen, Engines, Terms, choose};
 use crate::source::SourceKind;
 use crate::start_script::runs_npm;
+use crate::trust::Trusted;
 
 impl Inputs {
     /// Decides everything that a build does.
     pub fn plan(
         &self,
         args: &SourceArgs,
-        catalog: &Catalog,
+        trusted: &Trusted,
         outputs: &[Output],
         context: &Context,
     ) -> Result<Plan, Failure> {
         let platforms = platforms(args)?;
         let start = self.start(context)?;
         let engines = self.engines(context)?;
-        let permissions = permissions(args)?;
+        let permissions = permissions(&args.permissions)?;
+        let catalog = &trusted.catalog;
         let terms =
             Terms { catalog, platforms: &platforms, permissions: &permissions, as_of: today(context) };
         let chosen = choose(&self.settings, &terms, engines.as_ref())
@@ -51,7 +53,7 @@ impl Inputs {
                 (None, found.findings.iter().map(ToString::to_string).collect(), found.notes.clone())
             }
         };
-        let runtime = choice(catalog, &chosen, needs_npm);
+        let runtime = choice(trusted, &chosen, needs_npm);
         if let Some(found) = npm_script.filter(|_| runtime.run_image == ImageKind::RunNpm) {
             notes.push(format!("the image has npm, which `{}` names on line {}", found.script, found.line));
         }
@@ -204,23 +206,35 @@ impl Inputs {
     }
 }
 
-fn choice(catalog: &Catalog, chosen: &Chosen<'_>, uses_npm: bool) -> RuntimeChoice {
+fn choice(trusted: &Trusted, chosen: &Chosen<'_>, uses_npm: bool) -> RuntimeChoice {
     let resolution = &chosen.resolution;
-    let entry = resolution.entry;
+    let (catalog, entry) = (&trusted.catalog, resolution.entry);
     let reasons: Vec<String> = resolution.reasons.iter().map(ToString::to_string).collect();
     let is_node = catalog.runtimes.get(&entry.runtime).is_some_and(|runtime| runtime.language == "node");
-    let overrides = matches!(resolution.status, Status::Eol | Status::Revoked)
-        .then(|| format!("{} was taken by permission although it is {}", entry.id, resolution.status));
+    let overrides =
+        matches!(resolution.status, Status::Eol | Status::Revoked).then(|| permission(&entry.id, resolution));
     RuntimeChoice {
         request: chosen.request.to_string(),
         entry: entry.id.clone(),
         reason: reasons.join("; "),
         catalog: catalog.name.clone(),
         revision: entry.added_in,
+        revision_digest: trusted.digest_of(entry.added_in),
         run_image: if is_node && uses_npm { ImageKind::RunNpm } else { ImageKind::Run },
         build_image: ImageKind::BuildFull,
-        overrides: overrides.into_iter().collect(),
+        overrides: overrides.into_iter().chain(trusted.overrides.clone()).collect(),
+        is_checked: trusted.is_checked,
     }
+}
+
+/// What was permitted, and why, as the image records it.
+fn permission(id: &EntryId, resolution: &Resolution<'_>) -> String {
+    let taken = format!("{id} was taken by permission although it is {}", resolution.status);
+    let reason = resolution.warnings.iter().find_map(|warning| match warning {
+        Warning::Revoked { permission, .. } => Some(permission),
+        _ => None,
+    });
+    reason.map_or(taken.clone(), |reason| format!("{taken}: {reason}"))
 }
 
 /// Today, in UTC.
@@ -230,17 +244,26 @@ pub fn today(context: &Context) -> Date {
 }
 
 /// What was permitted on the command line.
-fn permissions(args: &SourceArgs) -> Result<Permissions, Failure> {
-    Ok(Permissions { allow_eol: permitted(&args.allow_eol)?, ..Permissions::default() })
+pub(crate) fn permissions(args: &PermissionArgs) -> Result<Permissions, Failure> {
+    let reason = args.reason.clone().unwrap_or_default();
+    if !args.allow_revoked.is_empty() && reason.trim().is_empty() {
+        return Err(Failure::new(Exit::NotUnderstood, "a revoked entry is permitted for a `--reason`"));
+    }
+    let revoked = permitted("--allow-revoked", &args.allow_revoked)?;
+    Ok(Permissions {
+        allow_eol: permitted("--allow-eol", &args.allow_eol)?,
+        allow_revoked: revoked.into_iter().map(|id| (id, reason.clone())).collect(),
+        ..Permissions::default()
+    })
 }
 
-/// The entries that are permitted although their support has ended.
-pub(crate) fn permitted(allow_eol: &[String]) -> Result<Vec<EntryId>, Failure> {
+/// The entries that an option names.
+fn permitted(option: &str, ids: &[String]) -> Result<Vec<EntryId>, Failure> {
     let parse = |id: &String| {
         id.parse::<EntryId>()
-            .map_err(|cause| Failure::new(Exit::NotUnderstood, format!("`--allow-eol`: {cause}")))
+            .map_err(|cause| Failure::new(Exit::NotUnderstood, format!("`{option}`: {cause}")))
     };
-    allow_eol.iter().map(parse).collect()
+    ids.iter().map(parse).collect()
 }
 
 /// The platforms of the image, each once.

@@ -19,17 +19,17 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 
 /// Sets up a client. Nothing is sent yet.
-pub fn client(args: &RegistryArgs, context: &Context) -> Result<Client, Failure> {
+pub fn client(args: &RegistryArgs, context: &Context) -> Result<Arc<Client>, Failure> {
     client_with(args, context, RetryPolicy::default())
 }
 
 /// Sets up a client that reads many things, so that one that does not answer must not hold up the others for long.
-pub fn client_for_many(args: &RegistryArgs, context: &Context) -> Result<Client, Failure> {
+pub fn client_for_many(args: &RegistryArgs, context: &Context) -> Result<Arc<Client>, Failure> {
     let retry = RetryPolicy { attempts: 4, give_up: Duration::from_mins(2), ..RetryPolicy::default() };
     client_with(args, context, retry)
 }
 
-fn client_with(args: &RegistryArgs, context: &Context, retry: RetryPolicy) -> Result<Client, Failure> {
+fn client_with(args: &RegistryArgs, context: &Context, retry: RetryPolicy) -> Result<Arc<Client>, Failure> {
     let path = |name: &str| context.var(name).map(std::path::PathBuf::from);
     let locations = Locations {
         auth_file: args.authfile.clone().or_else(|| path("REGISTRY_AUTH_FILE")),
@@ -56,7 +56,7 @@ fn client_with(args: &RegistryArgs, context: &Context, retry: RetryPolicy) -> Re
         })),
         ..Options::default()
     };
-    Client::new(options).map_err(|cause| failure(cause, "could not set up the registry client"))
+    Client::new(options).map(Arc::new).map_err(|cause| failure(cause, "could not set up the registry client"))
 }
 
 /// The certificate authorities that are trusted.

@@ -4,124 +4,48 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use lapstrake_catalog::format::MAX_BYTES;
-use lapstrake_catalog::{
-    CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog, EntryId, ImageKind, PlatformKey,
-};
+use lapstrake_catalog::{Catalog, EntryId, ImageKind, PlatformKey};
 use lapstrake_oci::document::Document;
 use lapstrake_oci::layout::Layout;
 use lapstrake_oci::registry::Client;
 use lapstrake_runtimes::evidence::{EVIDENCE_ARTIFACT_TYPE, LOCK_MEDIA_TYPE};
-use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
 use serde::Deserialize;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::output::{DEFAULT_TAG, parse_reference};
+use crate::published::Repository;
 use crate::registry;
 use crate::runtime::{RuntimeImage, RuntimeLayer};
+use crate::trust::{Guards, Trusted};
 
 /// Where a catalog is that was made elsewhere.
-pub enum Place {
-    /// An image layout.
-    Layout {
-        /// The layout.
-        layout: Layout,
-        /// The tag of the revision.
-        tag: String,
-    },
-    /// A repository of a registry.
-    Registry(Reference),
-}
-
-/// The document `catalog.json` of a layout: it may be larger than any other document that is read at once.
-pub(crate) fn json_in(layout: &Layout, descriptor: &Descriptor) -> Result<Document, Failure> {
-    if descriptor.size() > MAX_BYTES as u64 {
-        let what = format!("the catalog has {} bytes; at most {MAX_BYTES} are read", descriptor.size());
-        return Err(Failure::new(Exit::Refused, what));
-    }
-    let file = fs_err::File::open(layout.blob_path(descriptor.digest())).map_err(malformed)?;
-    Document::read_large(descriptor, file).map_err(malformed)
+pub struct Place {
+    repository: Repository,
+    /// The tag or digest of the revision.
+    name: String,
 }
 
 impl Place {
-    /// Parses `oci:DIR[:TAG]` or a reference.
-    pub fn parse(given: &str) -> Result<Self, Failure> {
-        let Some(path) = given.strip_prefix("oci:") else {
-            let reference = parse_reference(given).map_err(|cause| {
-                Failure::new(Exit::NotUnderstood, format!("could not find the catalog: {cause}"))
-            })?;
-            return Ok(Self::Registry(reference));
-        };
-        let (directory, tag) =
-            path.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((path, DEFAULT_TAG));
-        let layout = Layout::open(directory).map_err(|cause| {
-            Failure::because(Exit::NotUnderstood, format!("could not open the catalog `{given}`"), cause)
+    /// Parses `oci:DIR[:TAG|@DIGEST]` or a reference.
+    pub fn parse(given: &str, client: &Arc<Client>, context: &Context) -> Result<Self, Failure> {
+        let (repository, name) = Repository::named(given, client, context).map_err(|failure| Failure {
+            what: format!("could not find the catalog: {}", failure.what),
+            ..failure
         })?;
-        Ok(Self::Layout { layout, tag: tag.to_owned() })
+        Ok(Self { repository, name })
     }
 
-    /// Reads the catalog.
-    pub fn read(&self, client: &Client) -> Result<Catalog, Failure> {
-        let top = self.top(client)?;
-        let index: ImageIndex = top.parse().map_err(malformed)?;
-        let candidates = index.manifests().iter().filter(|descriptor| is_catalog(descriptor));
-        for descriptor in candidates {
-            let manifest: ImageManifest = self.document(client, descriptor)?.parse().map_err(malformed)?;
-            let json = MediaType::from(CATALOG_MEDIA_TYPE);
-            if let Some(layer) = manifest.layers().iter().find(|layer| *layer.media_type() == json) {
-                let bytes = self.blob(client, layer)?;
-                return Catalog::parse(bytes.bytes()).map_err(malformed);
-            }
-        }
-        Err(Failure::new(Exit::Refused, "the index holds no catalog"))
-    }
-
-    fn top(&self, client: &Client) -> Result<Document, Failure> {
-        match self {
-            Self::Registry(reference) => client.manifest(reference).map_err(|cause| {
-                registry::failure(cause, format!("could not read the catalog `{reference}`"))
-            }),
-            Self::Layout { layout, tag } => {
-                let what = || format!("could not read the catalog `oci:{}:{tag}`", layout.dir().display());
-                let descriptor = layout
-                    .resolve(tag)
-                    .map_err(|cause| Failure::because(Exit::NotUnderstood, what(), cause))?;
-                layout
-                    .read_document(&descriptor)
-                    .map_err(|cause| Failure::because(Exit::Refused, what(), cause))
-            }
-        }
-    }
-
-    fn document(&self, client: &Client, descriptor: &Descriptor) -> Result<Document, Failure> {
-        match self {
-            Self::Registry(reference) => client
-                .manifest_of(reference, descriptor)
-                .map_err(|cause| registry::failure(cause, "could not read the catalog")),
-            Self::Layout { layout, .. } => layout.read_document(descriptor).map_err(malformed),
-        }
-    }
-
-    fn blob(&self, client: &Client, descriptor: &Descriptor) -> Result<Document, Failure> {
-        match self {
-            Self::Registry(reference) => client
-                .blob_within(reference, descriptor, MAX_BYTES as u64)
-                .map_err(|cause| registry::failure(cause, "could not read the catalog")),
-            Self::Layout { layout, .. } => json_in(layout, descriptor),
-        }
+    /// Reads the catalog, which has to prove what is asked of it.
+    pub fn open(&self, guards: &Guards, context: &Context) -> Result<Trusted, Failure> {
+        guards.open(&self.repository, &self.name, context)
     }
 
     /// The document with the locks of an entry on a platform; none where the catalog was published without.
-    pub fn locks(
-        &self,
-        id: &EntryId,
-        platform: &PlatformKey,
-        client: &Client,
-    ) -> Result<Option<Document>, Failure> {
-        let index: ImageIndex = self.top(client)?.parse().map_err(malformed)?;
+    pub fn locks(&self, id: &EntryId, platform: &PlatformKey) -> Result<Option<Document>, Failure> {
+        let index: ImageIndex = self.repository.top(&self.name)?.parse().map_err(malformed)?;
         let is_of = |descriptor: &&Descriptor| {
             let annotations = descriptor.annotations().as_ref();
             let names = |name: &str, value: &str| {
@@ -132,14 +56,14 @@ impl Place {
                 && names("dev.lapstrake.platform", platform.as_str())
         };
         let Some(descriptor) = index.manifests().iter().find(is_of) else { return Ok(None) };
-        let manifest: ImageManifest = self.document(client, descriptor)?.parse().map_err(malformed)?;
+        let manifest: ImageManifest = self.repository.document(descriptor)?.parse().map_err(malformed)?;
         let locks = MediaType::from(LOCK_MEDIA_TYPE);
         let layer = manifest.layers().iter().find(|layer| *layer.media_type() == locks);
-        layer.map(|layer| self.blob(client, layer)).transpose()
+        layer.map(|layer| self.repository.document(layer)).transpose()
     }
 
     /// The environment that an image of the catalog has.
-    pub fn image_env(&self, manifest: &Digest, client: &Client) -> Result<BTreeMap<String, String>, Failure> {
+    pub fn image_env(&self, manifest: &Digest) -> Result<BTreeMap<String, String>, Failure> {
         #[derive(Deserialize)]
         struct Config {
             config: Execution,
@@ -149,21 +73,9 @@ impl Place {
             #[serde(rename = "Env", default)]
             env: Vec<String>,
         }
-        let document = match self {
-            Self::Registry(reference) => {
-                let by_digest = reference.clone_with_digest(manifest.to_string());
-                client
-                    .manifest(&by_digest)
-                    .map_err(|cause| registry::failure(cause, "could not read the catalog"))?
-            }
-            Self::Layout { layout, .. } => {
-                let size = fs_err::metadata(layout.blob_path(manifest)).map_err(malformed)?.len();
-                let descriptor = Descriptor::new(MediaType::ImageManifest, size, manifest.clone());
-                layout.read_document(&descriptor).map_err(malformed)?
-            }
-        };
+        let document = self.repository.manifest(manifest)?;
         let manifest: ImageManifest = document.parse().map_err(malformed)?;
-        let config: Config = self.blob(client, manifest.config())?.parse().map_err(malformed)?;
+        let config: Config = self.repository.document(manifest.config())?.parse().map_err(malformed)?;
         let pair =
             |pair: &String| pair.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
         Ok(config.config.env.iter().filter_map(pair).collect())
@@ -194,22 +106,19 @@ impl Place {
                 ))
             })?;
         let config = record.and_then(|record| record.config.clone()).unwrap_or_default();
+        let repository = match self.repository.layout() {
+            Some(_) => None,
+            None => Some(self.repository.reference(&self.name)?),
+        };
         let layers = image.layers.iter().map(|layer| {
             let descriptor = Descriptor::new(MediaType::ImageLayerGzip, layer.size, layer.digest.clone());
-            let file = match self {
-                Self::Layout { layout, .. } => Some(layout.blob_path(&layer.digest)),
-                Self::Registry(_) => None,
-            };
-            let repository = match self {
-                Self::Registry(reference) => Some(reference.clone()),
-                Self::Layout { .. } => None,
-            };
+            let file = self.repository.layout().map(|layout| layout.blob_path(&layer.digest));
             RuntimeLayer {
                 role: layer.role.to_string(),
                 descriptor,
                 diff_id: layer.diff_id.clone(),
                 file,
-                repository,
+                repository: repository.clone(),
                 fresh: false,
             }
         });
@@ -253,12 +162,6 @@ impl Place {
         layout.adopt_blob(incoming, &layer.descriptor).map_err(failed)?;
         Ok(path)
     }
-}
-
-fn is_catalog(descriptor: &Descriptor) -> bool {
-    let artifact = descriptor.artifact_type().as_ref();
-    artifact.is_none_or(|artifact| *artifact == MediaType::from(CATALOG_ARTIFACT_TYPE))
-        && descriptor.platform().is_none()
 }
 
 fn malformed(cause: impl std::error::Error + Send + Sync + 'static) -> Failure {

@@ -98,6 +98,12 @@ pub enum ChangeError {
         #[source]
         source: EntryIdError,
     },
+    /// What the program does not know would be lost.
+    #[error("the catalog has schema {schema}, which only a newer release of this program can change")]
+    Newer {
+        /// The schema.
+        schema: u32,
+    },
     /// A new build would have the locks of the one before.
     #[error("`{id}` has these locks already: a build number comes only where bytes change")]
     Unchanged {
@@ -167,11 +173,15 @@ impl Catalog {
     ///
     /// In a published catalog an entry that is replaced shrinks to a short record.
     pub fn next(&self, change: Change) -> Result<Self, ChangeError> {
+        if self.is_newer() {
+            return Err(ChangeError::Newer { schema: self.schema });
+        }
         let mut next = Self {
             revision: self.revision + 1,
             created: change.created,
             valid_until: change.valid_until,
             tool: change.tool,
+            later: BTreeMap::new(),
             ..self.clone()
         };
         if let Some(digest) = &change.previous {

@@ -8,7 +8,7 @@ use crate::{Date, EntryId, PlatformKey, PlatformRecord, Status, Version};
 
 /// One `(runtime, version, build)` of the catalog, for all its platforms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// The entry's name; `runtime`, `version` and `build` repeat its parts.
     pub id: EntryId,
@@ -113,7 +113,7 @@ pub enum Record {
 
 /// What the language's makers and the distribution say of a version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Upstream {
     /// The version as its makers write it.
     pub version: String,
@@ -126,7 +126,6 @@ pub struct Upstream {
 
 /// Why an entry must not be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Revocation {
     /// Since when.
     pub date: Date,
@@ -144,7 +143,6 @@ pub struct Revocation {
 
 /// One package that changed between an entry and the one that it replaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PackageChange {
     /// The package.
     pub package: String,
@@ -165,7 +163,7 @@ pub struct PackageChange {
 
 /// Where the language's binary came from, and how that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "origin", rename_all = "lowercase", deny_unknown_fields)]
+#[serde(tag = "origin", rename_all = "lowercase", try_from = "RawSource")]
 pub enum UpstreamSource {
     /// A distribution's packages.
     Deb {
@@ -198,5 +196,50 @@ impl UpstreamSource {
     /// Tells whether the distribution patches the language for as long as it supports the suite.
     pub(crate) fn is_patched_by_distribution(&self) -> bool {
         matches!(self, Self::Deb { .. })
+    }
+}
+
+/// The form in the document. It is read as a whole, so that fields which are not known are told from those that are.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawSource {
+    origin: String,
+    verified: Option<String>,
+    package: Option<String>,
+    integrity: Option<String>,
+    repackager: Option<String>,
+    upstream_verified: Option<bool>,
+    image: Option<oci_spec::image::Digest>,
+    from: Option<String>,
+}
+
+/// A source that does not have what its origin promises.
+#[derive(Debug, thiserror::Error)]
+#[error("a source of origin `{origin}` does not have these fields")]
+struct SourceError {
+    origin: String,
+}
+
+impl TryFrom<RawSource> for UpstreamSource {
+    type Error = SourceError;
+
+    fn try_from(raw: RawSource) -> Result<Self, SourceError> {
+        let RawSource { origin, verified, package, integrity, repackager, upstream_verified, image, from } =
+            raw;
+        let npm = (package, integrity, repackager, upstream_verified);
+        match (origin.as_str(), verified, npm, image, from) {
+            ("deb", Some(verified), (None, None, None, None), None, None) => Ok(Self::Deb { verified }),
+            (
+                "npm",
+                None,
+                (Some(package), Some(integrity), Some(repackager), Some(upstream_verified)),
+                None,
+                None,
+            ) => Ok(Self::Npm { package, integrity, repackager, upstream_verified }),
+            ("imported", None, (None, None, None, None), Some(image), from) => {
+                Ok(Self::Imported { image, from })
+            }
+            _ => Err(SourceError { origin }),
+        }
     }
 }

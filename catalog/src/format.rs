@@ -28,11 +28,17 @@ pub enum ParseError {
         /// The limit.
         limit: usize,
     },
-    /// The document has another form.
-    #[error("catalog has schema {found}; this tool reads schema {SCHEMA}")]
+    /// The document has a form that there never was.
+    #[error("catalog has schema {found}; the first one is {SCHEMA}")]
     Schema {
         /// Its schema.
         found: u64,
+    },
+    /// A field that the form of the document does not have.
+    #[error("catalog has an unknown field `{path}`")]
+    Unknown {
+        /// Where it is, as in `entries.0.runtime`.
+        path: String,
     },
     /// The text is not the JSON of a catalog.
     #[error("catalog is not understood")]
@@ -132,21 +138,38 @@ pub enum Inconsistency {
 }
 
 impl Catalog {
-    /// Reads a document, strictly: an unknown schema or field, a duplicate key, a malformed name, date or
-    /// digest, or a fact that contradicts another is an error.
+    /// Reads a document, strictly: an unknown field, a duplicate key, a malformed name, date or digest, or a fact that
+    /// contradicts another is an error.
+    ///
+    /// Of a later schema the fields are left aside that are not known; [`Catalog::is_newer`] tells it.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         if bytes.len() > MAX_BYTES {
             return Err(ParseError::TooLarge { found: bytes.len(), limit: MAX_BYTES });
         }
         let json = |source| ParseError::Json { source };
-        // Told before the rest is looked at: a later schema may differ in anything else.
         let Schema { schema } = serde_json::from_slice(bytes).map_err(json)?;
-        if schema != u64::from(SCHEMA) {
+        if schema < u64::from(SCHEMA) {
             return Err(ParseError::Schema { found: schema });
         }
-        let catalog: Self = serde_json::from_slice(bytes).map_err(json)?;
+        let mut unknown = None;
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        let catalog: Self = serde_ignored::deserialize(&mut reader, |path| {
+            // A value that may be absent has a step of its own in the path.
+            unknown.get_or_insert_with(|| path.to_string().replace(".?", ""));
+        })
+        .map_err(json)?;
+        reader.end().map_err(json)?;
+        if let Some(path) = unknown.filter(|_| !catalog.is_newer()) {
+            return Err(ParseError::Unknown { path });
+        }
         catalog.check().map_err(ParseError::Inconsistent)?;
         Ok(catalog)
+    }
+
+    /// Tells whether the document has a later schema than this program knows, of which it reads what it knows.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        self.schema > SCHEMA
     }
 
     /// Writes the document canonically: sorted keys, no white space.

@@ -43,7 +43,7 @@ pub use record::{ImageKind, ImageRecord, Images, LayerRecord, LayerRole, Platfor
 pub use request::Request;
 pub use requires_python::RequiresPython;
 pub use resolve::{Permissions, Reason, Refusal, Resolution, ResolveError, Successor, Warning};
-pub use revision::{Catalog, OsRecord, PastRevision, PolicyHints, RuntimeRecord};
+pub use revision::{Catalog, LaterRevocation, OsRecord, PastRevision, PolicyHints, RuntimeRecord};
 pub use status::Status;
 pub use version::{Version, VersionRequest};
 

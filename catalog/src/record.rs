@@ -126,7 +126,7 @@ impl fmt::Display for LayerRole {
 
 /// One layer of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct LayerRecord {
     /// What the layer is for.
     pub role: LayerRole,
@@ -144,7 +144,7 @@ pub struct LayerRecord {
 
 /// One image: its manifest and its layers, lowest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ImageRecord {
     /// The digest of the image's manifest; absent in a local catalog until one is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,7 +189,6 @@ impl ImageRecord {
 
 /// The settings that a runtime gives to every image made of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RunConfig {
     /// Environment variables: `PATH`, `LANG`, …
     #[serde(deserialize_with = "crate::unique::map")]
@@ -233,7 +232,7 @@ impl PlatformRecord {
 
 /// The form in the document, where the images stand beside the other facts.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 struct RawPlatformRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<ImageRecord>,

@@ -14,7 +14,8 @@ use crate::engines::EnginesRange;
 use crate::requires_python::RequiresPython;
 use crate::runtime_name::{Line, Wanted, dotted};
 use crate::{
-    Catalog, Date, Entry, EntryId, ImageKind, PlatformKey, Request, Status, Version, VersionRequest,
+    Catalog, Date, Entry, EntryId, ImageKind, PlatformKey, Request, Revocation, Status, Version,
+    VersionRequest,
 };
 
 /// What a user allows that is refused otherwise, and what the policy asks for.
@@ -206,11 +207,18 @@ impl<'a> Query<'a, '_> {
         for &entry in candidates {
             match self.refusal(entry) {
                 Some(refusal) => refused.push((entry.id.clone(), refusal)),
-                None => taken.push((rank(self.status(entry)), &entry.id, entry)),
+                None => taken.push((rank(self.own_status(entry)), &entry.id, entry)),
             }
         }
         if let Some((_, _, entry)) = taken.into_iter().max_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1))) {
-            return Ok(entry);
+            // The revision is pinned, so nothing else takes the place of what was revoked since.
+            return match self.refusal_by_later(entry) {
+                None => Ok(entry),
+                Some(refusal) => {
+                    let (request, refused) = (self.request.to_string(), vec![(entry.id.clone(), refusal)]);
+                    Err(ResolveError::Refused { request, refused, successor: None })
+                }
+            };
         }
         refused.sort_by(|a, b| b.0.cmp(&a.0));
         let successor = candidates.first().and_then(|entry| self.successor(entry));
@@ -221,6 +229,11 @@ impl<'a> Query<'a, '_> {
         self.catalog.status_at(entry, self.as_of)
     }
 
+    /// The status by the revision alone, without what is known of later ones.
+    fn own_status(&self, entry: &Entry) -> Status {
+        self.catalog.own_status_at(entry, self.as_of)
+    }
+
     fn is_pinned(&self, id: &EntryId) -> bool {
         let by_build = self.request.version.as_ref().is_some_and(|version| version.build().is_some());
         by_build || self.permissions.allow_eol.contains(id) || self.permissions.allow_revoked.contains_key(id)
@@ -228,7 +241,7 @@ impl<'a> Query<'a, '_> {
 
     fn refusal(&self, entry: &Entry) -> Option<Refusal> {
         let reached = |date: Option<Date>| date.filter(|date| *date <= self.as_of);
-        match self.status(entry) {
+        match self.own_status(entry) {
             Status::Revoked => self.refusal_of_revoked(entry),
             Status::Eol => match reached(entry.block_on) {
                 Some(since) => Some(Refusal::Blocked { since }),
@@ -252,7 +265,17 @@ impl<'a> Query<'a, '_> {
         Some(Refusal::Revoked {
             reason: revoked.map(|revoked| revoked.reason.clone()).unwrap_or_default(),
             replacement: revoked.and_then(|revoked| revoked.replacement.clone()),
+            since: None,
         })
+    }
+
+    fn refusal_by_later(&self, entry: &Entry) -> Option<Refusal> {
+        let later = self.catalog.later.get(&entry.id)?;
+        if self.permissions.allow_revoked.contains_key(&entry.id) {
+            return None;
+        }
+        let Revocation { reason, replacement, .. } = later.revocation.clone();
+        Some(Refusal::Revoked { reason, replacement, since: Some(later.revision) })
     }
 
     fn is_too_young(&self, entry: &Entry) -> bool {
@@ -384,7 +407,7 @@ impl<'a> Query<'a, '_> {
                 Some(Warning::EndOfLife { id, since: dates.eol, successor })
             }
             Status::Revoked => {
-                let reason = entry.revoked.as_ref().map(|revoked| revoked.reason.clone());
+                let reason = self.catalog.revocation(entry).map(|revoked| revoked.reason.clone());
                 let permission = self.permissions.allow_revoked.get(&entry.id).cloned();
                 Some(Warning::Revoked {
                     id,

@@ -6,16 +6,16 @@ use jiff::Timestamp;
 use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::{Date, Entry, EntryId, LOCAL};
+use crate::{Date, Entry, EntryId, LOCAL, Revocation};
 
 /// The schema of the document that this crate reads and writes.
 pub const SCHEMA: u32 = 1;
 
 /// One revision of a catalog: the document `catalog.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Catalog {
-    /// The form of the document, always [`SCHEMA`].
+    /// The form of the document: [`SCHEMA`], or a later one that was read as far as it is known.
     pub schema: u32,
     /// The canonical repository, which a mirror keeps; [`LOCAL`] if unpublished.
     pub name: String,
@@ -42,6 +42,18 @@ pub struct Catalog {
     pub oses: BTreeMap<String, OsRecord>,
     /// Every entry ever published.
     pub entries: Vec<Entry>,
+    /// What a later revision has revoked. It is no part of this one, but of what is known when it is used.
+    #[serde(skip)]
+    pub later: BTreeMap<EntryId, LaterRevocation>,
+}
+
+/// A revocation that a revision does not have yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaterRevocation {
+    /// The revision that says so.
+    pub revision: u64,
+    /// What it says.
+    pub revocation: Revocation,
 }
 
 impl Catalog {
@@ -61,6 +73,7 @@ impl Catalog {
             runtimes: BTreeMap::new(),
             oses: BTreeMap::new(),
             entries: Vec::new(),
+            later: BTreeMap::new(),
         }
     }
 
@@ -68,6 +81,24 @@ impl Catalog {
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.name == LOCAL
+    }
+
+    /// Learns what a later revision has revoked since.
+    pub fn learn(&mut self, later: &Self) {
+        for entry in &later.entries {
+            let Some(revocation) = entry.revoked.as_ref() else { continue };
+            if self.entry(&entry.id).is_some_and(|known| known.revoked.is_none()) {
+                let (revision, revocation) = (later.revision, revocation.clone());
+                self.later.insert(entry.id.clone(), LaterRevocation { revision, revocation });
+            }
+        }
+    }
+
+    /// Why an entry must not be used, by this revision or a later one.
+    #[must_use]
+    pub fn revocation<'c>(&'c self, entry: &'c Entry) -> Option<&'c Revocation> {
+        let later = self.later.get(&entry.id).map(|later| &later.revocation);
+        entry.revoked.as_ref().or(later)
     }
 
     /// Returns the entry of this name.
@@ -79,7 +110,6 @@ impl Catalog {
 
 /// An earlier revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PastRevision {
     /// Its number.
     pub revision: u64,
@@ -91,7 +121,7 @@ pub struct PastRevision {
 
 /// What the maintainers of a catalog advise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct PolicyHints {
     /// How many days before its end of life an entry counts as deprecated.
     pub deprecated_notice_days: u16,
@@ -105,7 +135,6 @@ impl Default for PolicyHints {
 
 /// A runtime's name and what it stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RuntimeRecord {
     /// The language: `python`, `node`.
     pub language: String,
@@ -122,7 +151,6 @@ pub struct RuntimeRecord {
 
 /// An operating system, with names and dates as its distribution gives them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct OsRecord {
     /// The distribution's suite.
     pub suite: String,

@@ -130,6 +130,36 @@ impl Envelope {
         value.to_string().into_bytes()
     }
 
+    /// Tells whether two envelopes hold the same statement.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        (&self.payload_type, &self.payload) == (&other.payload_type, &other.payload)
+    }
+
+    /// Takes the signatures of another envelope that says the same.
+    pub fn join(&mut self, other: &Self) {
+        if !self.says_the_same(other) {
+            return;
+        }
+        for signed in &other.signatures {
+            if !self.signatures.contains(signed) {
+                self.signatures.push(signed.clone());
+            }
+        }
+    }
+
+    /// How many signatures there are, verified or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.signatures.len()
+    }
+
+    /// Whether nobody has signed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.signatures.is_empty()
+    }
+
     /// Adds a signature; that of a key that has signed already is replaced.
     pub fn sign(&mut self, key: &SigningKey) -> Result<(), SignatureError> {
         let keyid = key.public().id();

@@ -63,8 +63,15 @@ impl Catalog {
     }
 
     /// Computes the status that counts on this day: revoked before eol, before deprecated, before stored.
+    ///
+    /// What a later revision has revoked is revoked, where it is known.
     #[must_use]
     pub fn status_at(&self, entry: &Entry, as_of: Date) -> Status {
+        if self.later.contains_key(&entry.id) { Status::Revoked } else { self.own_status_at(entry, as_of) }
+    }
+
+    /// Computes the status by this revision alone.
+    pub(crate) fn own_status_at(&self, entry: &Entry, as_of: Date) -> Status {
         let dates = self.dates(entry);
         let reached = |date: Option<Date>| date.is_some_and(|date| date <= as_of);
         if entry.revoked.is_some() || entry.status == Status::Revoked {

@@ -93,6 +93,12 @@ impl Lapstrake {
         &self.data
     }
 
+    /// Where it remembers what it saw of catalogs. The ports of registries come back from run to run, so that the shared
+    /// data directory remembers nothing.
+    fn state(&self) -> PathBuf {
+        if self.data == workspace::data() { workspace::state() } else { self.data.clone() }
+    }
+
     /// The command line, ready to start.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut words: Vec<OsString> = Vec::new();
@@ -115,6 +121,7 @@ impl Lapstrake {
             .args(&words[1..])
             .current_dir(&self.directory)
             .env("LAPSTRAKE_DATA_DIR", &self.data)
+            .env("LAPSTRAKE_STATE_DIR", self.state())
             .envs(&self.variables)
             .stdin(Stdio::null());
         command

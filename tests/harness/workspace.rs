@@ -1,6 +1,7 @@
 //! Places: the repository, the test data beside it, and the data directory that all tests share.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The top of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -12,6 +13,17 @@ pub(crate) fn data() -> PathBuf {
     let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("data");
     fs_err::create_dir_all(&data).unwrap();
     data
+}
+
+/// What this process remembers of catalogs, and no other one: made anew at its first use.
+pub(crate) fn state() -> PathBuf {
+    static STATE: OnceLock<PathBuf> = OnceLock::new();
+    let make = || {
+        let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state/{}", std::process::id()));
+        let _ = fs_err::remove_dir_all(&state);
+        state
+    };
+    STATE.get_or_init(make).clone()
 }
 
 /// Test data that is not part of the repository: `$LAPSTRAKE_TESTING`, or `../shared/testing`.

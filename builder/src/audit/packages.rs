@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use lapstrake_catalog::advisory::{Advisories, Ecosystem, Package, Vulnerability};
 use lapstrake_catalog::{Catalog, EntryId, PlatformKey};
-use lapstrake_oci::registry::Client;
 use lapstrake_runtimes::definitions::Definitions;
 use lapstrake_runtimes::evidence::evidence;
 use lapstrake_runtimes::lock::{Artifact, Lock};
@@ -26,21 +25,21 @@ struct LockName {
 }
 
 /// Where the locks of a catalog's entries are.
-pub enum LocksAt<'a> {
+pub enum LocksAt {
     /// In the program, for the local catalog.
     Here(Box<Definitions>),
     /// In the published catalog.
-    Published(Place, &'a Client),
+    Published(Place),
 }
 
-impl LocksAt<'_> {
+impl LocksAt {
     fn document(&self, id: &EntryId, platform: &PlatformKey) -> Result<Option<Vec<u8>>, Failure> {
         match self {
             Self::Here(definitions) => {
                 Ok(evidence(definitions, &id.to_string(), platform.as_str()).map(|found| found.locks))
             }
-            Self::Published(place, client) => {
-                Ok(place.locks(id, platform, client)?.map(|document| document.bytes().to_vec()))
+            Self::Published(place) => {
+                Ok(place.locks(id, platform)?.map(|document| document.bytes().to_vec()))
             }
         }
     }
@@ -51,7 +50,7 @@ pub fn vulnerabilities(
     advisories: &Advisories,
     entries: &BTreeMap<EntryId, PlatformKey>,
     catalog: &Catalog,
-    at: &LocksAt<'_>,
+    at: &LocksAt,
 ) -> Result<BTreeMap<EntryId, Vec<Vulnerability>>, Failure> {
     let mut known = BTreeMap::new();
     for (id, platform) in entries {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use lapstrake_catalog::audit::Severity;
 
-use super::RegistryArgs;
+use super::{CatalogArgs, RegistryArgs};
 
 /// What is audited.
 ///
@@ -80,9 +80,9 @@ pub struct AuditLayoutArgs {
 /// How images are judged, and how the findings are printed.
 #[derive(Debug, Args)]
 pub struct JudgeArgs {
-    /// Judge by this catalog: `oci:DIR`, or a repository with a tag or digest. The local one by default.
-    #[arg(long, env = "LAPSTRAKE_CATALOG", value_name = "REF")]
-    pub catalog: Option<String>,
+    /// The catalog that is asked.
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
     /// Judge as of this day, instead of today (UTC).
     #[arg(long, value_name = "DATE")]
     pub as_of: Option<String>,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::RegistryArgs;
+use super::{CatalogArgs, RegistryArgs};
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]
@@ -19,9 +19,9 @@ pub struct InitArgs {
     /// Print the file instead of writing it.
     #[arg(long, conflicts_with = "force")]
     pub stdout: bool,
-    /// Choose the runtime from this catalog: `oci:DIR`, or a repository with a tag or digest. The local one by default.
-    #[arg(long, env = "LAPSTRAKE_CATALOG", value_name = "REF")]
-    pub catalog: Option<String>,
+    /// The catalog that is asked.
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,

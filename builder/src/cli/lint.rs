@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{RegistryArgs, RemoteArgs};
+use super::{CatalogArgs, PermissionArgs, RegistryArgs, RemoteArgs};
 
 /// Arguments of `lint`.
 #[derive(Debug, Args)]
@@ -23,12 +23,12 @@ pub struct LintArgs {
     /// Fail on warnings as well.
     #[arg(long)]
     pub deny_warnings: bool,
-    /// Ask this catalog for the runtime: `oci:DIR`, or a repository with a tag or digest. The local one by default.
-    #[arg(long, env = "LAPSTRAKE_CATALOG", value_name = "REF")]
-    pub catalog: Option<String>,
-    /// Permit one entry although its support has ended.
-    #[arg(long, value_name = "ID")]
-    pub allow_eol: Vec<String>,
+    /// The catalog that is asked.
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
+    /// What is permitted although it is refused otherwise.
+    #[command(flatten)]
+    pub permissions: PermissionArgs,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use lapstrake_catalog::ImageKind;
 
-use super::{Format, RegistryArgs};
+use super::{CatalogArgs, Format, PermissionArgs, RegistryArgs};
 
 /// Arguments of `catalog publish`.
 #[derive(Debug, Args)]
@@ -84,6 +84,27 @@ pub struct RevisionArgs {
     /// Say what the revision would be, and publish nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Sign the revision with this key before it becomes the candidate: PKCS #8 in PEM, ed25519 or ECDSA on P-256, in FILE or
+    /// in `env://VARIABLE`.
+    #[arg(long, env = "LAPSTRAKE_SIGN_KEY", value_name = "FILE|env://VARIABLE")]
+    pub sign_key: Option<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// Arguments of `catalog sign`.
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// The published catalog.
+    #[arg(value_name = "REPO")]
+    pub repository: String,
+    /// The key: PKCS #8 in PEM, ed25519 or ECDSA on P-256, in FILE or in `env://VARIABLE`.
+    #[arg(long, env = "LAPSTRAKE_SIGN_KEY", value_name = "FILE|env://VARIABLE")]
+    pub key: String,
+    /// The revision: a tag or a digest.
+    #[arg(long, default_value = "candidate", value_name = "REV")]
+    pub revision: String,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
@@ -163,6 +184,13 @@ pub struct VerifyArgs {
     /// The revision: a tag or a digest.
     #[arg(long, default_value = "latest", value_name = "REV")]
     pub revision: String,
+    /// Accept the revision only if this key has signed it: a public key in PEM, in FILE or in `env://VARIABLE`; may be given
+    /// several times.
+    #[arg(long, env = "LAPSTRAKE_CATALOG_KEY", value_name = "FILE|env://VARIABLE", value_delimiter = ',')]
+    pub key: Vec<String>,
+    /// How many of the keys must have signed it.
+    #[arg(long, env = "LAPSTRAKE_CATALOG_THRESHOLD", value_name = "N", default_value_t = 1)]
+    pub threshold: usize,
     /// Make the layers again from their locks, and compare every digest: of this entry, or of all that are recorded in full.
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "")]
     pub rebuild: Option<String>,
@@ -247,15 +275,15 @@ pub struct ResolveArgs {
     /// Answer as of this day, instead of today (UTC).
     #[arg(long, value_name = "DATE")]
     pub as_of: Option<String>,
-    /// Permit one entry although its support has ended.
-    #[arg(long, value_name = "ID")]
-    pub allow_eol: Vec<String>,
+    /// What is permitted although it is refused otherwise.
+    #[command(flatten)]
+    pub permissions: PermissionArgs,
     /// How the answer is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// The catalog; the local one by default.
-    #[arg(long, env = "LAPSTRAKE_CATALOG", value_name = "REF")]
-    pub catalog: Option<String>,
+    /// The catalog that is asked.
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::RegistryArgs;
+use super::{CatalogArgs, RegistryArgs};
 
 /// Arguments of `rebase`.
 #[derive(Debug, Args)]
@@ -43,9 +43,9 @@ pub struct RebaseArgs {
     /// and by as many workers as you like; what is done already stays as it is.
     #[arg(long, value_name = "FILE", conflicts_with = "reference")]
     pub plan: Option<PathBuf>,
-    /// The catalog that knows the entries: `oci:DIR`, or a repository with a tag or digest. The local one by default.
-    #[arg(long, env = "LAPSTRAKE_CATALOG", value_name = "REF")]
-    pub catalog: Option<String>,
+    /// The catalog that is asked.
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
     /// Decide as of this day, instead of today (UTC).
     #[arg(long, value_name = "DATE")]
     pub as_of: Option<String>,

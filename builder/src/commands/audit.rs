@@ -22,6 +22,7 @@ use crate::planning::today;
 use crate::registry;
 use crate::remote_catalog::Place as CatalogPlace;
 use crate::report::print_result;
+use crate::trust::{Strictness, Trusted};
 
 /// The most bytes of a file that a user names.
 const FILE_LIMIT: u64 = 16 << 20;
@@ -140,29 +141,41 @@ fn judged(
     let as_of = as_of(args.as_of.as_deref(), context)?;
     let policy = policy(args.policy.as_deref(), as_of)?;
     let source = source(args)?;
-    let catalog = looked(args.catalog.as_deref(), &args.registry, context)?;
+    let trusted = looked(&args.catalog, &args.registry, Strictness::Tell, context)?;
+    let catalog = &trusted.catalog;
     let cache = Cache::at(context.data_dir.join("audit"));
     let Found { images, unread, others } = walk(place, wanted, &cache, &context.stop)?;
     if others > 0 {
         context.report.note(&format!("{others} tags name no image, but signatures or other artifacts"));
     }
-    let mut auditor = Auditor::new(&catalog, &policy, as_of, CatalogFacts::of(&catalog));
+    let mut auditor = Auditor::new(catalog, &policy, as_of, facts(&trusted));
     if let Some(advisories) = advisories(&args.advisories)? {
         let client = registry::client(&args.registry, context)?;
-        let at = match &args.catalog {
-            Some(given) => LocksAt::Published(CatalogPlace::parse(given)?, &client),
+        let at = match &args.catalog.catalog {
+            Some(given) => LocksAt::Published(CatalogPlace::parse(given, &client, context)?),
             None => LocksAt::Here(Box::new(
                 Definitions::embedded()
                     .map_err(|cause| Failure::because(Exit::Ours, "could not read the locks", cause))?,
             )),
         };
-        let known = vulnerabilities(&advisories, &auditor.entries(&images), &catalog, &at)?;
+        let known = vulnerabilities(&advisories, &auditor.entries(&images), catalog, &at)?;
         auditor = auditor.with_vulnerabilities(known);
     }
     let report = auditor.audit(&images, unread);
     print(&text(&report, args.format, source.as_ref()), args.output.as_deref())?;
     let fail_on = args.fail_on.map(Severity::from).or(policy.fail_on).unwrap_or(Severity::Error);
     Ok(report.outcome(fail_on))
+}
+
+/// What is known of the catalog itself.
+fn facts(trusted: &Trusted) -> CatalogFacts {
+    CatalogFacts {
+        digest: trusted.index.clone(),
+        is_signed: trusted.is_signed,
+        newest_seen: trusted.newest_seen,
+        doubts: trusted.doubts.clone(),
+        ..CatalogFacts::of(&trusted.catalog)
+    }
 }
 
 /// What is known of vulnerabilities, from all files together.

@@ -64,10 +64,9 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
     let inputs = metadata.timed("source", || Inputs::read(&args.source, scratch.path(), context))?;
     metadata.source_digest = Some(inputs.source.digest.clone());
     metadata.checkout.clone_from(&inputs.source.checkout);
-    let catalog = metadata.timed("catalog", || {
-        CatalogAt::open(args.source.catalog.as_deref(), args.locked, client, &context.data_dir)
-    })?;
-    let mut plan = inputs.plan(&args.source, catalog.catalog(), &outputs, context)?;
+    let catalog =
+        metadata.timed("catalog", || CatalogAt::open(&args.source.catalog, args.locked, client, context))?;
+    let mut plan = inputs.plan(&args.source, catalog.trusted(), &outputs, context)?;
     metadata.runtime = Some(plan.runtime.clone());
     metadata.secrets.clone_from(&plan.secrets);
     plan.build_secrets = secrets.uses();

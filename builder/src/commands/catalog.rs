@@ -3,6 +3,7 @@
 mod history;
 mod published;
 mod resolve;
+mod verify;
 
 use std::path::Path;
 
@@ -18,10 +19,11 @@ use lapstrake_runtimes::mirrors::{Machine, Programs};
 use lapstrake_runtimes::store::Store;
 use lapstrake_runtimes::update::{Tools, update as update_locks};
 
-use crate::catalog::{CatalogAt, ensure, open_local};
+use super::looked;
+use crate::catalog::{ensure, open_local};
 use crate::catalog_text::{self, Selection};
 use crate::cli::{
-    CatalogBuildArgs, CatalogListArgs, CatalogShowArgs, CatalogUpdateArgs, Format, RegistryArgs,
+    CatalogArgs, CatalogBuildArgs, CatalogListArgs, CatalogShowArgs, CatalogUpdateArgs, Format, RegistryArgs,
 };
 use crate::commands::build::lines;
 use crate::context::Context;
@@ -30,56 +32,56 @@ use crate::layer_progress::LayerProgress;
 use crate::network;
 use crate::output::DEFAULT_TAG;
 use crate::planning::today;
-use crate::registry;
 use crate::report::print_result;
+use crate::trust::Strictness;
 
 pub use history::{diff, log};
-pub use published::{copy, deprecate, import, promote, publish, renew, revoke, verify};
+pub use published::{copy, deprecate, import, promote, publish, renew, revoke};
 pub use resolve::resolve;
+pub use verify::{sign, verify};
 
 /// `catalog list`.
 pub fn list(args: &CatalogListArgs, context: &Context) -> Result<(), Failure> {
-    with_catalog(args.catalog.as_deref(), &args.registry, context, |catalog| {
-        let selection = Selection { runtime: args.runtime.as_deref(), all: args.all };
-        let entries = catalog_text::select(catalog, &selection);
-        if entries.is_empty()
-            && let Some(runtime) = &args.runtime
-        {
-            let known: Vec<&str> = catalog.runtimes.keys().map(String::as_str).collect();
-            return Err(Failure::new(Exit::NotUnderstood, format!("the catalog has no runtime `{runtime}`"))
-                .hint(format!("it has {}", known.join(", "))));
-        }
-        print_result(&match args.format {
-            Format::Text => catalog_text::list(catalog, &entries, today(context)),
-            Format::Json => json(&entries)?,
-        })
+    let catalog = shown(&args.catalog, &args.registry, context)?;
+    let selection = Selection { runtime: args.runtime.as_deref(), all: args.all };
+    let entries = catalog_text::select(&catalog, &selection);
+    if entries.is_empty()
+        && let Some(runtime) = &args.runtime
+    {
+        let known: Vec<&str> = catalog.runtimes.keys().map(String::as_str).collect();
+        return Err(Failure::new(Exit::NotUnderstood, format!("the catalog has no runtime `{runtime}`"))
+            .hint(format!("it has {}", known.join(", "))));
+    }
+    print_result(&match args.format {
+        Format::Text => catalog_text::list(&catalog, &entries, today(context)),
+        Format::Json => json(&entries)?,
     })
 }
 
 /// `catalog show`.
 pub fn show(args: &CatalogShowArgs, context: &Context) -> Result<(), Failure> {
-    let packages = if args.packages && args.catalog.is_none() { Some(Definitions::embedded()) } else { None };
+    let packages =
+        if args.packages && args.catalog.catalog.is_none() { Some(Definitions::embedded()) } else { None };
     let packages = packages
         .transpose()
         .map_err(|cause| Failure::because(Exit::Ours, "could not read the locks", cause))?;
     if args.packages && packages.is_none() {
         return Err(Failure::new(Exit::NotUnderstood, "packages are listed for the local catalog only"));
     }
-    with_catalog(args.catalog.as_deref(), &args.registry, context, |catalog| {
-        let id = entry_id(&args.entry, catalog, context)?;
-        let entry = catalog
-            .entry(&id)
-            .ok_or_else(|| Failure::new(Exit::NotUnderstood, format!("the catalog has no entry `{id}`")))?;
-        let listed = packages.as_ref().map(|definitions| package_list(definitions, &id)).unwrap_or_default();
-        print_result(&match args.format {
-            Format::Text => format!(
-                "{}{}",
-                catalog_text::show(catalog, entry, today(context)),
-                catalog_text::packages(&listed)
-            ),
-            Format::Json if args.packages => json(&serde_json::json!({"entry": entry, "packages": listed}))?,
-            Format::Json => json(entry)?,
-        })
+    let catalog = shown(&args.catalog, &args.registry, context)?;
+    let id = entry_id(&args.entry, &catalog, context)?;
+    let entry = catalog
+        .entry(&id)
+        .ok_or_else(|| Failure::new(Exit::NotUnderstood, format!("the catalog has no entry `{id}`")))?;
+    let listed = packages.as_ref().map(|definitions| package_list(definitions, &id)).unwrap_or_default();
+    print_result(&match args.format {
+        Format::Text => format!(
+            "{}{}",
+            catalog_text::show(&catalog, entry, today(context)),
+            catalog_text::packages(&listed)
+        ),
+        Format::Json if args.packages => json(&serde_json::json!({"entry": entry, "packages": listed}))?,
+        Format::Json => json(entry)?,
     })
 }
 
@@ -105,18 +107,23 @@ fn package_list(definitions: &Definitions, id: &EntryId) -> Vec<catalog_text::Pa
     packages
 }
 
-fn with_catalog(
-    given: Option<&str>,
-    registry: &RegistryArgs,
-    context: &Context,
-    act: impl FnOnce(&Catalog) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let client = registry::client(registry, context)?;
-    let passing =
-        tempfile::tempdir().map_err(|cause| Failure::io("could not make a temporary directory", cause))?;
-    let data_dir =
-        if context.data_dir.join("catalog").is_dir() { context.data_dir.as_path() } else { passing.path() };
-    act(CatalogAt::open(given, true, client, data_dir)?.catalog())
+/// A catalog that is only looked at. What is wrong with it is told.
+fn shown(args: &CatalogArgs, registry: &RegistryArgs, context: &Context) -> Result<Catalog, Failure> {
+    let trusted = looked(args, registry, Strictness::Tell, context)?;
+    for doubt in &trusted.doubts {
+        context.report.warning(doubt);
+    }
+    if let Some(newest) = trusted.newest_seen {
+        context
+            .report
+            .warning(&format!("revision {newest} was seen before, and this is {}", trusted.catalog.revision));
+    }
+    if !trusted.catalog.is_local() && trusted.catalog.valid_until < context.now {
+        context
+            .report
+            .warning(&format!("the catalog counted as fresh until {}", trusted.catalog.valid_until));
+    }
+    Ok(trusted.catalog)
 }
 
 /// An entry's name, or a request such as `python3@3.13`.

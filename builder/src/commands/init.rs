@@ -22,6 +22,7 @@ use crate::platform::host_platform;
 use crate::report::print_result;
 use crate::runtime_choice::Terms;
 use crate::source::{self, AppDirError};
+use crate::trust::Strictness;
 
 /// Runs the command.
 pub fn run(args: &InitArgs, context: &Context) -> Result<(), Failure> {
@@ -59,7 +60,7 @@ fn is_there(file: &Path) -> Failure {
 
 /// The text of an app file that says what detection found.
 fn detected(subject: &Subject, args: &InitArgs, context: &Context) -> Result<String, Failure> {
-    let catalog = looked(args.catalog.as_deref(), &args.registry, context)?;
+    let catalog = looked(&args.catalog, &args.registry, Strictness::Refuse, context)?.catalog;
     let platforms = [host_platform()?];
     let permissions = Permissions::default();
     let terms =

@@ -1,24 +1,23 @@
 //! `lapstrake lint`: what is wrong with an app, told without building it. It writes nothing, and fetches nothing
 //! but a source that is elsewhere.
 
-use lapstrake_catalog::Permissions;
-
 use super::looked;
 use crate::cli::{LintArgs, LintFormat};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::lint::{Subject, Warnings, lint};
-use crate::planning::{permitted, today};
+use crate::planning::{permissions, today};
 use crate::platform::host_platform;
 use crate::report::print_result;
 use crate::runtime_choice::Terms;
+use crate::trust::Strictness;
 
 /// Runs the command.
 pub fn run(args: &LintArgs, context: &Context) -> Result<(), Failure> {
     let subject = Subject::open(args, context)?;
-    let catalog = looked(args.catalog.as_deref(), &args.registry, context)?;
+    let catalog = looked(&args.catalog, &args.registry, Strictness::Refuse, context)?.catalog;
     let platforms = [host_platform()?];
-    let permissions = Permissions { allow_eol: permitted(&args.allow_eol)?, ..Permissions::default() };
+    let permissions = permissions(&args.permissions)?;
     let terms =
         Terms { catalog: &catalog, platforms: &platforms, permissions: &permissions, as_of: today(context) };
     let findings = lint(&subject, &terms)?;

@@ -1,29 +1,22 @@
 //! `lapstrake plan`: what `build` would do. It fetches no package and writes nothing.
 
-use crate::catalog::CatalogAt;
+use super::looked;
 use crate::cli::{Format, PlanArgs};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
-use crate::registry;
 use crate::report::print_result;
 use crate::secrets::Secrets;
+use crate::trust::Strictness;
 
 /// Runs the command.
 pub fn run(args: &PlanArgs, context: &Context) -> Result<(), Failure> {
     let secrets = Secrets::read(&args.secrets.secrets, context)?;
-    let client = registry::client(&args.registry, context)?;
     let scratch =
         tempfile::tempdir().map_err(|cause| Failure::io("could not make a temporary directory", cause))?;
     let inputs = Inputs::read(&args.source, scratch.path(), context)?;
-    // What a first build would make there is not made by looking.
-    let data_dir = if context.data_dir.join("catalog").is_dir() {
-        context.data_dir.clone()
-    } else {
-        scratch.path().join("data")
-    };
-    let catalog = CatalogAt::open(args.source.catalog.as_deref(), true, client, &data_dir)?;
-    let mut plan = inputs.plan(&args.source, catalog.catalog(), &[], context)?;
+    let trusted = looked(&args.source.catalog, &args.registry, Strictness::Refuse, context)?;
+    let mut plan = inputs.plan(&args.source, &trusted, &[], context)?;
     plan.build_secrets = secrets.uses();
     let mask = context.report.mask();
     print_result(&match args.format {

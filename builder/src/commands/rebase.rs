@@ -2,6 +2,8 @@
 
 mod fleet;
 
+use std::sync::Arc;
+
 use lapstrake_catalog::Date;
 use lapstrake_catalog::audit::Known;
 use lapstrake_oci::registry::Client;
@@ -10,7 +12,7 @@ use crate::catalog::CatalogAt;
 use crate::cli::RebaseArgs;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::output::{DEFAULT_TAG, parse_reference};
+use crate::output::DEFAULT_TAG;
 use crate::planning::today;
 use crate::published::Repository;
 use crate::rebase::{Outcome, Rebase, Rebased, Target};
@@ -27,7 +29,7 @@ pub fn run(args: &RebaseArgs, context: &Context) -> Result<(), Failure> {
     fs_err::create_dir_all(context.scratch_dir())
         .map_err(|cause| Failure::io("could not make the scratch directory", cause))?;
     let catalog_client = registry::client(&args.registry, context)?;
-    let catalog = CatalogAt::open(args.catalog.as_deref(), true, catalog_client, &context.data_dir)?;
+    let catalog = CatalogAt::open(&args.catalog, true, catalog_client, context)?;
     let known = Known::of(catalog.catalog());
     let target = target(&args.to)?;
     let as_of = as_of(args.as_of.as_deref(), context)?;
@@ -52,27 +54,9 @@ fn as_of(given: Option<&str>, context: &Context) -> Result<Date, Failure> {
     Ok(given.unwrap_or_else(|| today(context)))
 }
 
-/// The repository of an image, and its tag or digest.
-fn place<'a>(
-    given: &str,
-    client: &'a Client,
-    context: &'a Context,
-) -> Result<(Repository<'a>, String), Failure> {
-    if let Some(path) = given.strip_prefix("oci:") {
-        let (directory, tag) =
-            path.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((path, DEFAULT_TAG));
-        return Ok((Repository::look(&format!("oci:{directory}"), client, context)?, tag.to_owned()));
-    }
-    let reference = parse_reference(given)
-        .map_err(|cause| Failure::new(Exit::NotUnderstood, format!("could not find the image: {cause}")))?;
-    let name = format!("{}/{}", reference.registry(), reference.repository());
-    let tag = reference.digest().or(reference.tag()).unwrap_or(DEFAULT_TAG).to_owned();
-    Ok((Repository::look(&name, client, context)?, tag))
-}
-
-fn one(given: &str, args: &RebaseArgs, rebase: &Rebase<'_>, client: &Client) -> Result<(), Failure> {
+fn one(given: &str, args: &RebaseArgs, rebase: &Rebase<'_>, client: &Arc<Client>) -> Result<(), Failure> {
     let context = rebase.context;
-    let (repository, name) = place(given, client, context)?;
+    let (repository, name) = Repository::named(given, client, context)?;
     let tag = match &args.tag {
         Some(tag) => tag.clone(),
         None if name.contains(':') && !args.dry_run => {
@@ -109,7 +93,7 @@ fn is_before_tag(tag: &str) -> bool {
 }
 
 /// Writes an image under its tag, after the one that was there got a tag of its own.
-fn write(repository: &Repository<'_>, tag: &str, rebased: Rebased, keeps: bool) -> Result<(), Failure> {
+fn write(repository: &Repository, tag: &str, rebased: Rebased, keeps: bool) -> Result<(), Failure> {
     if keeps {
         repository.point(&before_tag(tag, rebased.before.digest()), &rebased.before)?;
     }
@@ -117,9 +101,9 @@ fn write(repository: &Repository<'_>, tag: &str, rebased: Rebased, keeps: bool) 
 }
 
 /// Lets a tag name the image again that it named before a rebase.
-fn undo(args: &RebaseArgs, client: &Client, context: &Context) -> Result<(), Failure> {
+fn undo(args: &RebaseArgs, client: &Arc<Client>, context: &Context) -> Result<(), Failure> {
     let given = args.reference.as_deref().unwrap_or_default();
-    let (repository, tag) = place(given, client, context)?;
+    let (repository, tag) = Repository::named(given, client, context)?;
     let prefix = format!("{}.before-", tag.chars().take(100).collect::<String>());
     let earlier: Vec<String> = match &args.before {
         Some(before) => vec![before.clone()],

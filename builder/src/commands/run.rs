@@ -8,7 +8,9 @@ use lapstrake_oci::layout::Layout;
 
 use crate::build;
 use crate::catalog::CatalogAt;
-use crate::cli::{CommitArgs, FlowArgs, NetworkMode, RunArgs, SettingArgs, SourceArgs, Symlinks};
+use crate::cli::{
+    CommitArgs, FlowArgs, NetworkMode, PermissionArgs, RunArgs, SettingArgs, SourceArgs, Symlinks,
+};
 use crate::commands::build::created;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -82,8 +84,8 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
         source_dir: args.source_dir.clone(),
         config: None,
         platform: Vec::new(),
-        catalog: None,
-        allow_eol: Vec::new(),
+        catalog: args.catalog.clone(),
+        permissions: PermissionArgs::default(),
         symlinks: Symlinks::Inside,
         flow: FlowArgs::default(),
         commit: CommitArgs::default(),
@@ -92,8 +94,8 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
     };
     let client = registry::client(&args.registry, context)?;
     let inputs = Inputs::read(&source, scratch.path(), context)?;
-    let catalog = CatalogAt::open(None, false, client, &context.data_dir)?;
-    let mut plan = inputs.plan(&source, catalog.catalog(), &[], context)?;
+    let catalog = CatalogAt::open(&args.catalog, false, client, context)?;
+    let mut plan = inputs.plan(&source, catalog.trusted(), &[], context)?;
     let options = build::Options {
         network: NetworkMode::Proxy,
         created: created(&plan, context)?,

@@ -36,7 +36,7 @@ pub struct Facts {
 }
 
 /// The entry that an image becomes. Each of its layers is read, and must be what the image's config says.
-pub fn import(from: &Repository<'_>, digest: &Digest, facts: &Facts) -> Result<Addition, Failure> {
+pub fn import(from: &Repository, digest: &Digest, facts: &Facts) -> Result<Addition, Failure> {
     let top = from.manifest(digest)?;
     let (mut platforms, mut shipments, mut listed) = (BTreeMap::new(), Vec::new(), Vec::new());
     for (descriptor, document) in images(from, &top)? {
@@ -61,7 +61,7 @@ fn refused(digest: &Digest, why: &str) -> Failure {
 }
 
 /// The images of an index that are for a platform, or the one image that there is.
-fn images(from: &Repository<'_>, top: &Document) -> Result<Vec<(Descriptor, Document)>, Failure> {
+fn images(from: &Repository, top: &Document) -> Result<Vec<(Descriptor, Document)>, Failure> {
     if DocumentKind::of(top.media_type()) != Some(DocumentKind::Index) {
         return Ok(vec![(top.descriptor().clone(), top.clone())]);
     }
@@ -79,7 +79,7 @@ fn malformed(digest: &Digest, cause: impl std::error::Error + Send + Sync + 'sta
 }
 
 fn platform(
-    from: &Repository<'_>,
+    from: &Repository,
     document: &Document,
     facts: &Facts,
 ) -> Result<(PlatformKey, PlatformRecord), Failure> {
@@ -114,7 +114,7 @@ fn run_config(config: &ImageConfiguration) -> RunConfig {
     RunConfig { env: env.collect(), user }
 }
 
-fn layer_record(from: &Repository<'_>, layer: &Descriptor, diff_id: &str) -> Result<LayerRecord, Failure> {
+fn layer_record(from: &Repository, layer: &Descriptor, diff_id: &str) -> Result<LayerRecord, Failure> {
     let digest = layer.digest();
     // The catalog records no media type: its layers are all of one kind, and nobody recompresses them.
     let is_gzip = [MediaType::ImageLayerGzip, MediaType::from(DOCKER_LAYER)].contains(layer.media_type());
@@ -143,7 +143,7 @@ fn layer_record(from: &Repository<'_>, layer: &Descriptor, diff_id: &str) -> Res
 fn entry(
     facts: &Facts,
     platforms: BTreeMap<PlatformKey, PlatformRecord>,
-    from: &Repository<'_>,
+    from: &Repository,
     image: &Digest,
 ) -> NewEntry {
     let version = facts.id.version();

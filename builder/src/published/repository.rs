@@ -1,5 +1,7 @@
 //! Where a catalog is published: a repository of a registry, or an image layout.
 
+use std::sync::Arc;
+
 use fs_err::File;
 use lapstrake_catalog::format::MAX_BYTES;
 use lapstrake_catalog::{CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog};
@@ -14,27 +16,26 @@ use serde::Deserialize;
 use crate::context::Context;
 use crate::deliver::Delivery;
 use crate::failure::{Exit, Failure};
-use crate::output::parse_reference;
+use crate::output::{DEFAULT_TAG, parse_reference};
 use crate::registry;
-use crate::remote_catalog::json_in;
 
 /// Where a catalog is published.
-pub enum Repository<'a> {
+pub enum Repository {
     /// A repository of a registry.
     Registry {
         /// The repository with its registry, as in `registry.example.com/catalog/runtimes`.
         name: String,
         /// The client.
-        client: &'a Client,
+        client: Arc<Client>,
         /// The surroundings.
-        context: &'a Context,
+        context: Box<Context>,
     },
     /// An image layout.
     Layout {
         /// The layout.
         layout: Layout,
         /// Fetches what is only in a registry so far.
-        client: &'a Client,
+        client: Arc<Client>,
     },
 }
 
@@ -53,15 +54,15 @@ pub struct Published {
     pub index: Document,
 }
 
-impl<'a> Repository<'a> {
+impl Repository {
     /// The repository that a user names: `REGISTRY/REPOSITORY`, or `oci:DIR`, which is made if it is not there.
-    pub fn open(given: &str, client: &'a Client, context: &'a Context) -> Result<Self, Failure> {
+    pub fn open(given: &str, client: &Arc<Client>, context: &Context) -> Result<Self, Failure> {
         if let Some(directory) = given.strip_prefix("oci:") {
             let layout = Layout::create(directory);
             let layout = layout.map_err(|cause| {
                 Failure::because(Exit::NotUnderstood, format!("could not open `{given}`"), cause)
             })?;
-            return Ok(Self::Layout { layout, client });
+            return Ok(Self::Layout { layout, client: Arc::clone(client) });
         }
         let refused =
             |why: String| Failure::new(Exit::NotUnderstood, format!("`{given}` is no repository: {why}"));
@@ -70,16 +71,31 @@ impl<'a> Repository<'a> {
         if name != given {
             return Err(refused("it has a tag or a digest".to_owned()));
         }
-        Ok(Self::Registry { name, client, context })
+        Ok(Self::Registry { name, client: Arc::clone(client), context: Box::new(context.clone()) })
     }
 
     /// The same, for what is only read: a layout that is not there is an error.
-    pub fn look(given: &str, client: &'a Client, context: &'a Context) -> Result<Self, Failure> {
+    pub fn look(given: &str, client: &Arc<Client>, context: &Context) -> Result<Self, Failure> {
         let Some(directory) = given.strip_prefix("oci:") else { return Self::open(given, client, context) };
         let layout = Layout::open(directory).map_err(|cause| {
             Failure::because(Exit::NotUnderstood, format!("could not open `{given}`"), cause)
         })?;
-        Ok(Self::Layout { layout, client })
+        Ok(Self::Layout { layout, client: Arc::clone(client) })
+    }
+
+    /// A repository and what is named in it: `REGISTRY/REPOSITORY[:TAG|@DIGEST]`, or `oci:DIR[:TAG|@DIGEST]`. Without a name
+    /// it is `latest`.
+    pub fn named(given: &str, client: &Arc<Client>, context: &Context) -> Result<(Self, String), Failure> {
+        if let Some(path) = given.strip_prefix("oci:") {
+            let (directory, name) = named_in_layout(path);
+            return Ok((Self::look(&format!("oci:{directory}"), client, context)?, name.to_owned()));
+        }
+        let reference = parse_reference(given).map_err(|cause| {
+            Failure::new(Exit::NotUnderstood, format!("`{given}` is no reference: {cause}"))
+        })?;
+        let repository = format!("{}/{}", reference.registry(), reference.repository());
+        let name = reference.digest().or(reference.tag()).unwrap_or(DEFAULT_TAG).to_owned();
+        Ok((Self::look(&repository, client, context)?, name))
     }
 
     /// What a user calls it.
@@ -88,6 +104,18 @@ impl<'a> Repository<'a> {
         match self {
             Self::Registry { name, .. } => name.clone(),
             Self::Layout { layout, .. } => format!("oci:{}", layout.dir().display()),
+        }
+    }
+
+    /// What it is told from others by: its name, or the path of the layout however it was written.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Registry { name, .. } => name.clone(),
+            Self::Layout { layout, .. } => {
+                let path = fs_err::canonicalize(layout.dir()).unwrap_or_else(|_| layout.dir().to_owned());
+                format!("oci:{}", path.display())
+            }
         }
     }
 
@@ -163,7 +191,11 @@ impl<'a> Repository<'a> {
 
     /// The revision that a tag or a digest names. One under `rN` must be revision N.
     pub fn revision(&self, name: &str) -> Result<Published, Failure> {
-        let index = self.top(name)?;
+        self.revision_in(name, self.top(name)?)
+    }
+
+    /// The revision whose image index was found under a name.
+    pub fn revision_in(&self, name: &str, index: Document) -> Result<Published, Failure> {
         let catalog = self.catalog_in(&index)?;
         if number_of(name).is_some_and(|number| number != catalog.revision) {
             let what = format!("`{name}` of `{}` names revision {}", self.name(), catalog.revision);
@@ -334,8 +366,16 @@ impl<'a> Repository<'a> {
     }
 }
 
+/// A directory, and the tag or digest after it.
+fn named_in_layout(path: &str) -> (&str, &str) {
+    if let Some((directory, digest)) = path.rsplit_once('@').filter(|(_, digest)| digest.contains(':')) {
+        return (directory, digest);
+    }
+    path.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((path, DEFAULT_TAG))
+}
+
 /// The number in `rN`.
-pub(super) fn number_of(tag: &str) -> Option<u64> {
+pub(crate) fn number_of(tag: &str) -> Option<u64> {
     let digits = tag.strip_prefix('r').filter(|digits| !digits.starts_with('0'))?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
@@ -345,13 +385,33 @@ pub(super) fn is_catalog(descriptor: &Descriptor) -> bool {
     descriptor.artifact_type().as_ref() == Some(&MediaType::from(CATALOG_ARTIFACT_TYPE))
 }
 
+/// The document `catalog.json` of a layout: it may be larger than any other document that is read at once.
+fn json_in(layout: &Layout, descriptor: &Descriptor) -> Result<Document, Failure> {
+    if descriptor.size() > MAX_BYTES as u64 {
+        let what = format!("the catalog has {} bytes; at most {MAX_BYTES} are read", descriptor.size());
+        return Err(Failure::new(Exit::Refused, what));
+    }
+    let malformed = |cause| Failure::because(Exit::Refused, "the catalog is not understood", cause);
+    let file = File::open(layout.blob_path(descriptor.digest()))
+        .map_err(|cause| Failure::because(Exit::Refused, "the catalog is not there", cause))?;
+    Document::read_large(descriptor, file).map_err(malformed)
+}
+
 fn malformed_because(failure: Failure, cause: impl std::error::Error + Send + Sync + 'static) -> Failure {
     Failure { cause: Some(Box::new(cause)), ..failure }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::number_of;
+    use super::{named_in_layout, number_of};
+
+    #[test]
+    fn a_layout_is_named_with_a_tag_or_a_digest() {
+        assert_eq!(named_in_layout("/x/y"), ("/x/y", "latest"));
+        assert_eq!(named_in_layout("/x/y:r4"), ("/x/y", "r4"));
+        assert_eq!(named_in_layout("/x:1/y"), ("/x:1/y", "latest"));
+        assert_eq!(named_in_layout("/x@1/y@sha256:aa"), ("/x@1/y", "sha256:aa"));
+    }
 
     #[test]
     fn revisions_are_told_from_other_tags() {

@@ -44,7 +44,7 @@ pub enum Depth {
 
 /// Verifies a revision: its history as far back as its tags reach, and its images by their manifests and configs, or by
 /// their layers as well.
-pub fn verify(repository: &Repository<'_>, top: &Published, depth: Depth) -> Result<Verified, Failure> {
+pub fn verify(repository: &Repository, top: &Published, depth: Depth) -> Result<Verified, Failure> {
     let mut verified = Verified { revisions: 1, ..Verified::default() };
     let mut newer = top.catalog.clone();
     for past in &top.catalog.revisions {
@@ -96,7 +96,7 @@ fn images(catalog: &Catalog) -> impl Iterator<Item = (&EntryId, &ImageRecord)> {
 }
 
 fn image_is_right(
-    repository: &Repository<'_>,
+    repository: &Repository,
     id: &EntryId,
     image: &ImageRecord,
     descriptor: &Descriptor,
@@ -123,7 +123,7 @@ fn image_is_right(
     Ok(manifest.layers().clone())
 }
 
-fn layer_is_right(repository: &Repository<'_>, layer: &Descriptor, diff_id: &Digest) -> Result<(), Failure> {
+fn layer_is_right(repository: &Repository, layer: &Descriptor, diff_id: &Digest) -> Result<(), Failure> {
     let digest = layer.digest();
     let file = repository.blob(layer)?.into_parts().0;
     let listing = list(file, layer.media_type(), Contents::Skip).map_err(|cause| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lapstrake_oci::document::Document;
-use oci_spec::image::MediaType;
+use oci_spec::image::{Digest, MediaType};
 use serde_json::{Map, Value, json};
 
 use crate::assemble::{PREFIX, RUNTIME_ID};
@@ -24,6 +24,12 @@ pub struct Base<'a> {
     pub catalog: &'a str,
     /// The revision that first held the entry.
     pub revision: u64,
+    /// The digest of that revision's image index; none for the local catalog.
+    pub revision_digest: Option<Digest>,
+    /// What was permitted to put the image there.
+    pub overrides: &'a [String],
+    /// Whether later revisions of the catalog were asked for what they have revoked.
+    pub is_checked: bool,
 }
 
 /// The manifest and the config of an image on another base.
@@ -80,7 +86,8 @@ impl Base<'_> {
         }
     }
 
-    /// A value moves only where it still is the one that the entry gave.
+    /// A value moves only where it still is the one that the entry gave. Variables that only the new entry has are added
+    /// where the image does not set them.
     fn in_env(&self, env: &mut Vec<Value>) {
         let is_from_entry = |pair: &Value| {
             let (name, value) = pair.as_str()?.split_once('=')?;
@@ -93,6 +100,14 @@ impl Base<'_> {
             }
         }
         env.retain(|pair| is_from_entry(pair).is_none_or(|name| self.to.env.contains_key(&name)));
+        let name_of = |pair: &Value| Some(pair.as_str()?.split_once('=')?.0.to_owned());
+        for (name, value) in self.to.env.iter().filter(|(name, _)| !self.env.contains_key(*name)) {
+            if !env.iter().any(|pair| name_of(pair).as_ref() == Some(name)) {
+                // A build writes them sorted.
+                let at = env.iter().position(|pair| name_of(pair).as_ref() > Some(name));
+                env.insert(at.unwrap_or(env.len()), json!(format!("{name}={value}")));
+            }
+        }
     }
 
     fn in_manifest(&self, manifest: &mut Value, config: &Document) -> Option<()> {
@@ -108,17 +123,29 @@ impl Base<'_> {
         Some(())
     }
 
-    /// Labels or annotations that say what the image is made on, where they are there.
+    /// Labels or annotations that say what the image is made on, where there are any. What was permitted for the entry
+    /// that it was on counts no more.
     fn in_names(&self, names: &mut Map<String, Value>) {
-        let mut set = |name: String, value: Option<String>| {
-            if let (Some(old), Some(value)) = (names.get_mut(&name), value) {
-                *old = json!(value);
-            }
-        };
-        set(RUNTIME_ID.to_owned(), Some(self.to.entry.to_string()));
-        set(format!("{PREFIX}catalog.revision"), Some(self.revision.to_string()));
-        set(format!("{PREFIX}layers.runtime"), Some(self.to.layers.len().to_string()));
-        set(format!("{BASE}name"), Some(format!("{}:{}", self.catalog, self.to.entry)));
-        set(format!("{BASE}digest"), self.to.manifest.as_ref().map(ToString::to_string));
+        if !names.contains_key(RUNTIME_ID) {
+            return;
+        }
+        let ours = |name: &str| format!("{PREFIX}{name}");
+        let text = |value: &dyn ToString| Some(value.to_string());
+        for (name, value) in [
+            (RUNTIME_ID.to_owned(), text(&self.to.entry)),
+            (ours("catalog.ref"), text(&self.catalog)),
+            (ours("catalog.revision"), text(&self.revision)),
+            (ours("catalog.digest"), self.revision_digest.as_ref().map(ToString::to_string)),
+            (ours("catalog.checked"), (!self.is_checked).then(|| "false".to_owned())),
+            (ours("overrides"), (!self.overrides.is_empty()).then(|| self.overrides.join("; "))),
+            (ours("layers.runtime"), text(&self.to.layers.len())),
+            (format!("{BASE}name"), text(&format!("{}:{}", self.catalog, self.to.entry))),
+            (format!("{BASE}digest"), self.to.manifest.as_ref().map(ToString::to_string)),
+        ] {
+            match value {
+                Some(value) => names.insert(name, json!(value)),
+                None => names.remove(&name),
+            };
+        }
     }
 }

@@ -74,7 +74,7 @@ struct Moved {
 
 impl Rebase<'_> {
     /// What an image would be on its target. Nothing is written.
-    pub fn look(&self, repository: &Repository<'_>, name: &str) -> Result<Outcome, Failure> {
+    pub fn look(&self, repository: &Repository, name: &str) -> Result<Outcome, Failure> {
         let before = repository.top(name)?;
         match DocumentKind::of(before.media_type()) {
             Some(DocumentKind::Manifest) => match self.manifest(repository, &before)? {
@@ -94,7 +94,7 @@ impl Rebase<'_> {
     }
 
     /// Every image of an index moves, or none does.
-    fn index(&self, repository: &Repository<'_>, before: Document) -> Result<Outcome, Failure> {
+    fn index(&self, repository: &Repository, before: Document) -> Result<Outcome, Failure> {
         let malformed = |cause| Failure::because(Exit::Refused, "the image index is not understood", cause);
         let index: ImageIndex = before.parse().map_err(malformed)?;
         let mut document: Value = before.parse().map_err(malformed)?;
@@ -118,7 +118,7 @@ impl Rebase<'_> {
     }
 
     /// One image on its target; none where it is there already.
-    fn manifest(&self, repository: &Repository<'_>, document: &Document) -> Result<Option<Moved>, Failure> {
+    fn manifest(&self, repository: &Repository, document: &Document) -> Result<Option<Moved>, Failure> {
         let malformed = |cause| Failure::because(Exit::Refused, "the image is not understood", cause);
         let manifest: ImageManifest = document.parse().map_err(malformed)?;
         let config_document = repository.document(manifest.config())?;
@@ -136,7 +136,17 @@ impl Rebase<'_> {
         let layers = image.layers.len();
         let env = self.catalog.env_of(&from.id, &platform, kind)?;
         let name = &self.catalog.catalog().name;
-        let base = Base { layers, env: &env, to: &image, catalog: name, revision: to.added_in };
+        let trusted = self.catalog.trusted();
+        let base = Base {
+            layers,
+            env: &env,
+            to: &image,
+            catalog: name,
+            revision: to.added_in,
+            revision_digest: trusted.digest_of(to.added_in),
+            overrides: &trusted.overrides,
+            is_checked: trusted.is_checked,
+        };
         let (new, new_config) = rebased(document, &config_document, &base)?;
         // The layers of the app are where the image is.
         let mut blobs: Vec<Blob> = image.layers.iter().map(RuntimeLayer::blob).collect();
@@ -148,7 +158,7 @@ impl Rebase<'_> {
     /// The entry that the layers prove. A label alone proves nothing.
     fn proven(
         &self,
-        repository: &Repository<'_>,
+        repository: &Repository,
         document: &Document,
         platform: &PlatformKey,
         diff_ids: &[Digest],

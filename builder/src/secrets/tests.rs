@@ -6,6 +6,7 @@ fn context(pairs: &[(&str, &str)]) -> Context {
         env: pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         now: jiff::Timestamp::UNIX_EPOCH,
         data_dir: "/nonexistent".into(),
+        state_dir: "/nonexistent".into(),
         report: Report::silent().into(),
         stop: crate::context::Stop::default(),
         authorities: Vec::new(),

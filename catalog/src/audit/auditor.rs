@@ -34,6 +34,9 @@ pub struct CatalogFacts {
     pub is_signed: bool,
     /// The newest revision of it that was seen before, where one is remembered.
     pub newest_seen: Option<u64>,
+    /// What else it could not prove.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
 }
 
 impl CatalogFacts {
@@ -48,6 +51,7 @@ impl CatalogFacts {
             valid_until: catalog.valid_until,
             is_signed: false,
             newest_seen: None,
+            doubts: Vec::new(),
         }
     }
 }
@@ -183,7 +187,7 @@ impl<'a> Auditor<'a> {
     fn catalog_findings(&self) -> Vec<Finding> {
         let facts = &self.facts;
         let age = self.successors.as_of.days_since(Date::from(facts.created));
-        let mut messages = Vec::new();
+        let mut messages = facts.doubts.clone();
         if self.successors.policy.require_signed && !facts.is_signed {
             messages.push("no signature of the catalog was verified, and the policy requires one".to_owned());
         }

@@ -62,11 +62,35 @@ fn the_document_has_the_fields_of_its_description() {
 }
 
 #[test]
-fn another_schema_is_refused_before_anything_else() {
+fn of_a_later_schema_is_read_what_is_known() {
+    let text = String::from_utf8(examples().to_bytes()).unwrap();
+    let later = text
+        .replacen(r#""schema":1"#, r#""schema":2,"new":{"x":[1]}"#, 1)
+        .replace(r#""origin":"npm""#, r#""origin":"npm","signer":"x""#)
+        .replace(r#""role":"#, r#""erofs":"sha256:0","role":"#);
+    let read = Catalog::parse(later.as_bytes()).unwrap();
+    assert!(read.is_newer());
+    assert_eq!(Catalog { schema: 1, ..read.clone() }, examples());
+    let change = crate::sample::change(Vec::new());
     assert_eq!(
-        error(r#""schema":1"#, r#""schema":2,"new":{}"#),
-        "catalog has schema 2; this tool reads schema 1"
+        read.next(change).unwrap_err().to_string(),
+        "the catalog has schema 2, which only a newer release of this program can change"
     );
+    assert_eq!(error(r#""schema":1"#, r#""schema":0"#), "catalog has schema 0; the first one is 1");
+    assert!(error(r#""schema":1"#, r#""schema":"2""#).contains("invalid type"));
+}
+
+#[test]
+fn a_field_that_is_not_known_is_named() {
+    for (from, to, path) in [
+        (r#""schema":1"#, r#""schema":1,"new":1"#, "new"),
+        (r#""origin":"npm""#, r#""origin":"npm","signer":"x""#, "entries.0.source.signer"),
+        (r#""role":"#, r#""erofs":1,"role":"#, "entries.6.platforms.linux/amd64.run.layers.0.erofs"),
+    ] {
+        assert_eq!(error(from, to), format!("catalog has an unknown field `{path}`"));
+    }
+    let found = error(r#""origin":"npm""#, r#""origin":"npm","verified":"x""#);
+    assert!(found.contains("a source of origin `npm` does not have these fields"), "{found}");
 }
 
 #[test]
@@ -75,7 +99,7 @@ fn a_malformed_document_is_refused() {
         (r#""revision":8"#, r#""revision":8,"revision":8"#, "duplicate field `revision`"),
         (r#""LANG":"C.UTF-8""#, r#""LANG":"C.UTF-8","LANG":"C""#, "duplicate key `LANG`"),
         (r#""nodejs20":{"#, r#""nodejs24":{"#, "duplicate key `nodejs24`"),
-        (r#""tool":"#, r#""tol":"#, "unknown field `tol`"),
+        (r#""tool":"#, r#""tol":"#, "missing field `tool`"),
         (r#""2026-11-01""#, r#""20261101""#, "`20261101` is not a date such as `2026-11-25`"),
         (r#""2026-11-01""#, r#""2026-11-31""#, "`2026-11-31` is not a date such as `2026-11-25`"),
         (r#"},"version":"3.13.4""#, r#"},"version":"3.13""#, "`3.13` is not a version"),

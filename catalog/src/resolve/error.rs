@@ -131,6 +131,8 @@ pub enum Refusal {
         reason: String,
         /// What to take instead.
         replacement: Option<EntryId>,
+        /// The later revision that says so, where the one that was asked does not.
+        since: Option<u64>,
     },
     /// It has not been out long enough for the policy.
     TooYoung {
@@ -148,7 +150,10 @@ impl fmt::Display for Refusal {
             Self::EndOfLife { since: Some(since) } => write!(f, "is end of life since {since}"),
             Self::EndOfLife { since: None } => f.write_str("is end of life"),
             Self::Blocked { since } => write!(f, "is end of life and blocked since {since}"),
-            Self::Revoked { reason, .. } => write!(f, "is revoked: {reason}"),
+            Self::Revoked { reason, since: None, .. } => write!(f, "is revoked: {reason}"),
+            Self::Revoked { reason, since: Some(revision), .. } => {
+                write!(f, "was revoked in revision {revision}, after the one that is pinned: {reason}")
+            }
             Self::TooYoung { released, days } => {
                 write!(f, "was released on {released}, and the policy asks for {days} days")
             }
@@ -239,6 +244,10 @@ fn refused_hint(refused: &[(EntryId, Refusal)], successor: Option<&Successor>) -
     let (id, refusal) = refused.first()?;
     match refusal {
         Refusal::Preview => Some(format!("`runtime-version: {}` takes it", id.version())),
+        Refusal::Revoked { since: Some(revision), .. } => {
+            let permission = format!("`--allow-revoked {id} --reason TEXT` takes it all the same");
+            Some(format!("pin revision {revision} or a later one; {permission}"))
+        }
         Refusal::Revoked { replacement: Some(replacement), .. } => {
             Some(format!("take `{replacement}` instead"))
         }

@@ -222,6 +222,41 @@ fn a_revoked_entry_is_refused_until_a_permission_with_a_reason_names_it() {
 }
 
 #[test]
+fn what_a_later_revision_has_revoked_is_refused_and_not_passed_over() {
+    let mut catalog = examples();
+    let mut later = Catalog { revision: 9, ..catalog.clone() };
+    let replacement = "python3-3.13.5-3".parse::<EntryId>().unwrap();
+    edit(&mut later, "python3-3.13.5-2", |entry| {
+        entry.status = Status::Revoked;
+        entry.revoked = Some(Revocation {
+            date: date("2026-11-24"),
+            reason: "its key leaked".to_owned(),
+            severity: "high".to_owned(),
+            advisories: Vec::new(),
+            replacement: Some(replacement),
+        });
+    });
+    catalog.learn(&later);
+    let (message, hint) = error(&catalog, "python3", "3.13");
+    assert_eq!(
+        message,
+        "`python3-3.13.5-2` was revoked in revision 9, after the one that is pinned: its key leaked"
+    );
+    assert!(hint.unwrap().starts_with("pin revision 9 or a later one; `--allow-revoked python3-3.13.5-2"));
+    // Whoever asks for another entry gets it.
+    assert_eq!(id(&catalog, "python3", "3.13.5-1"), "python3-3.13.5-1");
+    let taken = "python3-3.13.5-2".parse::<EntryId>().unwrap();
+    let permissions = Permissions {
+        allow_revoked: [(taken.clone(), "a test".to_owned())].into(),
+        ..Permissions::default()
+    };
+    let resolved =
+        catalog.resolve(&request("python3", "3.13"), &[], date("2026-11-25"), &permissions).unwrap();
+    assert_eq!((&resolved.entry.id, resolved.status), (&taken, Status::Revoked));
+    assert_eq!(catalog.to_bytes(), examples().to_bytes());
+}
+
+#[test]
 fn active_comes_before_deprecated_though_it_is_lower() {
     let mut catalog = examples();
     edit(&mut catalog, "nodejs22-22.21.1-1", |entry| entry.deprecated_on = Some(date("2026-11-25")));

@@ -88,7 +88,7 @@ pub fn diff(args: &DiffArgs, context: &Context) -> Result<(), Failure> {
     }
 }
 
-fn between_revisions(repository: &Repository<'_>, args: &DiffArgs) -> Result<(), Failure> {
+fn between_revisions(repository: &Repository, args: &DiffArgs) -> Result<(), Failure> {
     let (from, to) = (repository.revision(&args.from)?, repository.revision(&args.to)?);
     if from.catalog.revision > to.catalog.revision {
         let what = format!("`{}` is older than `{}`", args.to, args.from);
@@ -111,7 +111,7 @@ fn between_revisions(repository: &Repository<'_>, args: &DiffArgs) -> Result<(),
 }
 
 fn between_entries(
-    repository: &Repository<'_>,
+    repository: &Repository,
     from: &EntryId,
     to: &EntryId,
     args: &DiffArgs,

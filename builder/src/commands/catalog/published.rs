@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use lapstrake_catalog::{
     Catalog, Date, Edit, EntryId, LOCAL, OsRecord, Revocation, RuntimeRecord, UpstreamSource, Version,
@@ -14,21 +15,17 @@ use oci_spec::image::Digest;
 use super::lines;
 use crate::cli::{
     CopyArgs, DeprecateArgs, ImportArgs, PromoteArgs, PublishArgs, RenewArgs, RevisionArgs, RevokeArgs,
-    VerifyArgs,
 };
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::DEFAULT_TAG;
 use crate::planning::today;
 use crate::published::{
-    Addition, Again, Depth, Facts, Names, Next, Published, Repository, additions, import as import_image,
-    verify as verify_revision,
+    Addition, CANDIDATE, Facts, Names, Next, Published, Repository, additions, import as import_image,
 };
 use crate::registry;
 use crate::report::print_result;
-
-/// The tag of the newest revision, which volunteers take.
-const CANDIDATE: &str = "candidate";
+use crate::trust::signing_key;
 
 /// `catalog publish`: the entries of a layout become part of a published catalog.
 pub fn publish(args: &PublishArgs, context: &Context) -> Result<(), Failure> {
@@ -37,7 +34,9 @@ pub fn publish(args: &PublishArgs, context: &Context) -> Result<(), Failure> {
     let layout = Layout::open(&args.layout).map_err(|cause| {
         Failure::because(Exit::NotUnderstood, "could not open the layout of the catalog", cause)
     })?;
-    let local = Repository::Layout { layout: layout.clone(), client: &client }.revision(DEFAULT_TAG)?.catalog;
+    let local = Repository::Layout { layout: layout.clone(), client: Arc::clone(&client) }
+        .revision(DEFAULT_TAG)?
+        .catalog;
     let definitions = definitions(args.recipes.as_deref())?;
     let previous = repository.newest()?;
     let published = previous.as_ref().map(|previous| &previous.catalog);
@@ -54,7 +53,7 @@ pub fn publish(args: &PublishArgs, context: &Context) -> Result<(), Failure> {
     revising.publish(&Names::from(&local), new, Vec::new(), context)
 }
 
-fn definitions(recipes: Option<&Path>) -> Result<Definitions, Failure> {
+pub(super) fn definitions(recipes: Option<&Path>) -> Result<Definitions, Failure> {
     let definitions = recipes.map_or_else(Definitions::embedded, Definitions::load);
     definitions.map_err(|cause| Failure::because(Exit::NotUnderstood, "could not read the recipes", cause))
 }
@@ -62,7 +61,7 @@ fn definitions(recipes: Option<&Path>) -> Result<Definitions, Failure> {
 /// The canonical name of the catalog.
 fn name(
     given: Option<&str>,
-    repository: &Repository<'_>,
+    repository: &Repository,
     published: Option<&Catalog>,
 ) -> Result<String, Failure> {
     match (published, given, repository) {
@@ -100,7 +99,7 @@ fn nothing_new(previous: Option<&Published>) -> Result<(), Failure> {
 
 /// A revision that is being made.
 struct Revising<'a> {
-    repository: &'a Repository<'a>,
+    repository: &'a Repository,
     previous: Option<&'a Published>,
     name: &'a str,
     making: &'a RevisionArgs,
@@ -138,11 +137,16 @@ impl Revising<'_> {
         if let Some(there) = self.repository.digest_of(tag)? {
             return Err(self.taken(tag, &there));
         }
+        let key = self.making.sign_key.as_deref().map(|given| signing_key(given, context)).transpose()?;
         self.repository.ship(shipment, tag)?;
         // Nobody can be kept from writing the tag at the same time; whoever lost must know.
         let there = self.repository.revision(tag)?;
         if there.index.digest() != index.digest() {
             return Err(self.taken(tag, there.index.digest()));
+        }
+        if let Some(key) = &key {
+            self.repository.sign(&there, key)?;
+            context.report.note(&format!("signed {tag} with key {}", key.public().id()));
         }
         self.repository.point(CANDIDATE, &index)?;
         context
@@ -279,7 +283,7 @@ fn holds(catalog: &Catalog, edit: &Edit) -> bool {
 /// Before a revision is made: no earlier one was rewritten, and what an interruption has left undone is done. Says whether
 /// something was.
 fn settle(
-    repository: &Repository<'_>,
+    repository: &Repository,
     newest: &Published,
     making: &RevisionArgs,
     context: &Context,
@@ -303,7 +307,7 @@ fn settle(
     Ok(true)
 }
 
-fn newest(repository: &Repository<'_>) -> Result<Published, Failure> {
+fn newest(repository: &Repository) -> Result<Published, Failure> {
     repository.newest()?.ok_or_else(|| {
         Failure::new(Exit::NotUnderstood, format!("no catalog is published in `{}`", repository.name()))
     })
@@ -358,38 +362,6 @@ pub fn promote(args: &PromoteArgs, context: &Context) -> Result<(), Failure> {
     print_result(&format!("{DEFAULT_TAG} r{number} {}\n", revision.index.digest()))
 }
 
-/// `catalog verify`.
-pub fn verify(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
-    let client = registry::client(&args.registry, context)?;
-    let repository = Repository::look(&args.repository, &client, context)?;
-    let revision = repository.revision(&args.revision)?;
-    let depth = if args.layers { Depth::Layers } else { Depth::Documents };
-    let verified = verify_revision(&repository, &revision, depth)?;
-    let mut done = vec![format!(
-        "r{} {}: revisions that follow from each other: {}; images with the layers that the catalog names: {}",
-        revision.catalog.revision,
-        revision.index.digest(),
-        verified.revisions,
-        verified.images
-    )];
-    if args.layers {
-        done.push(format!(
-            "layers that were read and have the diffIDs that the catalog names: {}",
-            verified.layers
-        ));
-    }
-    if let Some(id) = &args.rebuild {
-        let again = Again {
-            definitions: &|| definitions(args.recipes.as_deref()),
-            id: Some(id.as_str()).filter(|id| !id.is_empty()),
-            kinds: &args.kind,
-        };
-        let equal = again.compare(&revision.catalog, context)?;
-        done.extend(equal.iter().map(|name| format!("{name}: made again, and equal")));
-    }
-    print_result(&lines(done))
-}
-
 /// `catalog pull` and `catalog mirror`: the same revisions elsewhere, under the same digests.
 pub fn copy(args: &CopyArgs, context: &Context) -> Result<(), Failure> {
     let client = registry::client(&args.registry, context)?;
@@ -409,6 +381,7 @@ pub fn copy(args: &CopyArgs, context: &Context) -> Result<(), Failure> {
         let tag = format!("r{}", revision.catalog.revision);
         to.is_unmoved(revision.catalog.revision, revision.index.digest())?;
         to.ship(from.shipment(&revision.index)?, &tag)?;
+        to.copy_signatures(&from, &revision)?;
         done.push(format!("{tag} {}", revision.index.digest()));
     }
     // The tags that move come last, and only to what is there.

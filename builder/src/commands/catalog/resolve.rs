@@ -1,6 +1,6 @@
 //! `lapstrake catalog resolve`: which entry a request gives, and why.
 
-use lapstrake_catalog::{Date, ImageKind, Permissions, PlatformKey, Request, VersionRequest};
+use lapstrake_catalog::{Date, ImageKind, PlatformKey, Request, VersionRequest};
 use serde_json::json;
 
 use super::json as printed;
@@ -8,9 +8,10 @@ use crate::cli::{Format, ResolveArgs};
 use crate::commands::looked;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::planning::{permitted, today};
+use crate::planning::{permissions, today};
 use crate::platform::host_platform;
 use crate::report::print_result;
+use crate::trust::Strictness;
 
 /// `catalog resolve`.
 pub fn resolve(args: &ResolveArgs, context: &Context) -> Result<(), Failure> {
@@ -30,8 +31,8 @@ pub fn resolve(args: &ResolveArgs, context: &Context) -> Result<(), Failure> {
     let as_of = args.as_of.as_deref().map(str::parse::<Date>).transpose();
     let as_of =
         as_of.map_err(|cause| understood(format!("`--as-of`: {cause}")))?.unwrap_or_else(|| today(context));
-    let permissions = Permissions { allow_eol: permitted(&args.allow_eol)?, ..Permissions::default() };
-    let catalog = looked(args.catalog.as_deref(), &args.registry, context)?;
+    let permissions = permissions(&args.permissions)?;
+    let catalog = looked(&args.catalog, &args.registry, Strictness::Refuse, context)?.catalog;
     let resolution = catalog.resolve(&request, &platforms, as_of, &permissions).map_err(|error| {
         let failure = understood(error.to_string());
         match error.hint() {

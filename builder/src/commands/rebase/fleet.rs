@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use globset::{Glob, GlobMatcher};
 use lapstrake_oci::document::sha256_of;
@@ -9,7 +10,7 @@ use lapstrake_oci::registry::Client;
 use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::{is_before_tag, place, write};
+use super::{is_before_tag, write};
 use crate::cli::RebaseArgs;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -47,7 +48,7 @@ enum Done {
 }
 
 /// Plans, or carries a plan out.
-pub(super) fn run(args: &RebaseArgs, rebase: &Rebase<'_>, client: &Client) -> Result<(), Failure> {
+pub(super) fn run(args: &RebaseArgs, rebase: &Rebase<'_>, client: &Arc<Client>) -> Result<(), Failure> {
     let context = rebase.context;
     let Some(select) = &args.select else {
         let path = args.plan.as_deref().unwrap_or(Path::new(""));
@@ -97,7 +98,7 @@ fn stopping<'a, T>(
 fn selected(
     select: &str,
     args: &RebaseArgs,
-    client: &Client,
+    client: &Arc<Client>,
     context: &Context,
 ) -> Result<Vec<String>, Failure> {
     let host = select.split('/').next().unwrap_or_default();
@@ -154,9 +155,9 @@ fn hundredth(name: &str) -> u8 {
 }
 
 /// What would become of an image.
-fn look(name: &str, rebase: &Rebase<'_>, client: &Client) -> Done {
-    let looked =
-        place(name, client, rebase.context).and_then(|(repository, tag)| rebase.look(&repository, &tag));
+fn look(name: &str, rebase: &Rebase<'_>, client: &Arc<Client>) -> Done {
+    let looked = Repository::named(name, client, rebase.context)
+        .and_then(|(repository, tag)| rebase.look(&repository, &tag));
     match looked {
         Ok(Outcome::Current) => Done::Current,
         Ok(Outcome::Move(rebased)) => Done::Moved(Item {
@@ -172,9 +173,9 @@ fn look(name: &str, rebase: &Rebase<'_>, client: &Client) -> Done {
 }
 
 /// Carries one line of a plan out. What is done already is left as it is, and what has changed since as well.
-fn apply(item: &Item, args: &RebaseArgs, rebase: &Rebase<'_>, client: &Client) -> Done {
+fn apply(item: &Item, args: &RebaseArgs, rebase: &Rebase<'_>, client: &Arc<Client>) -> Done {
     let moved = || -> Result<Done, Failure> {
-        let (repository, tag) = place(&item.image, client, rebase.context)?;
+        let (repository, tag) = Repository::named(&item.image, client, rebase.context)?;
         let now = repository.digest_of(&tag)?;
         if now.as_ref() == Some(&item.to) {
             return Ok(Done::Current);

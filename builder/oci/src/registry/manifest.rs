@@ -98,6 +98,7 @@ impl Remote {
             .with_body(Payload::Bytes(document.bytes().to_vec()));
         call.content_type = Some(document.media_type().to_string());
         let mut retry = Retry::new(&self.core.retry);
+        let mut disturbed = 0;
         loop {
             let error = match self.core.once(&self.registry, &self.access, &call, &[200, 201, 202]).await {
                 Ok(answer) => return check_digest_header(&answer, document.digest()),
@@ -106,6 +107,13 @@ impl Remote {
             let no_answer = matches!(error, RegistryError::Connection { .. } | RegistryError::Stalled { .. });
             if (no_answer || may_be_immutable(&error)) && self.holds(&name, document).await {
                 return Ok(());
+            }
+            // The bytes are those of the digest: a registry that finds others has read them while somebody else wrote the
+            // same manifest, as servers with files do.
+            if error.code() == Some("DIGEST_INVALID") && disturbed < DISTURBED {
+                disturbed += 1;
+                tokio::time::sleep(self.core.retry.shortest * disturbed).await;
+                continue;
             }
             self.core.pause(&self.registry, &mut retry, error).await?;
         }
@@ -116,6 +124,9 @@ impl Remote {
         matches!(self.manifest_digest(name).await, Ok(Some(found)) if found == *document.digest())
     }
 }
+
+/// So often a manifest is sent again that a registry took for another one.
+const DISTURBED: u32 = 3;
 
 /// Registries refuse to write an immutable tag with all kinds of statuses, even if it would stay the same.
 fn may_be_immutable(error: &RegistryError) -> bool {

@@ -327,6 +327,23 @@ fn a_push_to_a_digest_that_is_not_the_images_is_refused() {
 }
 
 #[test]
+fn a_manifest_that_was_read_while_another_wrote_it_is_sent_again() {
+    let server = Server::start();
+    let body = br#"{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match"}]}"#.to_vec();
+    let disturbed = |times| {
+        let act = Act::Answer { status: 400, headers: Vec::new(), body: body.clone() };
+        server.fault(Fault::on("PUT", "/manifests/", act).times(times));
+    };
+    let image = image(vec![layer("a", 10)]);
+    disturbed(2);
+    push_to(&client(), &image, &reference(&server, "app:1")).unwrap();
+    assert_stored(&server, "app", "1", &image);
+    disturbed(4);
+    let error = registry_error(push_to(&client(), &image, &reference(&server, "app:2")).unwrap_err());
+    assert_eq!(error.class(), Class::Mismatch);
+}
+
+#[test]
 fn an_immutable_tag_with_the_same_image_is_success_and_with_another_a_refusal() {
     let server = Server::with(Settings { immutable_tags: true, digest_header: false, ..Settings::default() });
     let target = reference(&server, "app:1");

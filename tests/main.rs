@@ -20,6 +20,8 @@ mod catalog_published;
 #[cfg(test)]
 mod catalog_trusted;
 #[cfg(test)]
+mod catalog_updated;
+#[cfg(test)]
 mod changed;
 #[cfg(test)]
 mod checklist;

@@ -11,6 +11,7 @@ use oci_spec::image::{Digest, MediaType};
 use crate::failure::{Exit, Failure};
 use crate::image_config::{ConfigLayer, RunConfig, image_config};
 use crate::metadata::LayerReport;
+use crate::needs::{self, Needs};
 use crate::plan::Plan;
 use crate::runtime::RuntimeImage;
 
@@ -36,6 +37,7 @@ pub fn assemble(
     platform: &PlatformKey,
     runtime: &RuntimeImage,
     app: Vec<AppLayer>,
+    needs: &Needs,
     created: Timestamp,
 ) -> Result<(Image, Vec<LayerReport>), Failure> {
     let labels = labels(plan, runtime, created);
@@ -47,7 +49,12 @@ pub fn assemble(
             .chain(plan.run.env.clone())
             .collect(),
         // What the user says of the image counts before what is derived; `settings` keeps our own names out of it.
-        labels: labels.clone().into_iter().chain(plan.run.labels.clone()).collect(),
+        labels: labels
+            .clone()
+            .into_iter()
+            .chain([(needs::LABEL.to_owned(), needs.to_text())])
+            .chain(plan.run.labels.clone())
+            .collect(),
         ..plan.run.clone()
     };
     let runtime_layers = runtime.layers.iter().map(|layer| ConfigLayer {

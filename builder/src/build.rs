@@ -18,6 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
 use crate::metadata::{ImageReport, Metadata};
 use crate::native;
+use crate::needs::{Facts, Needs, node_module_version};
 use crate::network::{BuildNetwork, network};
 use crate::plan::Plan;
 use crate::platform::host_platform;
@@ -74,18 +75,21 @@ pub fn build(
         context.report.warning(&doubt);
     }
     let mut hidden = options.secrets.hidden();
-    let trees = match &runtimes.here {
-        Some(here) => {
-            let entry = catalog.catalog().entry(&here.build.entry);
-            let npm = entry.and_then(|entry| entry.tools.get("npm").cloned());
-            let network = network(options.network, context, &scratch.directory("sandbox")?)?;
-            hidden.extend(network.logins.iter().cloned());
-            let (build_image, run_image) = (&here.build, &here.run);
-            let site = Site { plan, build_image, run_image, options, network, scratch, context, npm };
-            site.trees(inputs, catalog, &platforms, metadata)?
-        }
-        None => changes::app_trees(below_app(inputs.source.tree)?, FileTree::new(), plan.run.user()),
+    let (trees, facts) = if let Some(here) = &runtimes.here {
+        let entry = catalog.catalog().entry(&here.build.entry);
+        let npm = entry.and_then(|entry| entry.tools.get("npm").cloned());
+        let network = network(options.network, context, &scratch.directory("sandbox")?)?;
+        hidden.extend(network.logins.iter().cloned());
+        let (build_image, run_image) = (&here.build, &here.run);
+        let site = Site { plan, build_image, run_image, options, network, scratch, context, npm };
+        site.trees(inputs, catalog, &platforms, metadata)?
+    } else {
+        let app = below_app(inputs.source.tree)?;
+        let trees = changes::app_trees(app, FileTree::new(), plan.run.user());
+        let facts = metadata.timed("inspect", || facts(&trees))?;
+        (trees, facts)
     };
+    let needs = Needs::of(&facts, node_module_version(&plan.runtime.entry));
     context.stop.check()?;
     let search = Search::new(&hidden);
     metadata.timed("search", || search_trees(&search, &trees))?;
@@ -100,7 +104,7 @@ pub fn build(
                 diff_id: layer.diff_id.clone(),
             })
             .collect();
-        let (image, reports) = assemble(plan, platform, runtime, app, options.created)?;
+        let (image, reports) = assemble(plan, platform, runtime, app, &needs, options.created)?;
         let documents = [("the image config", &image.config), ("the image manifest", &image.manifest)];
         let leaks =
             documents.iter().filter_map(|(name, document)| search.in_document(name, document.bytes()));
@@ -150,7 +154,7 @@ impl Site<'_> {
         catalog: &CatalogAt,
         platforms: &[PlatformKey],
         metadata: &mut Metadata,
-    ) -> Result<AppTrees, Failure> {
+    ) -> Result<(AppTrees, Facts), Failure> {
         let rootfs = Rootfs::new(&self.context.data_dir);
         let (build_layers, run_layers) = metadata.timed("unpack", || {
             Ok((
@@ -176,9 +180,10 @@ impl Site<'_> {
         let run = listing(&run_layers)?;
         let trees = metadata
             .timed("scan", || self.collect(&workshop.changes(), &app, &listing(&build_layers)?, &run))?;
-        self.check_native(&trees, &run, platforms)?;
+        let facts = metadata.timed("inspect", || facts(&trees))?;
+        self.check_native(&facts, &trees, &run, platforms)?;
         self.check_start(&trees, &run);
-        Ok(trees)
+        Ok((trees, facts))
     }
 
     fn unpacked(
@@ -262,12 +267,12 @@ impl Site<'_> {
 
     fn check_native(
         &self,
+        facts: &Facts,
         trees: &AppTrees,
         run: &Listing,
         platforms: &[PlatformKey],
     ) -> Result<(), Failure> {
-        let found = native::inspect(&[&trees.dependencies, &trees.app], run)
-            .map_err(|cause| Failure::io("could not inspect what the commands made", cause))?;
+        let found = native::inspect(facts, &[&trees.dependencies, &trees.app], run);
         for missing in found.missing.iter().take(10) {
             self.context
                 .report
@@ -305,6 +310,12 @@ impl Site<'_> {
             self.context.report.warning(&start_program::warning(&program));
         }
     }
+}
+
+/// What the files of the app are.
+fn facts(trees: &AppTrees) -> Result<Facts, Failure> {
+    Facts::of_trees(&[&trees.dependencies, &trees.app])
+        .map_err(|cause| Failure::io("could not inspect the files of the app", cause))
 }
 
 /// Lays the source out where commands may change it.

@@ -31,6 +31,7 @@ pub mod load;
 pub mod metadata;
 pub mod minor_move;
 pub mod native;
+pub mod needs;
 pub mod network;
 pub mod origin;
 pub mod output;

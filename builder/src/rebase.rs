@@ -6,8 +6,12 @@
 
 mod documents;
 mod image;
+mod proof;
+mod smoke;
 mod target;
 
 pub use documents::{Base, rebased};
 pub use image::{Outcome, Rebase, Rebased};
+pub use proof::Proof;
+pub use smoke::smoke;
 pub use target::{Refusal, Target, target};

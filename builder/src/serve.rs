@@ -30,8 +30,13 @@ pub struct Start<'a> {
     pub network: RunNetwork,
 }
 
-/// Runs an image until it ends or the command is asked to stop.
-pub fn serve(image: &Image, start: &Start<'_>, scratch: &Scratch, context: &Context) -> Result<(), Failure> {
+/// What a sandbox needs to start an image.
+pub fn prepared(
+    image: &Image,
+    start: &Start<'_>,
+    scratch: &Scratch,
+    context: &Context,
+) -> Result<(Spec, Step), Failure> {
     let config: ImageConfiguration = image
         .config
         .parse()
@@ -54,7 +59,12 @@ pub fn serve(image: &Image, start: &Start<'_>, scratch: &Scratch, context: &Cont
         limits: Limits { time: None, grace: GRACE, ..Limits::default() },
         build_uid: BUILD_UID,
     };
-    let step = Step { argv: settings.argv, env: settings.env, cwd: settings.working_dir };
+    Ok((spec, Step { argv: settings.argv, env: settings.env, cwd: settings.working_dir }))
+}
+
+/// Runs an image until it ends or the command is asked to stop.
+pub fn serve(image: &Image, start: &Start<'_>, scratch: &Scratch, context: &Context) -> Result<(), Failure> {
+    let (spec, step) = prepared(image, start, scratch, context)?;
     let report = &context.report;
     let outcome = lapstrake_sandbox::serve(&spec, &step, &context.stop.flag(), &mut |event| match event {
         Event::Listening { address } => {

@@ -21,6 +21,16 @@ pub struct RebaseArgs {
     /// Say what would be moved, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Start the moved image on this machine and ask its port for this path, `/` by default, before the tag moves.
+    #[arg(
+        long,
+        value_name = "PATH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "/",
+        conflicts_with_all = ["undo", "dry_run"]
+    )]
+    pub smoke: Option<String>,
     /// Go back to the image that was there before; with several, name its tag with `--before`.
     #[arg(long, conflicts_with_all = ["select", "plan", "dry_run"])]
     pub undo: bool,

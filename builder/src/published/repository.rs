@@ -324,6 +324,14 @@ impl Repository {
         }
     }
 
+    /// The client that reaches registries.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        match self {
+            Self::Registry { client, .. } | Self::Layout { client, .. } => client,
+        }
+    }
+
     /// The layout, if it is one.
     #[must_use]
     pub fn layout(&self) -> Option<&Layout> {

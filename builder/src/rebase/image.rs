@@ -12,12 +12,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::documents::{Base, rebased};
+use super::proof::{Layers, Proof, needs_of_layers, open};
 use super::target::{Refusal, Target, target};
 use crate::catalog::CatalogAt;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::needs::{self, Needs};
 use crate::published::Repository;
-use crate::runtime::RuntimeLayer;
+use crate::runtime::{RuntimeImage, RuntimeLayer};
 
 /// How images are moved.
 pub struct Rebase<'a> {
@@ -27,6 +29,8 @@ pub struct Rebase<'a> {
     pub known: &'a Known<'a>,
     /// Where images are moved to.
     pub target: &'a Target,
+    /// What entries provide.
+    pub proof: &'a Proof,
     /// The day that decides which entries may be used.
     pub as_of: Date,
     /// The surroundings.
@@ -39,6 +43,8 @@ pub struct Rebased {
     pub before: Document,
     /// The entries that it is on and is moved to, by platform.
     pub moves: BTreeMap<PlatformKey, (String, String)>,
+    /// The new manifests, by platform.
+    pub manifests: BTreeMap<PlatformKey, Document>,
     /// The image as it would be, with all that its repository does not have.
     pub shipment: Shipment,
 }
@@ -57,6 +63,14 @@ struct Config {
     architecture: String,
     os: String,
     rootfs: RootFs,
+    #[serde(default, rename = "config")]
+    execution: Execution,
+}
+
+#[derive(Default, Deserialize)]
+struct Execution {
+    #[serde(rename = "Labels", default)]
+    labels: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -80,9 +94,10 @@ impl Rebase<'_> {
             Some(DocumentKind::Manifest) => match self.manifest(repository, &before)? {
                 None => Ok(Outcome::Current),
                 Some(one) => {
-                    let moves = BTreeMap::from([(one.platform, one.ids)]);
+                    let moves = BTreeMap::from([(one.platform.clone(), one.ids)]);
+                    let manifests = BTreeMap::from([(one.platform, one.manifest.clone())]);
                     let shipment = Shipment::new(one.blobs, Vec::new(), one.manifest);
-                    Ok(Outcome::Move(Box::new(Rebased { before, moves, shipment })))
+                    Ok(Outcome::Move(Box::new(Rebased { before, moves, manifests, shipment })))
                 }
             },
             Some(DocumentKind::Index) => self.index(repository, before),
@@ -98,23 +113,23 @@ impl Rebase<'_> {
         let malformed = |cause| Failure::because(Exit::Refused, "the image index is not understood", cause);
         let index: ImageIndex = before.parse().map_err(malformed)?;
         let mut document: Value = before.parse().map_err(malformed)?;
-        let (mut blobs, mut manifests, mut moves) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let (mut blobs, mut manifests, mut moves) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         for (at, descriptor) in index.manifests().iter().enumerate() {
             let manifest = repository.document(descriptor)?;
             let Some(one) = self.manifest(repository, &manifest)? else { continue };
             let item = &mut document["manifests"][at];
             item["digest"] = json!(one.manifest.digest());
             item["size"] = json!(one.manifest.descriptor().size());
-            moves.insert(one.platform, one.ids);
+            moves.insert(one.platform.clone(), one.ids);
             blobs.extend(one.blobs);
-            manifests.push(one.manifest);
+            manifests.insert(one.platform, one.manifest);
         }
         if manifests.is_empty() {
             return Ok(Outcome::Current);
         }
         let top = Document::new(MediaType::ImageIndex, &document);
-        let shipment = Shipment::new(blobs, manifests, top);
-        Ok(Outcome::Move(Box::new(Rebased { before, moves, shipment })))
+        let shipment = Shipment::new(blobs, manifests.values().cloned().collect(), top);
+        Ok(Outcome::Move(Box::new(Rebased { before, moves, manifests, shipment })))
     }
 
     /// One image on its target; none where it is there already.
@@ -134,6 +149,7 @@ impl Rebase<'_> {
         }
         let image = self.catalog.runtime_image(&to.id, &platform, kind, self.context)?;
         let layers = image.layers.len();
+        self.prove(repository, (&manifest, &config), from, &image)?;
         let env = self.catalog.env_of(&from.id, &platform, kind)?;
         let name = &self.catalog.catalog().name;
         let trusted = self.catalog.trusted();
@@ -153,6 +169,49 @@ impl Rebase<'_> {
         blobs.push(Blob::bytes(MediaType::ImageConfig, new_config.bytes().to_vec()));
         let ids = (from.id.to_string(), to.id.to_string());
         Ok(Some(Moved { platform, ids, manifest: new, blobs }))
+    }
+
+    /// Refuses to put the app on layers that lack what it needs.
+    fn prove(
+        &self,
+        repository: &Repository,
+        (manifest, config): (&ImageManifest, &Config),
+        from: &Entry,
+        to: &RuntimeImage,
+    ) -> Result<(), Failure> {
+        let (layers, diff_ids) = (manifest.layers(), &config.rootfs.diff_ids);
+        let below = to.layers.len();
+        if layers.len() != diff_ids.len() || layers.len() < below {
+            let what = format!("the image has {} layers and {} diff_ids", layers.len(), diff_ids.len());
+            return Err(Failure::new(Exit::Refused, what));
+        }
+        let label = config.execution.labels.as_ref().and_then(|labels| labels.get(needs::LABEL));
+        let needs = match label {
+            Some(text) => Needs::parse(text).map_err(|cause| {
+                Failure::because(Exit::Refused, format!("the label `{}` is refused", needs::LABEL), cause)
+            })?,
+            None => needs_of_layers(&layers[below..], &diff_ids[below..], &from.id, repository)?,
+        };
+        let open_new = || {
+            let file = |layer: &RuntimeLayer| {
+                let path = self.catalog.layer_file(layer, self.context)?;
+                let file = std::fs::File::open(path)
+                    .map_err(|cause| Failure::io("could not read a layer", cause))?;
+                Ok((file, layer.descriptor.media_type().clone()))
+            };
+            to.layers.iter().map(file).collect()
+        };
+        let old = Layers {
+            entry: &from.id,
+            diff_ids: diff_ids[..below].iter().collect(),
+            open: &|| open(&layers[..below], repository),
+        };
+        let new = Layers {
+            entry: &to.entry,
+            diff_ids: to.layers.iter().map(|layer| &layer.diff_id).collect(),
+            open: &open_new,
+        };
+        self.proof.check(&needs, &old, &new)
     }
 
     /// The entry that the layers prove. A label alone proves nothing.

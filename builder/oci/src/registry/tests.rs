@@ -329,7 +329,8 @@ fn a_push_to_a_digest_that_is_not_the_images_is_refused() {
 #[test]
 fn a_manifest_that_was_read_while_another_wrote_it_is_sent_again() {
     let server = Server::start();
-    let body = br#"{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match"}]}"#.to_vec();
+    let body =
+        br#"{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match"}]}"#.to_vec();
     let disturbed = |times| {
         let act = Act::Answer { status: 400, headers: Vec::new(), body: body.clone() };
         server.fault(Fault::on("PUT", "/manifests/", act).times(times));

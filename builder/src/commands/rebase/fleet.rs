@@ -10,7 +10,7 @@ use lapstrake_oci::registry::Client;
 use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::{is_before_tag, write};
+use super::{Change, is_before_tag};
 use crate::cli::RebaseArgs;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -75,11 +75,16 @@ pub(super) fn run(args: &RebaseArgs, rebase: &Rebase<'_>, client: &Arc<Client>) 
         }
         None if args.dry_run => tell(done, context),
         None => {
-            let moved = done.into_iter().map(|done| match done {
-                Done::Moved(item) => apply(&item, args, rebase, client),
-                other => other,
-            });
-            tell(moved.collect(), context)
+            let (items, others): (Vec<Done>, Vec<Done>) =
+                done.into_iter().partition(|done| matches!(done, Done::Moved(_)));
+            let items: Vec<Item> = items
+                .into_iter()
+                .filter_map(|done| if let Done::Moved(item) = done { Some(item) } else { None })
+                .collect();
+            let work = |item: &Item| Ok(apply(item, args, rebase, client));
+            let mut moved = in_parallel_by(AT_A_TIME, &items, stopping(context, work))?;
+            moved.extend(others);
+            tell(moved, context)
         }
     }
 }
@@ -195,7 +200,11 @@ fn apply(item: &Item, args: &RebaseArgs, rebase: &Rebase<'_>, client: &Arc<Clien
             return Err(Failure::new(Exit::Refused, what).hint("the catalog has changed: plan anew"));
         }
         if !args.dry_run {
-            write(&repository, &tag, *rebased, true)?;
+            Change { repository: &repository, tag: &tag, keeps: true }.write(
+                *rebased,
+                args,
+                rebase.context,
+            )?;
         }
         Ok(Done::Moved(item.clone()))
     };

@@ -1,5 +1,6 @@
 //! A published catalog: a repository whose tags `rN` are its revisions, each following from the one before.
 
+mod artifacts;
 mod import;
 mod next;
 mod rebuild;
@@ -8,7 +9,7 @@ mod signature;
 mod verify;
 
 pub use import::{Facts, import};
-pub use next::{Addition, Names, Next, additions};
+pub use next::{Addition, Keep, Names, Next, additions};
 pub use rebuild::Again;
 pub(crate) use repository::number_of;
 pub use repository::{Published, Repository};

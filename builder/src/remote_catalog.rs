@@ -142,7 +142,7 @@ impl Place {
         {
             return Ok(local.blob_path(digest));
         }
-        let layout = Layout::create(context.data_dir.join("layers")).map_err(failed)?;
+        let layout = Layout::create(context.data_dir.join("fetched")).map_err(failed)?;
         let path = layout.blob_path(digest);
         if layout.has_blob(digest) {
             return Ok(path);

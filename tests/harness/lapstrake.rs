@@ -41,6 +41,14 @@ impl Lapstrake {
         self
     }
 
+    /// The same with a data directory below `scratch` that has a copy of the layers made so far, for what would change the
+    /// local catalog of all others.
+    pub(crate) fn apart(self, scratch: &Path) -> Self {
+        let data = scratch.join("data");
+        copy_layers(&self.data, &data);
+        self.with_data(data)
+    }
+
     /// The same with one more environment variable.
     pub(crate) fn with(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.variables.insert(name.into(), value.as_ref().into());

@@ -19,6 +19,10 @@ pub struct PublishArgs {
     /// The recipes and locks that the layout was built with, instead of those inside the program.
     #[arg(long, value_name = "DIR")]
     pub recipes: Option<PathBuf>,
+    /// Keep the packages and tarballs of new entries in the catalog as well, so that their layers can be made again when no
+    /// mirror has them any more.
+    #[arg(long)]
+    pub artifacts: bool,
     /// The canonical name of the catalog, where its first revision is published elsewhere than under that name.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,

@@ -19,6 +19,7 @@ use lapstrake_runtimes::store::Store;
 use oci_spec::image::{Descriptor, Digest, ImageIndex, MediaType};
 use serde_json::{Value, json};
 
+use super::artifacts::artifacts_of;
 use super::repository::{Published, is_catalog};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -38,13 +39,25 @@ pub struct Addition {
     pub(super) listed: Vec<Value>,
 }
 
+/// What a publication keeps besides images, locks and lists of packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing else.
+    Evidence,
+    /// The packages and tarballs themselves.
+    Artifacts,
+}
+
 /// The entries of a layout's catalog that a published one does not have. Those that are there must be the same.
 pub fn additions(
     layout: &Layout,
     local: &Catalog,
     published: Option<&Catalog>,
-    (definitions, context): (&Definitions, &Context),
+    (definitions, keep, context): (&Definitions, Keep, &Context),
 ) -> Result<Vec<Addition>, Failure> {
+    let store = Store::open(context.data_dir.join("artifacts"))
+        .map_err(|cause| Failure::because(Exit::Ours, "could not open the store of packages", cause))?;
+    let kept = (keep == Keep::Artifacts).then_some(&store);
     let mut additions = Vec::new();
     for entry in &local.entries {
         let platforms = assembled(entry);
@@ -59,8 +72,8 @@ pub fn additions(
                 return Err(Failure::new(Exit::Refused, what).hint(hint));
             }
             None => {
-                let mut addition = addition(layout, entry, platforms, definitions)?;
-                add_fixes(&mut addition.entry.changes, entry, definitions, context)?;
+                let mut addition = addition(layout, entry, platforms, (definitions, kept))?;
+                add_fixes(&mut addition.entry.changes, entry, (definitions, &store), context)?;
                 additions.push(addition);
             }
         }
@@ -72,11 +85,9 @@ pub fn additions(
 fn add_fixes(
     changes: &mut [PackageChange],
     entry: &Entry,
-    definitions: &Definitions,
+    (definitions, store): (&Definitions, &Store),
     context: &Context,
 ) -> Result<(), Failure> {
-    let store = Store::open(context.data_dir.join("artifacts"))
-        .map_err(|cause| Failure::because(Exit::Ours, "could not open the store of packages", cause))?;
     let scratch = Scratch::new(&context.scratch_dir())?;
     let id = entry.id.to_string();
     let record = definitions.entries.entries.iter().find(|record| record.id == id);
@@ -92,7 +103,7 @@ fn add_fixes(
         .collect();
     for change in changes {
         let (Some(from), Some(to)) = (&change.from, &change.to) else { continue };
-        match fixes(&debs, &change.package, (from, to), (&store, scratch.path())) {
+        match fixes(&debs, &change.package, (from, to), (store, scratch.path())) {
             Ok(cves) => change.cves = cves,
             Err(why) => change.note = Some(format!("fixes are not known: {why}")),
         }
@@ -124,7 +135,7 @@ fn addition(
     layout: &Layout,
     entry: &Entry,
     mut platforms: BTreeMap<PlatformKey, PlatformRecord>,
-    definitions: &Definitions,
+    (definitions, kept): (&Definitions, Option<&Store>),
 ) -> Result<Addition, Failure> {
     let (mut shipments, mut listed) = (Vec::new(), Vec::new());
     for (platform, record) in &mut platforms {
@@ -141,9 +152,12 @@ fn addition(
             item["annotations"] = json!({RUNTIME_ID: entry.id, "dev.lapstrake.image.kind": kind});
             listed.push(item);
         }
-        let (shipment, item) = evidence_of(entry, platform, record, definitions)?;
-        shipments.push(shipment);
-        listed.push(item);
+        let artifacts = kept.map(|store| artifacts_of(entry, platform, record, (definitions, store)));
+        let evidence = evidence_of(entry, platform, record, definitions)?;
+        for (shipment, item) in std::iter::once(evidence).chain(artifacts.transpose()?) {
+            shipments.push(shipment);
+            listed.push(item);
+        }
     }
     let entry_of = |platforms| NewEntry {
         runtime: entry.runtime.clone(),

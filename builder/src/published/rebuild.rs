@@ -10,7 +10,10 @@ use lapstrake_oci::document::sha256_of;
 use lapstrake_runtimes::definitions::Definitions;
 use lapstrake_runtimes::evidence::evidence;
 use lapstrake_runtimes::local::{LocalCatalog, ReadyImage, WhenGone};
+use lapstrake_runtimes::store::Store;
 
+use super::Repository;
+use super::artifacts::fetch_artifacts;
 use crate::catalog::{ensure, failure as local_failure};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -29,7 +32,14 @@ pub struct Again<'a> {
 impl Again<'_> {
     /// Makes the images again in an empty place, and compares the digests of their layers and manifests with what the
     /// catalog names. Returns the names of those that are equal; the first that is not is a failure.
-    pub fn compare(&self, catalog: &Catalog, context: &Context) -> Result<Vec<String>, Failure> {
+    ///
+    /// Files that are neither on this machine nor on a mirror any more come from the catalog, where it keeps them.
+    pub fn compare(
+        &self,
+        repository: &Repository,
+        catalog: &Catalog,
+        context: &Context,
+    ) -> Result<Vec<String>, Failure> {
         let (imported, entries): (Vec<_>, Vec<_>) =
             self.entries(catalog)?.into_iter().partition(|(entry, ..)| is_imported(entry));
         for (entry, platform, _) in imported {
@@ -41,8 +51,16 @@ impl Again<'_> {
             context.report.note(&what);
         }
         let definitions = (self.definitions)()?;
+        let store = Store::open(context.data_dir.join("artifacts"))
+            .map_err(|cause| Failure::because(Exit::Ours, "could not open the store of packages", cause))?;
         for (entry, platform, record) in &entries {
             locks_are_the_same(entry, platform, record, &definitions)?;
+            let fetched = fetch_artifacts(repository, record, &store)?;
+            if fetched > 0 {
+                context
+                    .report
+                    .note(&format!("{fetched} files of `{}` on {platform} come from the catalog", entry.id));
+            }
         }
         let scratch = Scratch::new(&context.scratch_dir())?;
         let data = scratch.path().join("again");

@@ -21,7 +21,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::DEFAULT_TAG;
 use crate::planning::today;
 use crate::published::{
-    Addition, CANDIDATE, Facts, Names, Next, Published, Repository, additions, import as import_image,
+    Addition, CANDIDATE, Facts, Keep, Names, Next, Published, Repository, additions, import as import_image,
 };
 use crate::registry;
 use crate::report::print_result;
@@ -44,7 +44,8 @@ pub fn publish(args: &PublishArgs, context: &Context) -> Result<(), Failure> {
     if let Some(previous) = &previous {
         settle(&repository, previous, &args.making, context)?;
     }
-    let new = additions(&layout, &local, published, (&definitions, context))?;
+    let keep = if args.artifacts { Keep::Artifacts } else { Keep::Evidence };
+    let new = additions(&layout, &local, published, (&definitions, keep, context))?;
     if new.is_empty() {
         return nothing_new(previous.as_ref());
     }

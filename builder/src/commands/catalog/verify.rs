@@ -82,7 +82,7 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
             id: Some(id.as_str()).filter(|id| !id.is_empty()),
             kinds: &args.kind,
         };
-        let equal = again.compare(&revision.catalog, context)?;
+        let equal = again.compare(&repository, &revision.catalog, context)?;
         done.extend(equal.iter().map(|name| format!("{name}: made again, and equal")));
     }
     print_result(&lines(done))

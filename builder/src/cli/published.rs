@@ -258,6 +258,9 @@ pub struct CopyArgs {
     /// Where it goes: `oci:DIR`, or REGISTRY/REPOSITORY.
     #[arg(value_name = "TO")]
     pub to: String,
+    /// Copy the catalog alone, without the images of its entries: enough to look, to resolve and to audit. Into a layout.
+    #[arg(long)]
+    pub without_images: bool,
     /// Only this revision, a tag or a digest; all of them by default.
     #[arg(long, value_name = "REV")]
     pub revision: Option<String>,

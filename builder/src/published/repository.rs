@@ -7,6 +7,7 @@ use lapstrake_catalog::format::MAX_BYTES;
 use lapstrake_catalog::{CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog};
 use lapstrake_oci::destination::{LayoutDestination, PushError, Shipment, push};
 use lapstrake_oci::document::Document;
+use lapstrake_oci::image::Blob;
 use lapstrake_oci::layout::{Layout, LayoutError};
 use lapstrake_oci::registry::{Class, Client};
 use oci_spec::distribution::Reference;
@@ -263,12 +264,7 @@ impl Repository {
         let json = MediaType::from(CATALOG_MEDIA_TYPE);
         let layer =
             manifest.layers().iter().find(|layer| *layer.media_type() == json).ok_or_else(malformed)?;
-        let json = match self {
-            Self::Registry { client, .. } => client
-                .blob_within(&self.reference("latest")?, layer, MAX_BYTES as u64)
-                .map_err(|cause| registry::failure(cause, "could not read the catalog"))?,
-            Self::Layout { layout, .. } => json_in(layout, layer)?,
-        };
+        let json = self.large(layer)?;
         Catalog::parse(json.bytes()).map_err(|cause| malformed_because(malformed(), cause))
     }
 
@@ -321,6 +317,34 @@ impl Repository {
             }
             Self::Layout { layout, .. } => Shipment::from_layout(layout, top.descriptor())
                 .map_err(|cause| Failure::because(Exit::Refused, what(), cause)),
+        }
+    }
+
+    /// The index of a revision and its catalog, without the images: enough to look, to resolve and to audit. Only a layout
+    /// takes that (image-spec, image-layout.md, "Blobs").
+    pub fn documents(&self, index: &Document) -> Result<Shipment, Failure> {
+        let malformed = |cause| Failure::because(Exit::Refused, "the revision is not understood", cause);
+        let parsed: ImageIndex = index.parse().map_err(malformed)?;
+        let (mut blobs, mut manifests) = (Vec::new(), Vec::new());
+        for descriptor in parsed.manifests().iter().filter(|descriptor| is_catalog(descriptor)) {
+            let document = self.document(descriptor)?;
+            let manifest: ImageManifest = document.parse().map_err(malformed)?;
+            for blob in std::iter::once(manifest.config()).chain(manifest.layers()) {
+                let bytes = self.large(blob)?.bytes().to_vec();
+                blobs.push(Blob::bytes(blob.media_type().clone(), bytes));
+            }
+            manifests.push(document);
+        }
+        Ok(Shipment::new(blobs, manifests, index.clone()))
+    }
+
+    /// A blob that may be as large as a catalog.
+    fn large(&self, descriptor: &Descriptor) -> Result<Document, Failure> {
+        match self {
+            Self::Registry { client, .. } => client
+                .blob_within(&self.reference("latest")?, descriptor, MAX_BYTES as u64)
+                .map_err(|cause| registry::failure(cause, "could not read the catalog")),
+            Self::Layout { layout, .. } => json_in(layout, descriptor),
         }
     }
 

@@ -368,6 +368,10 @@ pub fn copy(args: &CopyArgs, context: &Context) -> Result<(), Failure> {
     let client = registry::client(&args.registry, context)?;
     let from = Repository::look(&args.from, &client, context)?;
     let to = Repository::open(&args.to, &client, context)?;
+    if args.without_images && to.layout().is_none() {
+        return Err(Failure::new(Exit::NotUnderstood, "a registry takes no catalog without its images")
+            .hint("pull it into a layout: `oci:DIR`"));
+    }
     let numbers = from.numbers()?;
     let names = match &args.revision {
         Some(name) => vec![name.clone()],
@@ -381,7 +385,9 @@ pub fn copy(args: &CopyArgs, context: &Context) -> Result<(), Failure> {
         let revision = from.revision(name)?;
         let tag = format!("r{}", revision.catalog.revision);
         to.is_unmoved(revision.catalog.revision, revision.index.digest())?;
-        to.ship(from.shipment(&revision.index)?, &tag)?;
+        let index = &revision.index;
+        let shipment = if args.without_images { from.documents(index)? } else { from.shipment(index)? };
+        to.ship(shipment, &tag)?;
         to.copy_signatures(&from, &revision)?;
         done.push(format!("{tag} {}", revision.index.digest()));
     }

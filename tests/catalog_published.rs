@@ -94,7 +94,14 @@ fn a_catalog_is_published_promoted_and_built_from_and_nothing_is_published_twice
     // Every entry brings its locks and its packages, as artifacts that other tools list.
     let raw = tools::run("skopeo", ["inspect", "--tls-verify=false", "--raw", &format!("docker://{latest}")]);
     let index: Value = serde_json::from_str(&raw).unwrap();
-    let manifests = index["manifests"].as_array().unwrap();
+    let of_entry = index["manifests"].as_array().unwrap().iter().find(|it| {
+        it["artifactType"] == "application/vnd.lapstrake.catalog.entry.v1"
+            && it["annotations"]["dev.lapstrake.runtime.id"] == id.as_str()
+    });
+    let name = format!("docker://{repository}@{}", of_entry.unwrap()["digest"].as_str().unwrap());
+    let raw = tools::run("skopeo", ["inspect", "--tls-verify=false", "--raw", &name]);
+    let of_entry: Value = serde_json::from_str(&raw).unwrap();
+    let manifests = of_entry["manifests"].as_array().unwrap();
     let evidence =
         manifests.iter().find(|it| it["artifactType"] == "application/vnd.lapstrake.evidence.v1").unwrap();
     let name = format!("docker://{repository}@{}", evidence["digest"].as_str().unwrap());

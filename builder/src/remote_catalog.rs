@@ -46,6 +46,7 @@ impl Place {
     /// The document with the locks of an entry on a platform; none where the catalog was published without.
     pub fn locks(&self, id: &EntryId, platform: &PlatformKey) -> Result<Option<Document>, Failure> {
         let index: ImageIndex = self.repository.top(&self.name)?.parse().map_err(malformed)?;
+        let listed = self.repository.listed(&index, id)?;
         let is_of = |descriptor: &&Descriptor| {
             let annotations = descriptor.annotations().as_ref();
             let names = |name: &str, value: &str| {
@@ -55,7 +56,7 @@ impl Place {
                 && names("dev.lapstrake.runtime.id", &id.to_string())
                 && names("dev.lapstrake.platform", platform.as_str())
         };
-        let Some(descriptor) = index.manifests().iter().find(is_of) else { return Ok(None) };
+        let Some(descriptor) = listed.iter().find(is_of) else { return Ok(None) };
         let manifest: ImageManifest = self.repository.document(descriptor)?.parse().map_err(malformed)?;
         let locks = MediaType::from(LOCK_MEDIA_TYPE);
         let layer = manifest.layers().iter().find(|layer| *layer.media_type() == locks);

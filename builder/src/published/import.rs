@@ -53,7 +53,7 @@ pub fn import(from: &Repository, digest: &Digest, facts: &Facts) -> Result<Addit
         return Err(refused(digest, "it has no image"));
     }
     let entry = entry(facts, platforms, from, digest);
-    Ok(Addition { entry, shipments, listed })
+    Ok(Addition { id: facts.id.clone(), entry, shipments, listed })
 }
 
 fn refused(digest: &Digest, why: &str) -> Failure {

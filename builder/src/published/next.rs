@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, ToSpan};
 use lapstrake_catalog::{
-    CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog, Change, Edit, Entry, ImageKind, NewEntry, OsRecord,
-    PackageChange, PlatformKey, PlatformRecord, RuntimeRecord,
+    CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog, Change, Edit, Entry, EntryId, ImageKind, NewEntry,
+    OsRecord, PackageChange, PlatformKey, PlatformRecord, RuntimeRecord,
 };
 use lapstrake_oci::destination::Shipment;
 use lapstrake_oci::document::{DOCUMENT_LIMIT, Document};
@@ -28,15 +28,44 @@ use crate::scratch::Scratch;
 /// How many hours a day has.
 const HOURS: i64 = 24;
 pub(super) const RUNTIME_ID: &str = "dev.lapstrake.runtime.id";
+/// The artifact type of the image index of one entry.
+const ENTRY_ARTIFACT_TYPE: &str = "application/vnd.lapstrake.catalog.entry.v1";
 
 /// An entry that is to be published.
 pub struct Addition {
+    /// Its name.
+    pub(super) id: EntryId,
     /// The entry.
     pub(super) entry: NewEntry,
     /// Its documents: manifests of images, and evidence.
     pub(super) shipments: Vec<Shipment>,
-    /// What the image index says of them.
+    /// What the image index of the entry says of them.
     pub(super) listed: Vec<Value>,
+}
+
+impl Addition {
+    /// The image index of the entry, with all that it leads to, and what the revision says of it. A revision lists entries
+    /// and not what they are made of: registries take no index of many thousand manifests.
+    fn indexed(shipments: Vec<Shipment>, listed: &[Value], id: &EntryId) -> (Shipment, Value) {
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::ImageIndex,
+            "artifactType": ENTRY_ARTIFACT_TYPE,
+            "manifests": listed,
+            "annotations": {RUNTIME_ID: id},
+        });
+        let index = Document::new(MediaType::ImageIndex, &index);
+        let mut item = json!(index.descriptor());
+        item["artifactType"] = json!(ENTRY_ARTIFACT_TYPE);
+        item["annotations"] = json!({RUNTIME_ID: id});
+        let (mut blobs, mut manifests) = (Vec::new(), Vec::new());
+        for shipment in shipments {
+            blobs.extend(shipment.blobs);
+            manifests.extend(shipment.manifests);
+            manifests.push(shipment.top);
+        }
+        (Shipment::new(blobs, manifests, index), item)
+    }
 }
 
 /// What a publication keeps besides images, locks and lists of packages.
@@ -176,7 +205,7 @@ fn addition(
         changes: entry.changes.clone(),
         source: entry.source.clone(),
     };
-    Ok(Addition { entry: entry_of(platforms), shipments, listed })
+    Ok(Addition { id: entry.id.clone(), entry: entry_of(platforms), shipments, listed })
 }
 
 pub(super) fn described(descriptor: &Descriptor, platform: &PlatformKey) -> Value {
@@ -257,9 +286,10 @@ impl Next<'_> {
     ) -> Result<(Catalog, Shipment), Failure> {
         let (mut entries, mut shipments, mut listed) = (Vec::new(), Vec::new(), Vec::new());
         for addition in additions {
+            let (shipment, item) = Addition::indexed(addition.shipments, &addition.listed, &addition.id);
             entries.push(addition.entry);
-            shipments.extend(addition.shipments);
-            listed.extend(addition.listed);
+            shipments.push(shipment);
+            listed.push(item);
         }
         let hours = i64::from(self.valid_days) * HOURS;
         let change = Change {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fs_err::File;
 use lapstrake_catalog::format::MAX_BYTES;
-use lapstrake_catalog::{CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog};
+use lapstrake_catalog::{CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog, EntryId};
 use lapstrake_oci::destination::{LayoutDestination, PushError, Shipment, push};
 use lapstrake_oci::document::Document;
 use lapstrake_oci::image::Blob;
@@ -14,6 +14,7 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
 use serde::Deserialize;
 
+use super::next::RUNTIME_ID;
 use crate::context::Context;
 use crate::deliver::Delivery;
 use crate::failure::{Exit, Failure};
@@ -318,6 +319,26 @@ impl Repository {
             Self::Layout { layout, .. } => Shipment::from_layout(layout, top.descriptor())
                 .map_err(|cause| Failure::because(Exit::Refused, what(), cause)),
         }
+    }
+
+    /// What a revision lists of an entry: the manifests in the entry's own image index.
+    pub fn listed(&self, index: &ImageIndex, id: &EntryId) -> Result<Vec<Descriptor>, Failure> {
+        let malformed = |cause| Failure::because(Exit::Refused, "the revision is not understood", cause);
+        let id = id.to_string();
+        let is_named = |descriptor: &Descriptor| {
+            let annotations = descriptor.annotations().as_ref();
+            annotations.and_then(|all| all.get(RUNTIME_ID)).is_some_and(|name| *name == id)
+        };
+        let mut listed = Vec::new();
+        for descriptor in index.manifests() {
+            if *descriptor.media_type() != MediaType::ImageIndex {
+                listed.push(descriptor.clone());
+            } else if is_named(descriptor) {
+                let of_entry: ImageIndex = self.manifest(descriptor.digest())?.parse().map_err(malformed)?;
+                listed.extend(of_entry.manifests().iter().cloned());
+            }
+        }
+        Ok(listed)
     }
 
     /// The index of a revision and its catalog, without the images: enough to look, to resolve and to audit. Only a layout

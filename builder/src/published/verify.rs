@@ -63,23 +63,25 @@ pub fn verify(repository: &Repository, top: &Published, depth: Depth) -> Result<
     let index: ImageIndex = top.index.parse().map_err(|cause| {
         Failure::because(Exit::Refused, "the image index of the revision is not understood", cause)
     })?;
-    let listed: BTreeMap<&str, &Descriptor> =
-        index.manifests().iter().map(|descriptor| (descriptor.digest().as_ref(), descriptor)).collect();
     let mut named = BTreeMap::new();
-    for (id, image) in images(&top.catalog) {
-        let Some(manifest) = &image.manifest else { continue };
-        let descriptor = listed.get(manifest.as_ref()).ok_or_else(|| {
-            Failure::new(Exit::Refused, format!("the image index does not list `{manifest}` of `{id}`"))
-        })?;
-        let layers = image_is_right(repository, id, image, descriptor)?;
-        verified.images += 1;
-        if depth == Depth::Layers {
-            named.extend(
-                layers
-                    .into_iter()
-                    .zip(image.diff_ids())
-                    .map(|(layer, diff_id)| (layer.digest().to_string(), (layer, diff_id))),
-            );
+    for (id, images) in images(&top.catalog) {
+        // One read for all images of an entry.
+        let listed = repository.listed(&index, id)?;
+        for image in images {
+            let Some(manifest) = &image.manifest else { continue };
+            let descriptor =
+                listed.iter().find(|descriptor| descriptor.digest() == manifest).ok_or_else(|| {
+                    Failure::new(
+                        Exit::Refused,
+                        format!("the image index does not list `{manifest}` of `{id}`"),
+                    )
+                })?;
+            let layers = image_is_right(repository, id, image, descriptor)?;
+            verified.images += 1;
+            if depth == Depth::Layers {
+                let pairs = layers.into_iter().zip(image.diff_ids());
+                named.extend(pairs.map(|(layer, diff_id)| (layer.digest().to_string(), (layer, diff_id))));
+            }
         }
     }
     for (layer, diff_id) in named.values() {
@@ -89,10 +91,12 @@ pub fn verify(repository: &Repository, top: &Published, depth: Depth) -> Result<
     Ok(verified)
 }
 
-fn images(catalog: &Catalog) -> impl Iterator<Item = (&EntryId, &ImageRecord)> {
-    let platforms =
-        catalog.entries.iter().flat_map(|entry| entry.platforms.values().map(|record| (&entry.id, record)));
-    platforms.flat_map(|(id, record)| record.images.values().map(move |image| (id, image)))
+/// The images of each entry.
+fn images(catalog: &Catalog) -> impl Iterator<Item = (&EntryId, impl Iterator<Item = &ImageRecord>)> {
+    catalog
+        .entries
+        .iter()
+        .map(|entry| (&entry.id, entry.platforms.values().flat_map(|record| record.images.values())))
 }
 
 fn image_is_right(

@@ -19,7 +19,7 @@ use crate::layout::children;
 /// Deeper than any tool nests indexes.
 const DEPTH_LIMIT: usize = 8;
 /// More documents than any image leads to.
-const DOCUMENTS_LIMIT: usize = 1000;
+const DOCUMENTS_LIMIT: usize = 100_000;
 
 impl Remote {
     /// Fetches a small blob, such as a config, into memory and verifies it.

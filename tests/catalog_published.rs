@@ -91,6 +91,7 @@ fn a_catalog_is_published_promoted_and_built_from_and_nothing_is_published_twice
     let audit = lapstrake.run(["audit", "image", &app, "--catalog", &latest, "--format", "json"]).expect(0);
     assert_eq!(json(&audit)["rows"][0]["evidence"], "layers");
     advisories_are_compared_with_the_locks(&lapstrake, &app, &latest, scratch.path());
+    layers_go_from_registry_to_registry(&latest, source.to_str().unwrap(), &app, scratch.path());
     // Every entry brings its locks and its packages, as artifacts that other tools list.
     let raw = tools::run("skopeo", ["inspect", "--tls-verify=false", "--raw", &format!("docker://{latest}")]);
     let index: Value = serde_json::from_str(&raw).unwrap();
@@ -111,6 +112,36 @@ fn a_catalog_is_published_promoted_and_built_from_and_nothing_is_published_twice
     let types: Vec<&str> =
         manifest["layers"].as_array().unwrap().iter().map(|it| it["mediaType"].as_str().unwrap()).collect();
     assert_eq!(types, ["application/vnd.lapstrake.locks.v1+json", "application/spdx+json"]);
+}
+
+/// An image for another registry gets its runtime layers from that of the catalog, through no disk of this machine.
+fn layers_go_from_registry_to_registry(catalog: &str, source: &str, there: &str, scratch: &Path) {
+    let (other, data) = (Registry::start(), scratch.join("streaming"));
+    let app = other.reference("team/app:1");
+    let lapstrake = Lapstrake::new().with_data(&data);
+    let report = scratch.join("report.json");
+    let words = ["build", source, "--catalog", catalog, "--tag", &app, "--metadata-file"];
+    lapstrake.run(words.iter().chain(&[report.to_str().unwrap()])).expect(0);
+    for place in ["fetched", "rootfs", "catalog", "artifacts"] {
+        assert!(!data.join(place).exists(), "{place}");
+    }
+    let digest = |name: &str| {
+        let image = format!("docker://{name}");
+        tools::run("skopeo", ["inspect", "--tls-verify=false", "--raw", &image])
+    };
+    assert_eq!(digest(&app), digest(there));
+    let report: Value = serde_json::from_str(&fs_err::read_to_string(&report).unwrap()).unwrap();
+    let layers = report["images"][0]["layers"].as_array().unwrap();
+    let runtime: u64 = layers.iter().take(2).map(|layer| layer["size"].as_u64().unwrap()).sum();
+    let sent = report["pushes"][0]["bytesSent"].as_u64().unwrap();
+    assert!(sent > runtime && sent < runtime + 100_000, "{sent} bytes for layers of {runtime}");
+    // Once it has them, nothing of them is sent again.
+    let again = other.reference("team/second:1");
+    let words = ["build", source, "--catalog", catalog, "--tag", &again, "--tag", &app, "--metadata-file"];
+    let second = scratch.join("second.json");
+    lapstrake.run(words.iter().chain(&[second.to_str().unwrap()])).expect(0);
+    let second: Value = serde_json::from_str(&fs_err::read_to_string(&second).unwrap()).unwrap();
+    assert_eq!(second["pushes"][1]["bytesSent"], 0);
 }
 
 /// Advisories about a package of the entry are found by the locks in the catalog, and others are not.

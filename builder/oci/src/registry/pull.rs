@@ -20,6 +20,8 @@ use crate::layout::children;
 const DEPTH_LIMIT: usize = 8;
 /// More documents than any image leads to.
 const DOCUMENTS_LIMIT: usize = 100_000;
+/// The most bytes that all of them may have.
+const BYTES_LIMIT: usize = 256 << 20;
 
 impl Remote {
     /// Fetches a small blob, such as a config, into memory and verifies it.
@@ -62,6 +64,8 @@ struct Reached {
     seen: BTreeSet<String>,
     blobs: Vec<Blob>,
     documents: Vec<Document>,
+    /// The bytes of the documents.
+    bytes: usize,
 }
 
 impl Remote {
@@ -107,6 +111,10 @@ impl Remote {
                 continue;
             }
             let child = self.manifest_of(&child).await?;
+            reached.bytes += child.bytes().len();
+            if reached.bytes > BYTES_LIMIT {
+                return Err(malformed(format!("it leads to manifests of more than {BYTES_LIMIT} bytes")));
+            }
             Box::pin(self.reach(&child, depth + 1, reached)).await?;
             reached.documents.push(child);
         }

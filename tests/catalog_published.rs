@@ -131,6 +131,7 @@ fn layers_go_from_registry_to_registry(catalog: &str, source: &str, there: &str,
     };
     assert_eq!(digest(&app), digest(there));
     let report: Value = serde_json::from_str(&fs_err::read_to_string(&report).unwrap()).unwrap();
+    assert_eq!((&report["catalog"]["revision"], &report["catalog"]["isChecked"]), (&1.into(), &true.into()));
     let layers = report["images"][0]["layers"].as_array().unwrap();
     let runtime: u64 = layers.iter().take(2).map(|layer| layer["size"].as_u64().unwrap()).sum();
     let sent = report["pushes"][0]["bytesSent"].as_u64().unwrap();

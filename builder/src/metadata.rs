@@ -12,6 +12,7 @@ use crate::checkout::Checkout;
 use crate::failure::Failure;
 use crate::plan::RuntimeChoice;
 use crate::secrets::{Mask, SecretUse};
+use crate::trust::Trusted;
 
 /// What happened. Times are in milliseconds, sizes in bytes.
 #[derive(Default, Serialize)]
@@ -31,6 +32,9 @@ pub struct Metadata {
     pub digest: Option<Digest>,
     /// Where the image is, as `REGISTRY/REPOSITORY@DIGEST` or the output that was asked for.
     pub references: Vec<String>,
+    /// The catalog that was asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<CatalogReport>,
     /// The runtime that was chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<RuntimeChoice>,
@@ -58,6 +62,37 @@ pub struct Metadata {
     /// What keeps hidden values out of the report.
     #[serde(skip)]
     pub mask: Arc<Mask>,
+}
+
+/// The catalog that a build asked. It may be a later revision than the one that the image names, which is the first that
+/// held the entry.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CatalogReport {
+    /// Its canonical name.
+    pub name: String,
+    /// The number of the revision.
+    pub revision: u64,
+    /// The digest of its image index; none for the local catalog.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Whether a signature was asked for and verified.
+    pub is_signed: bool,
+    /// Whether later revisions were asked for what they have revoked.
+    pub is_checked: bool,
+}
+
+impl From<&Trusted> for CatalogReport {
+    fn from(trusted: &Trusted) -> Self {
+        let catalog = &trusted.catalog;
+        Self {
+            name: catalog.name.clone(),
+            revision: catalog.revision,
+            digest: trusted.index.clone(),
+            is_signed: trusted.is_signed,
+            is_checked: trusted.is_checked,
+        }
+    }
 }
 
 /// Why a command failed.

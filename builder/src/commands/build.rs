@@ -66,6 +66,7 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
     metadata.checkout.clone_from(&inputs.source.checkout);
     let catalog =
         metadata.timed("catalog", || CatalogAt::open(&args.source.catalog, args.locked, client, context))?;
+    metadata.catalog = Some(catalog.trusted().into());
     let mut plan = inputs.plan(&args.source, catalog.trusted(), &outputs, context)?;
     metadata.runtime = Some(plan.runtime.clone());
     metadata.secrets.clone_from(&plan.secrets);

@@ -49,6 +49,7 @@ impl Facts {
                 Kind::Whiteout => continue,
                 Kind::Directory | Kind::Hardlink(_) => {}
                 Kind::Symlink(target) => facts.link(path, target),
+                Kind::File(content) if is_text(path) => facts.file(path, b"", || of_content(content)),
                 Kind::File(content) => {
                     let mut head = [0; HEAD];
                     let count = read_head(&mut content.open()?, &mut head)?;
@@ -149,6 +150,16 @@ pub(super) fn read_head(reader: &mut dyn Read, head: &mut [u8]) -> io::Result<us
         }
     }
     Ok(count)
+}
+
+/// Whether the name of a file says that it is text that nobody starts: most files of an app are, and are not opened.
+fn is_text(path: &TreePath) -> bool {
+    const ENDINGS: [&[u8]; 20] = [
+        b"c", b"cjs", b"css", b"cts", b"h", b"html", b"js", b"json", b"jsx", b"less", b"map", b"md", b"mjs",
+        b"mts", b"py", b"pyi", b"rst", b"scss", b"ts", b"txt",
+    ];
+    let ending = path.name().rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    ENDINGS.contains(&ending) && path.name().contains(&b'.') && !is_program(path)
 }
 
 /// Whether a path is where programs are looked for; scripts elsewhere are usually never started.

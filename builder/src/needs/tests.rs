@@ -142,6 +142,23 @@ fn python_is_needed_by_directories_names_and_wheels() {
 }
 
 #[test]
+fn files_that_are_text_by_name_are_not_opened_and_programs_are() {
+    let nowhere = || Content::Path { path: "/nonexistent".into(), len: 1 };
+    let mut app = FileTree::new();
+    file(&mut app, "app/node_modules/x/index.js", nowhere());
+    file(&mut app, "usr/local/lib/python3.13/site-packages/x/y.py", nowhere());
+    assert_eq!(
+        needs(&app, None).iter().map(|(_, need)| need).collect::<Vec<_>>(),
+        [Need::Python("3.13".to_owned())]
+    );
+    for name in ["app/js", "app/tool", "app/bin/start.py", "app/libx.so"] {
+        let mut app = FileTree::new();
+        file(&mut app, name, nowhere());
+        assert!(Facts::of_trees(&[&app]).is_err(), "{name}");
+    }
+}
+
+#[test]
 fn an_addon_needs_the_version_that_it_was_made_for() {
     let mut app = FileTree::new();
     file(&mut app, "app/node_modules/x/x.node", this_program());

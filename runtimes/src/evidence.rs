@@ -21,7 +21,7 @@ pub const EVIDENCE_ARTIFACT_TYPE: &str = "application/vnd.lapstrake.evidence.v1"
 pub struct Evidence {
     /// The locks: for each kind of image the roles and locks of its layers, lowest first, and every lock.
     pub locks: Vec<u8>,
-    /// The packages of the `run` image, as SPDX 2.3.
+    /// The packages of the images that apps are put on, as SPDX 2.3. What a package brings inside itself is not in it.
     pub spdx: Vec<u8>,
 }
 
@@ -38,8 +38,11 @@ pub fn evidence(definitions: &Definitions, id: &str, platform: &str) -> Option<E
     }
     let document = json!({"schema": 1, "entry": id, "platform": platform, "images": images, "locks": locks});
     let locks_bytes = canonical_json(&document);
-    let of_run = images.get("run").into_iter().flatten().filter_map(|layer| locks.get(layer.lock.as_str()));
-    let spdx = spdx(entry, platform, &of_run.copied().collect::<Vec<_>>(), &locks_bytes);
+    // What apps are put on, with npm and without: each lock once.
+    let of_run = images.iter().filter(|(kind, _)| kind.starts_with("run")).flat_map(|(_, layers)| layers);
+    let of_run: BTreeSet<&str> = of_run.map(|layer| layer.lock.as_str()).collect();
+    let of_run: Vec<&Lock> = of_run.iter().filter_map(|name| locks.get(name).copied()).collect();
+    let spdx = spdx(entry, platform, &of_run, &locks_bytes);
     Some(Evidence { locks: locks_bytes, spdx: canonical_json(&spdx) })
 }
 
@@ -127,6 +130,8 @@ mod tests {
                     .map(|it| it["name"].as_str().unwrap())
                     .collect();
                 assert!(names.contains(&"libc6") && names.len() > 10, "{}: {names:?}", entry.id);
+                assert_eq!(names.contains(&"npm"), entry.id.starts_with("nodejs"), "{}: {names:?}", entry.id);
+                assert!(!names.contains(&"gcc"), "{}: {names:?}", entry.id);
                 assert_eq!(spdx["relationships"].as_array().unwrap().len(), names.len());
             }
         }

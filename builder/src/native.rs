@@ -81,7 +81,7 @@ mod tests {
     fn this_program() -> Content {
         let path = std::env::current_exe().unwrap();
         let len = path.metadata().unwrap().len();
-        Content::Path { path, len }
+        Content::path(path, len)
     }
 
     #[test]

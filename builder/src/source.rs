@@ -45,7 +45,6 @@ pub(crate) use archive::read as read_archive;
 pub(crate) use commit::read as read_commit;
 pub use compression::Compression;
 pub(crate) use compression::stored_limit;
-pub(crate) use digest::each_part;
 pub use error::{Fault, SourceError};
 pub use glance::{glance, glance_below};
 pub use ignore::{Exhausted, IgnoreError, Reason};

@@ -60,7 +60,7 @@ pub fn open(path: &Path, scratch: &Path) -> Result<Wheel, ArchiveError> {
     let scripts = text(&tree, &dist_info, "entry_points.txt", &artifact)?.unwrap_or_default();
     let filename = format!("{name}-{version}-{}.whl", tag.map_err(fault(&artifact))?);
     let console_scripts = metadata::console_scripts(&scripts).map_err(fault(&artifact))?;
-    let whole = Content::Range { file: Arc::new(file), offset: 0, len };
+    let whole = Content::range(Arc::new(file), 0, len);
     Ok(Wheel { name, version, filename, console_scripts, tree, dist_info, whole })
 }
 

@@ -6,11 +6,13 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+
+mod content;
+mod digest;
+
+pub use content::{Content, ContentDigest, ContentHasher, Place};
+pub use digest::{TreeDigestError, tree_digest};
 
 /// A relative path inside a tree: components without `.`, `..`, NUL or empty names, joined by `/`.
 ///
@@ -128,93 +130,6 @@ impl fmt::Display for TreePath {
 impl fmt::Debug for TreePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.to_string())
-    }
-}
-
-/// Where the bytes of a file are.
-#[derive(Clone, Debug)]
-pub enum Content {
-    /// In memory.
-    Bytes(Arc<[u8]>),
-    /// A part of an open file, such as a member of an unpacked archive. Offsets and lengths in bytes.
-    Range {
-        /// The file that holds the bytes.
-        file: Arc<File>,
-        /// Where they begin.
-        offset: u64,
-        /// How many there are.
-        len: u64,
-    },
-    /// A file of the file system, opened when it is read. It is opened without following a link.
-    Path {
-        /// Where it is.
-        path: PathBuf,
-        /// The length it had when the tree was made; a different one is an error when it is read.
-        len: u64,
-    },
-}
-
-impl Content {
-    /// The length in bytes.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Range { len, .. } | Self::Path { len, .. } => *len,
-        }
-    }
-
-    /// Whether there are no bytes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Opens the bytes for reading from the start.
-    pub fn open(&self) -> io::Result<Box<dyn Read + Send + '_>> {
-        Ok(match self {
-            Self::Bytes(bytes) => Box::new(&bytes[..]),
-            Self::Range { file, offset, len } => {
-                Box::new(RangeReader { file, position: *offset, end: offset + len })
-            }
-            Self::Path { path, .. } => {
-                use rustix::fs::{CWD, Mode, OFlags, openat};
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-                let file = openat(CWD, path, flags, Mode::empty()).map_err(|cause| {
-                    io::Error::new(io::Error::from(cause).kind(), format!("{}: {cause}", path.display()))
-                })?;
-                Box::new(File::from(file))
-            }
-        })
-    }
-
-    /// Reads all bytes into memory; for small files only.
-    pub fn read(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.open()?.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-}
-
-impl From<Vec<u8>> for Content {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Bytes(bytes.into())
-    }
-}
-
-struct RangeReader<'a> {
-    file: &'a File,
-    position: u64,
-    end: u64,
-}
-
-impl Read for RangeReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
-        let wanted = buffer.len().min(left);
-        let count = self.file.read_at(&mut buffer[..wanted], self.position)?;
-        self.position += count as u64;
-        Ok(count)
     }
 }
 

@@ -10,7 +10,6 @@ use super::object::{Kind, Naming, is_named};
 use super::reftable::hexadecimal;
 use super::store::Store;
 use crate::git::ObjectId;
-use crate::source::each_part;
 
 /// The largest file whose line endings are looked at, and the largest pointer to a file that is kept elsewhere.
 const TEXT: u64 = 32 << 20;
@@ -30,7 +29,7 @@ pub(super) fn is_same(node: &Node, id: &ObjectId, is_executable: Option<bool>) -
 
 fn content_is_same(content: &Content, id: &ObjectId) -> io::Result<bool> {
     let mut naming = Naming::begin(id, Kind::Blob, content.len());
-    each_part(content, |part| naming.update(part))?;
+    content.each_part(|part| naming.update(part))?;
     Ok(naming.is(id))
 }
 
@@ -59,7 +58,7 @@ pub(super) fn is_written_so(
         return Ok(false);
     }
     let mut hasher = Sha256::new();
-    each_part(content, |part| hasher.update(part)).map_err(failed)?;
+    content.each_part(|part| hasher.update(part)).map_err(failed)?;
     Ok(hexadecimal(&hasher.finalize()) == digest)
 }
 

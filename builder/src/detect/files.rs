@@ -287,7 +287,7 @@ pub(super) mod tests {
     #[test]
     fn a_file_past_the_limit_is_refused_by_size() {
         let mut tree = FileTree::new();
-        let content = Content::Path { path: "/nowhere".into(), len: LIMIT + 1 };
+        let content = Content::path("/nowhere", LIMIT + 1);
         tree.insert(path("uv.lock"), Node::file(content, 0o644));
         let files = Files::new(&tree, None);
         let error = files.bytes("uv.lock").unwrap_err().to_string();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 
-use lapstrake_oci::tree::{Content, FileTree, Kind, TreePath};
+use lapstrake_oci::tree::{Content, FileTree, Kind, Place, TreePath};
 use object::ReadCache;
 
 use super::elf::Elf;
@@ -132,12 +132,12 @@ impl Facts {
 }
 
 fn of_content(content: &Content) -> Elf {
-    match content {
-        Content::Path { path, .. } => {
+    match content.place() {
+        Place::Path { path, .. } => {
             File::open(path).map(|file| Elf::read(&ReadCache::new(file))).unwrap_or_default()
         }
-        Content::Bytes(bytes) => Elf::read(&bytes[..]),
-        Content::Range { .. } => content.read().map(|bytes| Elf::read(&bytes[..])).unwrap_or_default(),
+        Place::Bytes(bytes) => Elf::read(&bytes[..]),
+        Place::Range { .. } => content.read().map(|bytes| Elf::read(&bytes[..])).unwrap_or_default(),
     }
 }
 

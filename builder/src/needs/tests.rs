@@ -13,7 +13,7 @@ fn file(tree: &mut FileTree, at: &str, content: impl Into<Content>) {
 fn on_disk(at: &str) -> Content {
     let path = std::path::PathBuf::from(at);
     let len = path.metadata().unwrap().len();
-    Content::Path { path, len }
+    Content::path(path, len)
 }
 
 fn this_program() -> Content {
@@ -143,7 +143,7 @@ fn python_is_needed_by_directories_names_and_wheels() {
 
 #[test]
 fn files_that_are_text_by_name_are_not_opened_and_programs_are() {
-    let nowhere = || Content::Path { path: "/nonexistent".into(), len: 1 };
+    let nowhere = || Content::path("/nonexistent", 1);
     let mut app = FileTree::new();
     file(&mut app, "app/node_modules/x/index.js", nowhere());
     file(&mut app, "usr/local/lib/python3.13/site-packages/x/y.py", nowhere());

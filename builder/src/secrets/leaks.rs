@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_an_error_and_not_a_pass() {
-        let gone = lapstrake_oci::tree::Content::Path { path: "/nonexistent/x".into(), len: 1 };
+        let gone = lapstrake_oci::tree::Content::path("/nonexistent/x", 1);
         assert!(search().in_trees(&[&tree(vec![("x", Node::file(gone, 0o644))])]).is_err());
     }
 

@@ -88,7 +88,7 @@ impl<'a> Listing<'a> {
         let mut warnings = Vec::new();
         let mut pointers: Vec<&TreePath> = Vec::new();
         for (path, file) in &self.files {
-            let content = || contents.get(&file.id).cloned().unwrap_or(Content::Bytes(Vec::new().into()));
+            let content = || contents.get(&file.id).cloned().unwrap_or(Content::from(Vec::new()));
             let node = match file.kind {
                 FileKind::File { executable } => {
                     let content = content();

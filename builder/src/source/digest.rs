@@ -1,16 +1,13 @@
 //! The digest of a directory: the same for the same files, whoever has them, wherever and whenever.
 
-use std::io::{self, Read};
+use std::io;
 
 use lapstrake_oci::document::Hasher;
-use lapstrake_oci::tree::{Content, FileTree, Kind, Node, TreePath};
+use lapstrake_oci::tree::{FileTree, Kind, Node, TreePath};
 use oci_spec::image::Digest;
-use sha2::{Digest as _, Sha256};
 
 use super::parallel::in_parallel;
 use super::path::in_git;
-
-const BUFFER: usize = 128 << 10;
 
 /// Why a tree has no digest.
 #[derive(Debug)]
@@ -25,7 +22,7 @@ pub(super) fn tree_digest(tree: &FileTree) -> Result<Digest, DigestError> {
     let nodes: Vec<_> = tree.iter().filter(|(path, _)| !in_git(path)).collect();
     let contents = content_digests(&nodes)?;
     let mut hasher = Hasher::default();
-    hasher.update(b"lapstrake source tree 1\0");
+    hasher.update(b"lapstrake source tree 2\0");
     for ((path, node), content) in nodes.iter().zip(contents) {
         let (kind, value): (u8, &[u8]) = match &node.kind {
             Kind::Directory => (b'd', b""),
@@ -48,37 +45,12 @@ pub(super) fn tree_digest(tree: &FileTree) -> Result<Digest, DigestError> {
 /// Digests the files with all cores; reading them is what takes the time.
 fn content_digests(nodes: &[(&TreePath, &Node)]) -> Result<Vec<[u8; 32]>, DigestError> {
     in_parallel(nodes, |(path, node)| match &node.kind {
-        Kind::File(content) => {
-            content_digest(content).map_err(|source| DigestError { path: (*path).clone(), source })
-        }
+        Kind::File(content) => match content.digest() {
+            Ok(digest) => Ok(digest.0),
+            Err(source) => Err(DigestError { path: (*path).clone(), source }),
+        },
         _ => Ok([0; 32]),
     })
-}
-
-fn content_digest(content: &Content) -> io::Result<[u8; 32]> {
-    let mut hasher = Sha256::new();
-    each_part(content, |part| hasher.update(part))?;
-    Ok(hasher.finalize().into())
-}
-
-/// Reads a content to its end, part by part. It fails when there is more or less than there was.
-pub(crate) fn each_part(content: &Content, mut take: impl FnMut(&[u8])) -> io::Result<()> {
-    let length = content.len();
-    let mut buffer = vec![0; usize::try_from(length + 1).map_or(BUFFER, |length| length.min(BUFFER))];
-    let mut reader = content.open()?;
-    let mut total = 0;
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => {
-                total += count as u64;
-                take(&buffer[..count]);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if total == length { Ok(()) } else { Err(io::Error::other("it changed while it was read")) }
 }
 
 #[cfg(test)]

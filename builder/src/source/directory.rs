@@ -193,7 +193,7 @@ impl<'a> Walk<'a> {
         }
         if kind.is_file() {
             let mode = if metadata.mode() & 0o111 != 0 { 0o755 } else { 0o644 };
-            return Ok(Some(Node::file(Content::Path { path: at.to_owned(), len: metadata.len() }, mode)));
+            return Ok(Some(Node::file(Content::path(at, metadata.len()), mode)));
         }
         if in_git(path) && (kind.is_socket() || kind.is_fifo()) {
             self.warnings.push(Warning::GitSocket { path: path.clone() });

@@ -115,7 +115,7 @@ fn node(entry: &fs_err::DirEntry) -> Option<Node> {
     }
     let metadata = kind.is_file().then(|| entry.metadata().ok()).flatten()?;
     let mode = if metadata.mode() & 0o111 != 0 { 0o755 } else { 0o644 };
-    Some(Node::file(Content::Path { path: entry.path(), len: metadata.len() }, mode))
+    Some(Node::file(Content::path(entry.path(), metadata.len()), mode))
 }
 
 #[cfg(test)]

@@ -41,6 +41,6 @@ impl Spool {
 
     /// Bytes that were written.
     pub(super) fn content(&self, offset: u64, len: u64) -> Content {
-        Content::Range { file: Arc::clone(&self.file), offset, len }
+        Content::range(Arc::clone(&self.file), offset, len)
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use lapstrake_catalog::LayerRecord;
-use lapstrake_oci::layer::{Contents, EntryKind, PackOptions, list, pack};
+use lapstrake_oci::layer::{Compression, Contents, EntryKind, PackOptions, list, pack};
 use lapstrake_oci::layout::Layout;
 use lapstrake_oci::tree::{FileTree, Kind, Node};
 use oci_spec::image::{Descriptor, Digest};
@@ -273,7 +273,8 @@ impl<'a> Workshop<'a> {
         }
         let most = PackOptions::new(LAYER_MTIME);
         let share = self.context.threads.min(most.threads).get() / SIDE_BY_SIDE;
-        let options = PackOptions { threads: NonZeroUsize::new(share).unwrap_or(NonZeroUsize::MIN), ..most };
+        let threads = NonZeroUsize::new(share).unwrap_or(NonZeroUsize::MIN);
+        let options = PackOptions { threads, compression: Compression::SMALL, ..most };
         let packed = pack(&tree, &options, scratch.path())
             .map_err(|source| LocalError::Pack { layer: name.clone(), source: Box::new(source) })?;
         let layer = MadeLayer {

@@ -40,6 +40,6 @@ impl Spool {
             self.file.write_all_at(&buffer[..count], self.end)?;
             self.end += count as u64;
         }
-        Ok(Content::Range { file: Arc::clone(&self.file), offset, len: self.end - offset })
+        Ok(Content::range(Arc::clone(&self.file), offset, self.end - offset))
     }
 }

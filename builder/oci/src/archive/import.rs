@@ -106,7 +106,7 @@ impl<'a> Contents<'a> {
         // `docker save` once stored a layer that two images share as a link to the first.
         for _ in 0..8 {
             if let Some((offset, len)) = self.files.get(&at) {
-                return Ok(Content::Range { file: self.file.clone(), offset: *offset, len: *len });
+                return Ok(Content::range(self.file.clone(), *offset, *len));
             }
             match self.links.get(&at) {
                 Some(target) => at.clone_from(target),

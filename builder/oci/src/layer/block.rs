@@ -13,7 +13,7 @@ use std::thread;
 use oci_spec::image::{Descriptor, Digest};
 use tempfile::NamedTempFile;
 
-use super::codec::Compression;
+use super::codec::{Compression, Encoder};
 use crate::document::{Hasher, HashingWriter};
 use crate::layout::TEMPORARY;
 
@@ -94,13 +94,20 @@ impl BlockWriter {
         self.write(&[0; 1024][..count])
     }
 
-    /// Adds at most `limit` bytes of a reader, and says how many it had.
-    pub(super) fn copy(&mut self, reader: &mut dyn Read, limit: u64) -> io::Result<Result<u64, Stopped>> {
+    /// Adds at most `limit` bytes of a reader, shows them to `see`, and says how many there were.
+    pub(super) fn copy(
+        &mut self,
+        reader: &mut dyn Read,
+        limit: u64,
+        mut see: impl FnMut(&[u8]),
+    ) -> io::Result<Result<u64, Stopped>> {
         let mut copied = 0;
         loop {
             let room = (BLOCK - self.filling.raw.len()) as u64;
             let wanted = room.min(limit - copied);
+            let before = self.filling.raw.len();
             let count = reader.take(wanted).read_to_end(&mut self.filling.raw)? as u64;
+            see(&self.filling.raw[before..]);
             copied += count;
             if count < wanted || copied == limit {
                 return Ok(self.send_if_full().map(|()| copied));
@@ -170,8 +177,12 @@ fn start_worker<'scope>(scope: &'scope thread::Scope<'scope, '_>, compression: C
     let (todo, jobs) = sync_channel::<Block>(1);
     let (results, done) = sync_channel(1);
     scope.spawn(move || {
+        let mut encoder = Encoder::new(compression);
         for mut block in jobs {
-            let result = compression.block(&block.raw, &mut block.compressed).map(|()| block);
+            let result = match &mut encoder {
+                Ok(encoder) => encoder.block(&block.raw, &mut block.compressed).map(|()| block),
+                Err(error) => Err(io::Error::other(error.to_string())),
+            };
             if results.send(result).is_err() {
                 break;
             }

@@ -12,7 +12,7 @@ use super::block::{BlockWriter, Packed, SpoolError, Stopped, spool};
 use super::codec::Compression;
 use super::entry::{WHITEOUT, ordered};
 use super::header::{Flag, Header};
-use crate::tree::{Content, FileTree, Kind, Node, Owner, TreePath};
+use crate::tree::{Content, ContentHasher, FileTree, Kind, Node, Owner, TreePath};
 
 /// What besides the tree determines a layer's bytes, and how many threads make them (which does not).
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +76,12 @@ pub enum PackError {
         expected: u64,
         /// How many bytes could be read, or that there were more.
         found: String,
+    },
+    /// A file has the length that it had, and other bytes.
+    #[error("`{path}` changed while it was read: its content is another")]
+    OtherContent {
+        /// Its path in the tree.
+        path: TreePath,
     },
     /// A name would mean a whiteout to whoever unpacks the layer.
     #[error("`{path}` cannot be in a layer: names that begin with `.wh.` mean deletions")]
@@ -155,7 +161,7 @@ pub fn compress(
     scratch: &Path,
 ) -> Result<Packed, CompressError> {
     let (packed, ()) =
-        spool(compression, threads, scratch, |writer| match writer.copy(&mut tar, u64::MAX) {
+        spool(compression, threads, scratch, |writer| match writer.copy(&mut tar, u64::MAX, |_| {}) {
             Ok(stopped_or_count) => stopped_or_count.map(|_| Ok(())),
             Err(source) => Ok(Err(CompressError::Read { source })),
         })?;
@@ -216,7 +222,8 @@ fn write_content(writer: &mut BlockWriter, path: &TreePath, content: &Content) -
         Ok(reader) => reader,
         Err(source) => return Ok(Err(unreadable(source))),
     };
-    let copied = match writer.copy(&mut *reader, expected) {
+    let mut hasher = ContentHasher::default();
+    let copied = match writer.copy(&mut *reader, expected, |bytes| hasher.update(bytes)) {
         Ok(copied) => copied?,
         Err(source) => return Ok(Err(unreadable(source))),
     };
@@ -231,6 +238,12 @@ fn write_content(writer: &mut BlockWriter, path: &TreePath, content: &Content) -
             return Ok(Err(PackError::Changed { path: path.clone(), expected, found }));
         }
         Err(source) => return Ok(Err(unreadable(source))),
+    }
+    // A layer may be known by the digests of its contents: they must be those of the bytes that are in it.
+    let digest = hasher.finish();
+    content.know_digest(digest);
+    if content.known_digest() != Some(digest) {
+        return Ok(Err(PackError::OtherContent { path: path.clone() }));
     }
     let tail = expected % 512;
     let padding = if tail == 0 { 0 } else { 512 - tail };

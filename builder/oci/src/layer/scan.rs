@@ -248,7 +248,7 @@ impl<'a> Scanner<'a> {
         if first {
             self.count(0, len)?;
         }
-        Ok(Kind::File(Content::Path { path: on_disk, len }))
+        Ok(Kind::File(Content::path(on_disk, len)))
     }
 
     fn marks(&self, on_disk: &Path) -> Result<Marks, ScanError> {

@@ -27,7 +27,7 @@ fn read(files: &[CommittedFile], objects: &[(char, &str)]) -> Result<Source, Sou
     let (commit, options) = (commit(), options());
     let mut listing = Listing::new(&commit, &options);
     files.iter().try_for_each(|file| listing.add(file.clone()))?;
-    let contents = objects.iter().map(|(digit, text)| (id(*digit), Content::Bytes(text.as_bytes().into())));
+    let contents = objects.iter().map(|(digit, text)| (id(*digit), Content::from(text.as_bytes().to_vec())));
     listing.finish(&contents.collect())
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use lapstrake_catalog::PlatformKey;
 use lapstrake_oci::image::{Blob, Image};
-use lapstrake_oci::layer::{self, PackOptions, Scan, ScanError, ScanOptions};
+use lapstrake_oci::layer::{self, Compression, PackOptions, Scan, ScanError, ScanOptions};
 use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath};
 
 use crate::app_registries::AppRegistries;
@@ -32,6 +32,7 @@ use crate::settings;
 use crate::source::{MaterialiseOptions, materialise};
 use crate::start_program::{self, Places};
 use crate::steps::{Workshop, hand_over};
+use crate::targets::Targets;
 use crate::tool_env::build_env;
 
 /// The modification time of everything in a layer, in seconds since 1970: 1980-01-02, which is a time that zip archives
@@ -46,78 +47,100 @@ pub struct Options {
     pub created: Timestamp,
     /// What commands know and no image holds.
     pub secrets: Secrets,
-    /// Whether every layer must be on this machine, for a destination that is not a registry.
-    pub local_layers: bool,
+    /// How layers are compressed.
+    pub compression: Compression,
 }
 
-/// Builds one image for each platform of the plan.
-pub fn build(
-    plan: &mut Plan,
-    inputs: Inputs,
-    catalog: &CatalogAt,
-    options: &Options,
-    scratch: &Scratch,
-    context: &Context,
-    metadata: &mut Metadata,
-) -> Result<Vec<Image>, Failure> {
-    let platforms = platforms(plan)?;
-    let mut runtimes = metadata.timed("runtime", || Runtimes::prepare(plan, &platforms, catalog, context))?;
-    metadata.runtime = Some(plan.runtime.clone());
-    let of_runtime = runtimes.run.first().and_then(|image| settings::user(&image.user).ok());
-    plan.run.user = plan.run.user.or(of_runtime);
-    if options.local_layers {
-        for layer in runtimes.run.iter_mut().flat_map(|image| &mut image.layers) {
-            layer.file = Some(metadata.timed("runtime", || catalog.layer_file(layer, context))?);
+/// A build: what carries a plan out.
+pub struct Build<'a> {
+    /// Where runtimes come from.
+    pub catalog: &'a CatalogAt,
+    /// How it is done.
+    pub options: &'a Options,
+    /// Where the image goes.
+    pub targets: &'a Targets<'a>,
+    /// A directory of its own.
+    pub scratch: &'a Scratch,
+    /// The surroundings.
+    pub context: &'a Context,
+}
+
+impl Build<'_> {
+    /// Builds one image for each platform of the plan.
+    pub fn images(
+        &self,
+        plan: &mut Plan,
+        inputs: Inputs,
+        metadata: &mut Metadata,
+    ) -> Result<Vec<Image>, Failure> {
+        let Self { catalog, options, context, .. } = *self;
+        let platforms = platforms(plan)?;
+        let mut runtimes =
+            metadata.timed("runtime", || Runtimes::prepare(plan, &platforms, catalog, context))?;
+        metadata.runtime = Some(plan.runtime.clone());
+        let of_runtime = runtimes.run.first().and_then(|image| settings::user(&image.user).ok());
+        plan.run.user = plan.run.user.or(of_runtime);
+        if self.targets.need_local_layers() {
+            for layer in runtimes.run.iter_mut().flat_map(|image| &mut image.layers) {
+                layer.file = Some(metadata.timed("runtime", || catalog.layer_file(layer, context))?);
+            }
         }
-    }
-    metadata.isolation = Some(if plan.has_commands() { "strict" } else { "none-needed" });
-    for doubt in options.secrets.doubts(&plan.steps, &plan.build_env) {
-        context.report.warning(&doubt);
-    }
-    let mut hidden = options.secrets.hidden();
-    let (trees, facts) = if let Some(here) = &runtimes.here {
-        let entry = catalog.catalog().entry(&here.build.entry);
-        let npm = entry.and_then(|entry| entry.tools.get("npm").cloned());
-        let network = network(options.network, context, &scratch.directory("sandbox")?)?;
-        hidden.extend(network.logins.iter().cloned());
-        let (build_image, run_image) = (&here.build, &here.run);
-        let site = Site { plan, build_image, run_image, options, network, scratch, context, npm };
-        site.trees(inputs, catalog, &platforms, metadata)?
-    } else {
-        let app = below_app(inputs.source.tree)?;
-        let trees = changes::app_trees(app, FileTree::new(), plan.run.user());
-        let facts = metadata.timed("inspect", || facts(&trees))?;
-        (trees, facts)
-    };
-    let needs = Needs::of(&facts, node_module_version(&plan.runtime.entry));
-    context.stop.check()?;
-    let search = Search::new(&hidden);
-    metadata.timed("search", || search_trees(&search, &trees))?;
-    let layers = metadata.timed("pack", || pack(trees, scratch, context))?;
-    let mut images = Vec::new();
-    for (platform, runtime) in platforms.iter().zip(&runtimes.run) {
-        let app = layers
-            .iter()
-            .map(|layer| AppLayer {
-                role: layer.role,
-                blob: layer.blob.clone(),
-                diff_id: layer.diff_id.clone(),
-            })
-            .collect();
-        let (image, reports) = assemble(plan, platform, runtime, app, &needs, options.created)?;
-        let documents = [("the image config", &image.config), ("the image manifest", &image.manifest)];
-        let leaks =
-            documents.iter().filter_map(|(name, document)| search.in_document(name, document.bytes()));
-        refuse(&leaks.collect::<Vec<_>>())?;
-        let report = ImageReport {
-            platform: platform.to_string(),
-            digest: image.manifest.digest().clone(),
-            layers: reports,
+        metadata.isolation = Some(if plan.has_commands() { "strict" } else { "none-needed" });
+        for doubt in options.secrets.doubts(&plan.steps, &plan.build_env) {
+            context.report.warning(&doubt);
+        }
+        let mut hidden = options.secrets.hidden();
+        let (trees, facts) = if let Some(here) = &runtimes.here {
+            let entry = catalog.catalog().entry(&here.build.entry);
+            let npm = entry.and_then(|entry| entry.tools.get("npm").cloned());
+            let network = network(options.network, context, &self.scratch.directory("sandbox")?)?;
+            hidden.extend(network.logins.iter().cloned());
+            let (build_image, run_image) = (&here.build, &here.run);
+            let site =
+                Site { plan, build_image, run_image, options, network, scratch: self.scratch, context, npm };
+            site.trees(inputs, catalog, &platforms, metadata)?
+        } else {
+            let app = below_app(inputs.source.tree)?;
+            let trees = changes::app_trees(app, FileTree::new(), plan.run.user());
+            let facts = metadata.timed("inspect", || facts(&trees))?;
+            (trees, facts)
         };
-        metadata.images.push(report);
-        images.push(image);
+        let needs = Needs::of(&facts, node_module_version(&plan.runtime.entry));
+        context.stop.check()?;
+        let search = Search::new(&hidden);
+        metadata.timed("search", || search_trees(&search, &trees))?;
+        let packing = Packing {
+            compression: options.compression,
+            targets: self.targets,
+            scratch: self.scratch,
+            context,
+        };
+        let layers = metadata.timed("pack", || packing.pack(trees))?;
+        let mut images = Vec::new();
+        for (platform, runtime) in platforms.iter().zip(&runtimes.run) {
+            let app = layers
+                .iter()
+                .map(|layer| AppLayer {
+                    role: layer.role,
+                    blob: layer.blob.clone(),
+                    diff_id: layer.diff_id.clone(),
+                })
+                .collect();
+            let (image, reports) = assemble(plan, platform, runtime, app, &needs, options.created)?;
+            let documents = [("the image config", &image.config), ("the image manifest", &image.manifest)];
+            let leaks =
+                documents.iter().filter_map(|(name, document)| search.in_document(name, document.bytes()));
+            refuse(&leaks.collect::<Vec<_>>())?;
+            let report = ImageReport {
+                platform: platform.to_string(),
+                digest: image.manifest.digest().clone(),
+                layers: reports,
+            };
+            metadata.images.push(report);
+            images.push(image);
+        }
+        Ok(images)
     }
-    Ok(images)
 }
 
 fn search_trees(search: &Search, trees: &AppTrees) -> Result<(), Failure> {
@@ -359,26 +382,46 @@ struct Packed {
     diff_id: oci_spec::image::Digest,
 }
 
-fn pack(trees: AppTrees, scratch: &Scratch, context: &Context) -> Result<Vec<Packed>, Failure> {
-    let directory = scratch.directory("layers")?;
-    let options = PackOptions::new(LAYER_TIME);
-    let mut packed = Vec::new();
-    for (role, tree) in [("dependencies", trees.dependencies), ("app", trees.app)] {
-        if tree.is_empty() {
-            continue;
+/// From trees to layers, which are sent while they are packed.
+struct Packing<'a> {
+    compression: Compression,
+    targets: &'a Targets<'a>,
+    scratch: &'a Scratch,
+    context: &'a Context,
+}
+
+impl Packing<'_> {
+    fn pack(&self, trees: AppTrees) -> Result<Vec<Packed>, Failure> {
+        let directory = self.scratch.directory("layers")?;
+        let mut packed = Vec::new();
+        for (role, tree) in [("dependencies", trees.dependencies), ("app", trees.app)] {
+            if !tree.is_empty() {
+                self.context.stop.check()?;
+                packed.push(self.layer(role, &tree, &directory)?);
+            }
         }
-        context.stop.check()?;
-        let layer = layer::pack(&tree, &options, &directory).map_err(|cause| {
-            Failure::because(Exit::Ours, format!("could not pack the {role} layer"), cause)
-        })?;
+        Ok(packed)
+    }
+
+    fn layer(&self, role: &'static str, tree: &FileTree, directory: &Path) -> Result<Packed, Failure> {
+        let options = PackOptions::new(LAYER_TIME).compression(self.compression);
+        let mut sending = self.targets.sending();
+        let layer = layer::pack_watched(tree, &options, directory, &mut |growing| {
+            if let Some(sending) = &mut sending {
+                sending.begin(growing);
+            }
+        })
+        .map_err(|cause| Failure::because(Exit::Ours, format!("could not pack the {role} layer"), cause))?;
+        if let Some(sending) = sending {
+            sending.end(layer.descriptor.digest());
+        }
         let path = directory.join(role);
         layer.blob.persist(&path).map_err(|cause| Failure::io("could not keep a layer", cause.error))?;
-        context.report.note(&format!(
+        self.context.report.note(&format!(
             "packed {role}: {} files, {}",
             layer.files,
             indicatif::HumanBytes(layer.descriptor.size())
         ));
-        packed.push(Packed { role, blob: Blob::file(layer.descriptor, path), diff_id: layer.diff_id });
+        Ok(Packed { role, blob: Blob::file(layer.descriptor, path), diff_id: layer.diff_id })
     }
-    Ok(packed)
 }

@@ -17,6 +17,7 @@ mod watch;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lapstrake_oci::layer::Compression;
 
 use crate::image_size::Size;
 
@@ -224,6 +225,9 @@ pub struct BuildArgs {
     /// Network access of the build commands.
     #[arg(long, env = "LAPSTRAKE_NETWORK", value_enum, default_value_t = NetworkMode::Proxy)]
     pub network: NetworkMode,
+    /// How new layers are compressed: `gzip[:1-12]`, by itself the fast end, or `zstd[:1-19]`, by itself 3.
+    #[arg(long, env = "LAPSTRAKE_COMPRESSION", value_name = "CODEC[:LEVEL]", default_value_t)]
+    pub compression: Compression,
     /// Refuse an image whose layers, as a registry keeps them, are larger than this: `500MB`, `3GiB`.
     #[arg(long, env = "LAPSTRAKE_MAX_SIZE", value_name = "SIZE")]
     pub max_size: Option<Size>,

@@ -17,6 +17,7 @@ use crate::metadata::PushedTo;
 use crate::minor_move::{OpenMinor, entry_of};
 use crate::output::Output;
 use crate::registry;
+use crate::targets::Target;
 
 /// What a build makes: one image, or one for each platform under an index.
 pub enum Product {
@@ -74,9 +75,20 @@ pub struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// Brings a product to one output, and says what was done there.
-    pub fn deliver(&self, product: &Product, output: &Output) -> Result<PushedTo, Failure> {
+    /// Brings a product to one place, and says what was done there.
+    pub fn deliver(&self, product: &Product, target: Target<'_>) -> Result<PushedTo, Failure> {
         self.context.stop.check()?;
+        match target {
+            Target::Registry { reference, destination } => {
+                let shipment = product.shipment();
+                let destination = destination.mounting(&shipment.blobs);
+                self.push_to(shipment, &reference, &destination)
+            }
+            Target::Local(output) => self.write(product, &output),
+        }
+    }
+
+    fn write(&self, product: &Product, output: &Output) -> Result<PushedTo, Failure> {
         let failed = |cause: LocalError| {
             Failure::io(format!("could not write `{output}`"), std::io::Error::other(cause))
         };
@@ -111,16 +123,25 @@ impl Delivery<'_> {
 
     /// Pushes to a registry.
     pub fn push(&self, shipment: Shipment, reference: &Reference) -> Result<PushedTo, Failure> {
-        let what = || format!("could not push to `{reference}`");
         let target = self
             .client
             .destination_for(reference, &shipment.blobs)
-            .map_err(|cause| registry::failure(cause, what()))?;
-        self.warn_of_move(&target, reference);
+            .map_err(|cause| registry::failure(cause, format!("could not push to `{reference}`")))?;
+        self.push_to(shipment, reference, &target)
+    }
+
+    fn push_to(
+        &self,
+        shipment: Shipment,
+        reference: &Reference,
+        target: &RegistryDestination<'_>,
+    ) -> Result<PushedTo, Failure> {
+        let what = || format!("could not push to `{reference}`");
+        self.warn_of_move(target, reference);
         let total = shipment.blobs.iter().map(|blob| blob.descriptor.size()).sum();
         let bar = self.context.report.bytes(&format!("push {}", reference.repository()), total);
         let mut sent: BTreeMap<String, u64> = BTreeMap::new();
-        let pushed = destination::push(shipment, &target, &mut |event| match event {
+        let pushed = destination::push(shipment, target, &mut |event| match event {
             Progress::Blob { digest, sent: now, .. } => {
                 let before = sent.insert(digest.to_string(), now).unwrap_or(0);
                 bar.add(now.saturating_sub(before));

@@ -60,6 +60,7 @@ pub mod start_program;
 pub mod start_script;
 pub mod steps;
 pub mod store;
+pub mod targets;
 pub mod tool_env;
 pub mod toolbox;
 pub mod trust;

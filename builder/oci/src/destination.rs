@@ -36,6 +36,11 @@ pub trait Destination: Sync {
     /// Makes sure that it has a blob. `sent` is told how many bytes have gone so far.
     fn put_blob(&self, blob: &Blob, sent: &(dyn Fn(u64) + Sync)) -> Result<BlobOutcome, PushError>;
 
+    /// Forgets which blobs it was taken to have without having been asked, and says whether there were any.
+    fn doubt(&self) -> bool {
+        false
+    }
+
     /// Stores a manifest under its digest.
     fn put_manifest(&self, document: &Document) -> Result<(), PushError>;
 
@@ -70,6 +75,11 @@ pub enum PushError {
 }
 
 impl PushError {
+    /// Whether a registry misses a blob that a manifest names.
+    fn is_blob_unknown(&self) -> bool {
+        matches!(self, Self::Registry(error) if matches!(error.code(), Some("MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN")))
+    }
+
     /// Whose fault the error is.
     #[must_use]
     pub fn class(&self) -> Class {
@@ -257,16 +267,33 @@ pub fn push(
     let blobs = if up_to_date {
         all_present(&shipment.blobs)
     } else {
-        let outcomes = put_blobs(&shipment.blobs, destination, progress)?;
-        for manifest in &shipment.manifests {
-            destination.put_manifest(manifest)?;
+        match put_all(&shipment, destination, progress) {
+            // What the tag points at names blobs that are not there: a registry that deletes may leave such a thing.
+            Err(error) if error.is_blob_unknown() && destination.doubt() => {
+                put_all(&shipment, destination, progress)?
+            }
+            result => result?,
         }
-        outcomes
     };
-    destination.put_top(&shipment.top, up_to_date)?;
+    if up_to_date {
+        destination.put_top(&shipment.top, true)?;
+    }
     let digest = shipment.top.digest().clone();
     progress(Progress::Tagged { digest: digest.clone() });
     Ok(PushReport { digest, up_to_date, blobs, transfer: destination.transferred().since(before) })
+}
+
+fn put_all(
+    shipment: &Shipment,
+    destination: &dyn Destination,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<PushedBlob>, PushError> {
+    let outcomes = put_blobs(&shipment.blobs, destination, progress)?;
+    for manifest in &shipment.manifests {
+        destination.put_manifest(manifest)?;
+    }
+    destination.put_top(&shipment.top, false)?;
+    Ok(outcomes)
 }
 
 fn all_present(blobs: &[Blob]) -> Vec<PushedBlob> {

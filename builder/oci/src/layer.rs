@@ -7,6 +7,7 @@ mod block;
 mod codec;
 pub(crate) mod decode;
 mod entry;
+mod growing;
 pub(crate) mod header;
 mod list;
 mod marks;
@@ -20,8 +21,9 @@ mod unpack;
 
 pub use block::{Packed, SpoolError};
 pub use codec::{Compression, CompressionError};
+pub use growing::{Growing, Stage};
 pub use list::{Contents, Listed, Listing, list};
-pub use pack::{CompressError, PackError, PackOptions, PackedLayer, compress, pack};
+pub use pack::{CompressError, PackError, PackOptions, PackedLayer, compress, pack, pack_watched};
 pub use read::{EntryKind, LayerEntry, LayerReader, ReadError, ReadLimits};
 pub use remove::remove_tree;
 pub use scan::{Dropped, ModePolicy, Scan, ScanError, ScanLimits, ScanOptions, scan, scan_upper};

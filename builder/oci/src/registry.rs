@@ -28,6 +28,7 @@ mod credentials;
 mod destination;
 mod error;
 mod file;
+mod following;
 mod listing;
 mod manifest;
 mod origin;
@@ -46,6 +47,7 @@ pub use credentials::{CredentialError, Credentials, Locations, Login, Secret};
 pub use destination::RegistryDestination;
 pub use error::{AuthHint, Class, ErrorAnswer, RegistryError};
 pub use file::{BasicLogin, Glance, Piece, Receive};
+pub use following::Following;
 pub use report::TransferReport;
 pub use retry::RetryPolicy;
 pub use transport::{Proxies, Timeouts, Trust};
@@ -271,15 +273,21 @@ impl Client {
         reference: &Reference,
         blobs: impl IntoIterator<Item = &'a Blob>,
     ) -> Result<RegistryDestination<'_>, RegistryError> {
-        let mut sources: Vec<Reference> = Vec::new();
-        for blob in blobs {
-            sources.extend(blob.mount_from.iter().cloned());
-            if let crate::image::BlobSource::Mounted { from } = &blob.source {
-                sources.push(from.clone());
-            }
-        }
+        let sources = mount_sources(blobs);
         self.destination(reference, &sources)
     }
+}
+
+/// Where blobs may be mounted from.
+fn mount_sources<'a>(blobs: impl IntoIterator<Item = &'a Blob>) -> Vec<Reference> {
+    let mut sources = Vec::new();
+    for blob in blobs {
+        sources.extend(blob.mount_from.iter().cloned());
+        if let crate::image::BlobSource::Mounted { from } = &blob.source {
+            sources.push(from.clone());
+        }
+    }
+    sources
 }
 
 /// What stands after `manifests/` for a reference: the digest, if it has one.

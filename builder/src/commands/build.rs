@@ -1,11 +1,12 @@
 //! `lapstrake build`: from a source to an image at its destinations.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use oci_spec::image::Digest;
 
-use crate::build::{Options, build};
+use crate::build::{Build, Options};
 use crate::catalog::CatalogAt;
 use crate::checkout::Checkout;
 use crate::cli::BuildArgs;
@@ -23,6 +24,7 @@ use crate::report::{print_result, printable};
 use crate::scratch::Scratch;
 use crate::secrets::Secrets;
 use crate::store;
+use crate::targets::Targets;
 
 /// What a build made.
 pub struct Made {
@@ -56,40 +58,63 @@ pub fn make(args: &BuildArgs, context: &Context) -> Result<Made, Failure> {
 }
 
 fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadata) -> Result<Made, Failure> {
-    let mut outputs = outputs(args)?;
+    let outputs = outputs(args)?;
     let secrets = Secrets::read(&args.secrets.secrets, context)?;
     metadata.build_secrets = secrets.uses();
     let client = registry::client(&args.registry, context)?;
+    let mut targets = Targets::open(outputs, args.source.catalog.catalog.as_deref(), &client)?;
     let scratch = Scratch::new(&context.scratch_dir())?;
-    let inputs = metadata.timed("source", || Inputs::read(&args.source, scratch.path(), context))?;
+    let (inputs, catalog) = read_both(
+        || Inputs::read(&args.source, scratch.path(), context),
+        || CatalogAt::open(&args.source.catalog, args.locked, Arc::clone(&client), context),
+        metadata,
+    )?;
     metadata.source_digest = Some(inputs.source.digest.clone());
     metadata.checkout.clone_from(&inputs.source.checkout);
-    let catalog =
-        metadata.timed("catalog", || CatalogAt::open(&args.source.catalog, args.locked, client, context))?;
     metadata.catalog = Some(catalog.trusted().into());
-    let mut plan = inputs.plan(&args.source, catalog.trusted(), &outputs, context)?;
+    let mut plan = inputs.plan(&args.source, catalog.trusted(), &targets.outputs(), context)?;
     metadata.runtime = Some(plan.runtime.clone());
     metadata.secrets.clone_from(&plan.secrets);
     plan.build_secrets = secrets.uses();
     announce(&plan, context);
 
     let created = created(&plan, context)?;
-    if outputs.is_empty() {
-        outputs.push(store::output(&plan, context));
-    }
-    let local_layers = outputs.iter().any(|output| !matches!(output, Output::Registry(_)));
-    let options = Options { network: args.network, created, secrets, local_layers };
-    let images = build(&mut plan, inputs, &catalog, &options, &scratch, context, metadata)?;
+    targets.or_local(|| store::output(&plan, context));
+    let outputs = targets.outputs();
+    let options = Options { network: args.network, created, secrets, compression: args.compression };
+    let build = Build { catalog: &catalog, options: &options, targets: &targets, scratch: &scratch, context };
+    let images = build.images(&mut plan, inputs, metadata)?;
     image_size::check(&metadata.images, args.max_size, &context.report)?;
     let product = Product::new(images, &plan.annotations)?;
     metadata.digest = Some(product.digest().clone());
     let delivery = Delivery { client: catalog.client(), context, open_minor: OpenMinor::of(&plan.runtime) };
-    for output in &outputs {
-        let done = metadata.timed("deliver", || delivery.deliver(&product, output))?;
+    for target in targets {
+        let done = metadata.timed("deliver", || delivery.deliver(&product, target))?;
         metadata.references.push(done.destination.clone());
         metadata.pushes.push(done);
     }
     Ok(made(&product, &outputs, metadata, context))
+}
+
+/// Reads the source and opens the catalog at the same time: one waits for the disk, the other for the network.
+fn read_both(
+    source: impl FnOnce() -> Result<Inputs, Failure>,
+    catalog: impl FnOnce() -> Result<CatalogAt, Failure> + Send,
+    metadata: &mut Metadata,
+) -> Result<(Inputs, CatalogAt), Failure> {
+    let (inputs, (catalog, took)) = std::thread::scope(|scope| {
+        let catalog = scope.spawn(|| {
+            let started = Instant::now();
+            (catalog(), started.elapsed())
+        });
+        let inputs = metadata.timed("source", source);
+        match catalog.join() {
+            Ok(opened) => (inputs, opened),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    });
+    metadata.took("catalog", took);
+    Ok((inputs?, catalog?))
 }
 
 fn outputs(args: &BuildArgs) -> Result<Vec<Output>, Failure> {

@@ -1,12 +1,14 @@
 //! `lapstrake run`: starts an image on this machine without a container engine.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use lapstrake_catalog::PlatformKey;
 use lapstrake_oci::image::Image;
+use lapstrake_oci::layer::Compression;
 use lapstrake_oci::layout::Layout;
 
-use crate::build;
+use crate::build::{Build, Options};
 use crate::catalog::CatalogAt;
 use crate::cli::{
     CommitArgs, FlowArgs, NetworkMode, PermissionArgs, RunArgs, SettingArgs, SourceArgs, Symlinks,
@@ -25,6 +27,7 @@ use crate::scratch::Scratch;
 use crate::secrets::Secrets;
 use crate::serve::{Start, serve};
 use crate::source::{SourceAddress, SourceSpec};
+use crate::targets::Targets;
 
 /// Runs the command. It ends with the app, or when it is asked to stop.
 pub fn run(args: &RunArgs, context: &Context) -> Result<(), Failure> {
@@ -94,16 +97,17 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
     };
     let client = registry::client(&args.registry, context)?;
     let inputs = Inputs::read(&source, scratch.path(), context)?;
-    let catalog = CatalogAt::open(&args.catalog, false, client, context)?;
+    let catalog = CatalogAt::open(&args.catalog, false, Arc::clone(&client), context)?;
     let mut plan = inputs.plan(&source, catalog.trusted(), &[], context)?;
-    let options = build::Options {
+    let options = Options {
         network: NetworkMode::Proxy,
         created: created(&plan, context)?,
         secrets,
-        local_layers: true,
+        compression: Compression::default(),
     };
-    let mut images =
-        build::build(&mut plan, inputs, &catalog, &options, scratch, context, &mut Metadata::new())?;
+    let targets = Targets::open(Vec::new(), None, &client)?;
+    let build = Build { catalog: &catalog, options: &options, targets: &targets, scratch, context };
+    let mut images = build.images(&mut plan, inputs, &mut Metadata::new())?;
     images.pop().ok_or_else(|| Failure::new(Exit::Ours, "the build made no image"))
 }
 

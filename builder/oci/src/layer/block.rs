@@ -14,6 +14,7 @@ use oci_spec::image::{Descriptor, Digest};
 use tempfile::NamedTempFile;
 
 use super::codec::{Compression, Encoder};
+use super::growing::{Grower, Growing};
 use crate::document::{Hasher, HashingWriter};
 use crate::layout::TEMPORARY;
 
@@ -137,21 +138,33 @@ impl BlockWriter {
     }
 }
 
-/// Compresses what `produce` writes. Its own result comes out beside the spooled bytes.
+/// How a stream is spooled.
+#[derive(Clone, Copy)]
+pub(super) struct Spooling<'a> {
+    pub(super) compression: Compression,
+    pub(super) threads: NonZeroUsize,
+    /// The directory of the temporary file.
+    pub(super) scratch: &'a Path,
+}
+
+/// Compresses what `produce` writes. Its own result comes out beside the spooled bytes, which `begun` may follow.
 pub(super) fn spool<T, E: From<SpoolError>>(
-    compression: Compression,
-    threads: NonZeroUsize,
-    scratch: &Path,
+    spooling: Spooling<'_>,
+    begun: &mut dyn FnMut(Growing),
     produce: impl FnOnce(&mut BlockWriter) -> Result<Result<T, E>, Stopped>,
 ) -> Result<(Packed, T), E> {
-    let blob = NamedTempFile::with_prefix_in(TEMPORARY, scratch)
-        .map_err(|source| SpoolError::Write { scratch: scratch.to_owned(), source })?;
+    let Spooling { compression, threads, scratch } = spooling;
+    let unwritable = |source| SpoolError::Write { scratch: scratch.to_owned(), source };
+    let blob = NamedTempFile::with_prefix_in(TEMPORARY, scratch).map_err(unwritable)?;
+    let (grower, growing) = Growing::new(blob.reopen().map_err(unwritable)?);
+    begun(growing);
+    let grower = &grower;
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.get()).map(|_| start_worker(scope, compression)).collect();
         let queues = workers.iter().map(|worker| worker.todo.clone()).collect();
         let (recycle, used) = sync_channel(2 * threads.get() + 2);
         let outs: Vec<_> = workers.into_iter().map(|worker| worker.done).collect();
-        let spooling = scope.spawn(move || collect(&outs, &recycle, blob, compression, scratch));
+        let spooling = scope.spawn(move || collect(&outs, &recycle, blob, grower, spooling));
 
         let mut filling = Block::default();
         filling.raw.reserve_exact(BLOCK);
@@ -163,7 +176,11 @@ pub(super) fn spool<T, E: From<SpoolError>>(
         };
         match produced {
             Ok(Err(error)) => Err(error),
-            Ok(Ok(value)) => Ok((spooled?, value)),
+            Ok(Ok(value)) => {
+                let packed = spooled?;
+                grower.end(packed.descriptor.size());
+                Ok((packed, value))
+            }
             // The writer only stops early when the spooling thread failed.
             Err(Stopped) => match spooled {
                 Err(error) => Err(error.into()),
@@ -196,10 +213,11 @@ fn collect(
     workers: &[Receiver<io::Result<Block>>],
     recycle: &SyncSender<Block>,
     blob: NamedTempFile,
-    compression: Compression,
-    scratch: &Path,
+    grower: &Grower,
+    spooling: Spooling<'_>,
 ) -> Result<Packed, SpoolError> {
     let mut raw = Hasher::default();
+    let mut written = 0;
     let mut compressed = HashingWriter::new(blob);
     let mut turn = workers.iter().cycle();
     while let Some(Ok(block)) = turn.next().map(Receiver::recv) {
@@ -207,12 +225,14 @@ fn collect(
         raw.update(&block.raw);
         compressed
             .write_all(&block.compressed)
-            .map_err(|source| SpoolError::Write { scratch: scratch.to_owned(), source })?;
+            .map_err(|source| SpoolError::Write { scratch: spooling.scratch.to_owned(), source })?;
+        written += block.compressed.len() as u64;
+        grower.grown(written);
         // A full circle is no loss: the buffer is simply freed.
         let _ = recycle.try_send(block);
     }
     let (blob, digest, size) = compressed.finish();
     let (diff_id, uncompressed) = raw.finish();
-    let descriptor = Descriptor::new(compression.media_type(), size, digest);
+    let descriptor = Descriptor::new(spooling.compression.media_type(), size, digest);
     Ok(Packed { descriptor, diff_id, uncompressed, blob })
 }

@@ -8,9 +8,10 @@ use std::thread;
 use oci_spec::image::{Descriptor, Digest};
 use tempfile::NamedTempFile;
 
-use super::block::{BlockWriter, Packed, SpoolError, Stopped, spool};
+use super::block::{BlockWriter, Packed, SpoolError, Spooling, Stopped, spool};
 use super::codec::Compression;
 use super::entry::{WHITEOUT, ordered};
+use super::growing::Growing;
 use super::header::{Flag, Header};
 use crate::tree::{Content, ContentHasher, FileTree, Kind, Node, Owner, TreePath};
 
@@ -124,8 +125,19 @@ pub enum PackError {
 /// owners' names; entries as [`FileTree`] sorts them, whiteouts before their siblings, hard links last; two zero
 /// blocks at the end. The stream is compressed in blocks of 1 MiB.
 pub fn pack(tree: &FileTree, options: &PackOptions, scratch: &Path) -> Result<PackedLayer, PackError> {
+    pack_watched(tree, options, scratch, &mut |_| {})
+}
+
+/// Packs a tree, and hands out the blob before its first byte is written, for whoever sends it meanwhile.
+pub fn pack_watched(
+    tree: &FileTree,
+    options: &PackOptions,
+    scratch: &Path,
+    begun: &mut dyn FnMut(Growing),
+) -> Result<PackedLayer, PackError> {
     let entries = ordered(tree)?;
-    let (packed, ()) = spool(options.compression, options.threads, scratch, |writer| {
+    let spooling = Spooling { compression: options.compression, threads: options.threads, scratch };
+    let (packed, ()) = spool(spooling, begun, |writer| {
         for (path, node) in &entries {
             match write_entry(writer, tree, path, node, options.mtime)? {
                 Ok(()) => {}
@@ -160,8 +172,9 @@ pub fn compress(
     threads: NonZeroUsize,
     scratch: &Path,
 ) -> Result<Packed, CompressError> {
+    let spooling = Spooling { compression, threads, scratch };
     let (packed, ()) =
-        spool(compression, threads, scratch, |writer| match writer.copy(&mut tar, u64::MAX, |_| {}) {
+        spool(spooling, &mut |_| {}, |writer| match writer.copy(&mut tar, u64::MAX, |_| {}) {
             Ok(stopped_or_count) => stopped_or_count.map(|_| Ok(())),
             Err(source) => Ok(Err(CompressError::Read { source })),
         })?;

@@ -69,6 +69,17 @@ impl Access {
         scopes.extend(sources.iter().map(|source| format!("repository:{source}:pull")));
         Self { repository: repository.to_owned(), scopes }
     }
+
+    /// The same, where blobs are mounted from some more repositories; none if it has them all.
+    pub(super) fn reading<'a>(&self, sources: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let sources = sources.filter(|source| *source != self.repository);
+        let mut more: Vec<String> = sources.map(|source| format!("repository:{source}:pull")).collect();
+        more.retain(|scope| !self.scopes.contains(scope));
+        more.sort_unstable();
+        more.dedup();
+        let scopes = self.scopes.iter().cloned().chain(more.iter().cloned()).collect();
+        (!more.is_empty()).then(|| Self { scopes, ..self.clone() })
+    }
 }
 
 #[derive(Deserialize)]

@@ -182,13 +182,17 @@ impl Remote {
         Ok(BlobOutcome::Uploaded { bytes: descriptor.size() })
     }
 
-    async fn open_upload(&self) -> Result<Url, RegistryError> {
+    pub(super) async fn open_upload(&self) -> Result<Url, RegistryError> {
         let call = Call::new(Method::POST, self.url("blobs/uploads/")).with_body(Payload::Empty);
         let answer = self.core.send(&self.registry, &self.access, &call, &[202]).await?;
         Core::location(&self.registry, &answer)
     }
 
-    async fn finish_upload(&self, descriptor: &Descriptor, mut call: Call<'_>) -> Result<(), RegistryError> {
+    pub(super) async fn finish_upload(
+        &self,
+        descriptor: &Descriptor,
+        mut call: Call<'_>,
+    ) -> Result<(), RegistryError> {
         // What stands in the query already (a state, a signature) is the registry's and stays as it is.
         call.url.query_pairs_mut().append_pair("digest", descriptor.digest().as_ref());
         call.content_type = Some("application/octet-stream".into());
@@ -278,7 +282,7 @@ impl Remote {
         Ok(())
     }
 
-    fn note_present(&self, digest: &Digest) {
+    pub(super) fn note_present(&self, digest: &Digest) {
         self.core.set_present(&self.registry.name, &self.access.repository, digest.as_ref());
     }
 }

@@ -11,9 +11,12 @@ use tokio_util::io::ReaderStream;
 
 use super::call::Payload;
 use super::error::RegistryError;
+use crate::layer::{Growing, Stage};
 
 /// Large enough that a piece costs little, small enough that a slow link still moves one before it counts as silent.
 const PIECE: usize = 64 * 1024;
+/// What is sent while it grows is not waited for so anxiously.
+const LARGE_PIECE: usize = 256 * 1024;
 
 /// Opens a payload for one sending. `sent` grows as the HTTP library takes the bytes.
 pub(super) async fn stream(payload: &Payload, sent: Arc<AtomicU64>) -> Result<reqwest::Body, RegistryError> {
@@ -34,7 +37,32 @@ pub(super) async fn stream(payload: &Payload, sent: Arc<AtomicU64>) -> Result<re
             let inner = file.take(*size);
             Ok(reqwest::Body::wrap_stream(ReaderStream::with_capacity(Counted { inner, sent }, PIECE)))
         }
+        Payload::Growing(growing) => Ok(reqwest::Body::wrap_stream(pieces(growing.clone(), sent))),
     }
+}
+
+/// What a growing blob has, as it comes; it ends with the blob, and fails with it.
+fn pieces(
+    growing: Growing,
+    sent: Arc<AtomicU64>,
+) -> impl futures_util::Stream<Item = std::io::Result<Vec<u8>>> + Send {
+    futures_util::stream::try_unfold((growing, sent, 0u64), async |(mut growing, sent, at)| {
+        let end = match growing.beyond(at).await {
+            Stage::Whole(size) if size <= at => return Ok(None),
+            Stage::Whole(written) | Stage::Growing(written) => written,
+            Stage::Broken => return Err(std::io::Error::other("the blob was never finished")),
+        };
+        let wanted = usize::try_from(end - at).map_or(LARGE_PIECE, |left| left.min(LARGE_PIECE));
+        let mut piece = vec![0; wanted];
+        // The bytes were written a moment ago and are still in memory: no thread need wait for them.
+        let count = growing.read_at(&mut piece, at)?;
+        piece.truncate(count);
+        if count == 0 {
+            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+        }
+        sent.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(Some((piece, (growing, sent, at + count as u64))))
+    })
 }
 
 struct Counted<R> {

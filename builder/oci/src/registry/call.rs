@@ -6,6 +6,8 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Response};
 use url::Url;
 
+use crate::layer::{Growing, Stage};
+
 /// What a request carries.
 #[derive(Clone)]
 pub(super) enum Payload {
@@ -17,14 +19,31 @@ pub(super) enum Payload {
     Bytes(Vec<u8>),
     /// A file of a known size.
     File(PathBuf, u64),
+    /// What is still being made, and has no length yet.
+    Growing(Growing),
 }
 
 impl Payload {
+    /// How many bytes there are, as far as it is known.
     pub(super) fn size(&self) -> u64 {
         match self {
             Self::None | Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File(_, size) => *size,
+            Self::Growing(growing) => match growing.stage() {
+                Stage::Growing(written) | Stage::Whole(written) => written,
+                Stage::Broken => 0,
+            },
+        }
+    }
+
+    /// Whether the registry waits for us and not we for it, when `sent` bytes have gone.
+    pub(super) fn is_waited_for(&self, sent: u64) -> bool {
+        match self {
+            Self::Growing(growing) => {
+                matches!(growing.stage(), Stage::Growing(written) if written <= sent)
+            }
+            _ => false,
         }
     }
 }

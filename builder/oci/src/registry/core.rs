@@ -102,6 +102,12 @@ impl Core {
         self.present.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
     }
 
+    /// Forgets what a repository was taken to have.
+    pub(super) fn forget_present(&self, registry: &str, repository: &str) {
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        present.retain(|(of, within, _)| of != registry || within != repository);
+    }
+
     /// Makes a request until it succeeds, fails for good, or has been tried long enough.
     pub(super) async fn send(
         &self,

@@ -1,23 +1,49 @@
 //! A repository as the place where an image goes.
 
-use oci_spec::image::Descriptor;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use oci_spec::image::{Descriptor, Digest, ImageManifest};
+use tokio::task::JoinHandle;
 
 use crate::destination::{Destination, PushError};
 use crate::document::Document;
 use crate::image::Blob;
+use crate::layer::Growing;
 use crate::reference::Reference;
 
 use super::Client;
 use super::blob::BlobOutcome;
 use super::error::RegistryError;
+use super::following::Following;
 use super::remote::Remote;
 use super::report::TransferReport;
+
+/// How long what was seen under a tag is taken for what is there.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// Pushes to a repository, under the tag of a reference.
 pub struct RegistryDestination<'a> {
     client: &'a Client,
-    remote: Remote,
+    remote: Arc<Remote>,
+    look: Mutex<Look>,
+    /// Blobs that were sent while they were made, by digest.
+    followed: Mutex<BTreeMap<String, Following>>,
+    /// Whether blobs were taken to be there because of what the tag points at.
+    has_assumed: AtomicBool,
 }
+
+/// The look at what is under the tag.
+enum Look {
+    NotYet,
+    UnderWay(JoinHandle<(Instant, Seen)>),
+    Done(Instant, Seen),
+}
+
+/// What is under the tag, as far as it could be seen.
+type Seen = Result<Option<Arc<Document>>, Arc<RegistryError>>;
 
 impl<'a> RegistryDestination<'a> {
     pub(super) fn new(
@@ -27,23 +53,106 @@ impl<'a> RegistryDestination<'a> {
     ) -> Result<Self, RegistryError> {
         let near = mount_from.iter().filter(|from| crate::reference::same_registry(from, reference));
         let remote = Remote::pushing(&client.core, reference, near.map(Reference::repository))?;
-        Ok(Self { client, remote })
+        Ok(Self {
+            client,
+            remote: Arc::new(remote),
+            look: Mutex::new(Look::NotYet),
+            followed: Mutex::default(),
+            has_assumed: AtomicBool::new(false),
+        })
+    }
+
+    /// The same destination, with the permissions that it takes to mount some blobs from where they are.
+    #[must_use]
+    pub fn mounting<'b>(mut self, blobs: impl IntoIterator<Item = &'b Blob>) -> Self {
+        let sources = super::mount_sources(blobs);
+        let near =
+            sources.iter().filter(|from| crate::reference::same_registry(from, &self.remote.reference));
+        if let Some(access) = self.remote.access.reading(near.map(Reference::repository)) {
+            self.remote = Arc::new(self.remote.with_access(access));
+        }
+        self
+    }
+
+    /// Begins to look at what is under the tag, while something else is done.
+    pub fn look(&self) {
+        let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*look, Look::NotYet) {
+            *look = Look::UnderWay(self.begin_look());
+        }
+    }
+
+    fn begin_look(&self) -> JoinHandle<(Instant, Seen)> {
+        let remote = Arc::clone(&self.remote);
+        self.client.runtime.spawn(async move {
+            let seen = match remote.reference.tag() {
+                None => Ok(None),
+                Some(tag) => match remote.manifest_once(tag).await {
+                    Ok(document) => Ok(Some(Arc::new(document))),
+                    Err(error) if error.status() == Some(404) => Ok(None),
+                    Err(error) => Err(Arc::new(error)),
+                },
+            };
+            (Instant::now(), seen)
+        })
+    }
+
+    /// What the tag points at, and when that was seen.
+    fn seen(&self) -> (Instant, Seen) {
+        self.look();
+        let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
+        let (when, seen) = match std::mem::replace(&mut *look, Look::NotYet) {
+            Look::Done(when, seen) => (when, seen),
+            Look::UnderWay(task) => match self.client.runtime.block_on(task) {
+                Ok((when, seen)) => (when, seen),
+                Err(lost) => {
+                    let problem = format!("the look at a tag was lost: {lost}");
+                    (Instant::now(), Err(Arc::new(RegistryError::Setup { problem })))
+                }
+            },
+            Look::NotYet => (Instant::now(), Ok(None)),
+        };
+        *look = Look::Done(when, seen.clone());
+        (when, seen)
     }
 
     /// The manifest or index that the tag points at so far; none where there is no tag, or nothing under it. It is read
-    /// with the permission to push that the rest needs anyway, in one attempt.
-    pub fn tagged(&self) -> Result<Option<Document>, RegistryError> {
-        let Some(tag) = self.tag() else { return Ok(None) };
-        match self.client.runtime.block_on(self.remote.manifest_once(tag)) {
-            Ok(document) => Ok(Some(document)),
-            Err(error) if error.status() == Some(404) => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// once, with the permission to push that the rest needs anyway, in one attempt.
+    pub fn tagged(&self) -> Seen {
+        self.seen().1
     }
 
     /// A manifest that an index of this repository names.
     pub fn manifest_of(&self, descriptor: &Descriptor) -> Result<Document, RegistryError> {
         self.client.runtime.block_on(self.remote.manifest_of(descriptor))
+    }
+
+    /// Begins to send a blob that is being made.
+    #[must_use]
+    pub fn follow(&self, growing: Growing) -> Following {
+        Following::begin(&self.client.runtime, &self.remote, growing)
+    }
+
+    /// Says which blob one became that was followed: [`Destination::put_blob`] finishes what was begun.
+    pub fn followed(&self, digest: &Digest, following: Following) {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.to_string(), following);
+    }
+
+    /// Whether the tag pointed at a document a moment ago.
+    fn saw_lately(&self, document: &Document) -> bool {
+        match &*self.look.lock().unwrap_or_else(PoisonError::into_inner) {
+            Look::Done(when, Ok(Some(seen))) => when.elapsed() < FRESH && seen.digest() == document.digest(),
+            _ => false,
+        }
+    }
+
+    /// What a manifest of this repository names is there: registries keep it as long as the manifest.
+    fn note_blobs_of(&self, document: &Document) {
+        let Ok(manifest) = document.parse::<ImageManifest>() else { return };
+        for descriptor in manifest.layers().iter().chain([manifest.config()]) {
+            self.remote.note_present(descriptor.digest());
+        }
+        self.has_assumed.store(true, Ordering::Relaxed);
     }
 
     /// The tag that is written; none if the reference is by digest alone.
@@ -62,6 +171,12 @@ impl Destination for RegistryDestination<'_> {
     }
 
     fn holds(&self, document: &Document) -> Result<bool, PushError> {
+        if let Ok(Some(tagged)) = self.tagged() {
+            if tagged.digest() == document.digest() {
+                return Ok(true);
+            }
+            self.note_blobs_of(&tagged);
+        }
         let digest = document.digest().to_string();
         match self.client.runtime.block_on(self.remote.manifest_digest(&digest)) {
             Ok(found) => Ok(found.as_ref() == Some(document.digest())),
@@ -72,7 +187,21 @@ impl Destination for RegistryDestination<'_> {
     }
 
     fn put_blob(&self, blob: &Blob, sent: &(dyn Fn(u64) + Sync)) -> Result<BlobOutcome, PushError> {
-        Ok(self.client.runtime.block_on(self.remote.put_blob(blob, sent))?)
+        let digest = blob.descriptor.digest().to_string();
+        let following = self.followed.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+        Ok(self.client.runtime.block_on(async {
+            if let Some(following) = following
+                && let Some(outcome) = self.remote.put_followed(&blob.descriptor, following).await?
+            {
+                return Ok(outcome);
+            }
+            self.remote.put_blob(blob, sent).await
+        })?)
+    }
+
+    fn doubt(&self) -> bool {
+        self.remote.core.forget_present(&self.remote.registry.name, &self.remote.access.repository);
+        self.has_assumed.swap(false, Ordering::Relaxed)
     }
 
     fn put_manifest(&self, document: &Document) -> Result<(), PushError> {
@@ -90,6 +219,7 @@ impl Destination for RegistryDestination<'_> {
                 None if known => Ok(()),
                 None => self.remote.put_manifest(document, None).await,
                 // The tag may point there already: asking is cheaper than writing, and immutable tags bear it.
+                Some(_) if known && self.saw_lately(document) => Ok(()),
                 Some(tag) => {
                     let there =
                         known && self.remote.manifest_digest(tag).await?.as_ref() == Some(document.digest());

@@ -257,7 +257,7 @@ impl RegistryError {
         }
     }
 
-    pub(super) fn code(&self) -> Option<&str> {
+    pub(crate) fn code(&self) -> Option<&str> {
         match self {
             Self::Answer(answer) => answer.code.as_deref(),
             _ => None,

@@ -31,6 +31,12 @@ impl Remote {
         Self::new(core, reference, Access::push(reference.repository(), sources))
     }
 
+    /// The same repository with another access.
+    pub(super) fn with_access(&self, access: Access) -> Self {
+        let (core, registry) = (Arc::clone(&self.core), Arc::clone(&self.registry));
+        Self { core, registry, access, reference: self.reference.clone() }
+    }
+
     fn new(core: &Arc<Core>, reference: &Reference, access: Access) -> Result<Self, RegistryError> {
         let registry = core.registry(reference.registry())?;
         Ok(Self { core: Arc::clone(core), registry, access, reference: reference.clone() })

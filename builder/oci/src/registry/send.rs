@@ -15,6 +15,9 @@ use super::core::{Core, Registry};
 use super::error::RegistryError;
 use super::origin::Origin;
 
+/// How fast a registry reads what it was sent once more, in bytes per second.
+const SETTLED_PER_SECOND: u64 = 50_000_000;
+
 impl Core {
     pub(super) async fn transmit(
         &self,
@@ -40,6 +43,10 @@ impl Core {
         match &call.body {
             Payload::None => {}
             Payload::Empty => request = request.header(CONTENT_LENGTH, 0),
+            // Without a length it goes in chunks.
+            body @ Payload::Growing(_) => {
+                request = request.body(body::stream(body, Arc::clone(&sent)).await?)
+            }
             body => {
                 request = request
                     .header(CONTENT_LENGTH, body.size())
@@ -62,8 +69,6 @@ impl Core {
         sent: &AtomicU64,
         answer: impl Future<Output = reqwest::Result<Response>>,
     ) -> Result<Response, RegistryError> {
-        let size = call.body.size();
-        let settling = Duration::from_secs(size / 50_000_000);
         let mut answer = std::pin::pin!(answer);
         let (mut moved, mut last) = (0, Instant::now());
         loop {
@@ -77,13 +82,15 @@ impl Core {
                 () = tokio::time::sleep(Duration::from_millis(100)) => {}
             }
             let now = sent.load(Ordering::Relaxed);
-            if now != moved {
+            if now != moved || call.body.is_waited_for(now) {
                 (moved, last) = (now, Instant::now());
                 if let Some(report) = call.sent {
                     report(now);
                 }
             }
-            let settling = if moved >= size { settling } else { Duration::ZERO };
+            let size = call.body.size();
+            let settling = if moved >= size { size / SETTLED_PER_SECOND } else { 0 };
+            let settling = Duration::from_secs(settling);
             let patience = self.timeouts.silence * call.patience + settling;
             if last.elapsed() > patience {
                 return Err(stalled(&call.method, url, patience));

@@ -20,7 +20,7 @@ use crate::image::{Blob, BlobSource};
 use crate::reference::same_registry;
 
 /// Below this a blob is sent without asking for it first: the question costs as much as the blob.
-const ASK_FROM: u64 = 128 * 1024;
+const ASK_FROM: u64 = 256 * 1024;
 /// How many repositories are asked to mount a blob from. Each that refuses costs a request.
 const MOUNT_TRIES: usize = 2;
 /// How many times the usual silence an upload bears in the end.

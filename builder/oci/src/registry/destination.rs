@@ -27,7 +27,7 @@ const FRESH: Duration = Duration::from_secs(5);
 /// Pushes to a repository, under the tag of a reference.
 pub struct RegistryDestination<'a> {
     client: &'a Client,
-    remote: Arc<Remote>,
+    pub(super) remote: Arc<Remote>,
     look: Mutex<Look>,
     /// Blobs that were sent while they were made, by digest.
     followed: Mutex<BTreeMap<String, Following>>,
@@ -138,11 +138,13 @@ impl<'a> RegistryDestination<'a> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.to_string(), following);
     }
 
-    /// Whether the tag pointed at a document a moment ago.
-    fn saw_lately(&self, document: &Document) -> bool {
+    /// Whether the tag pointed at a document a moment ago; none if it has been too long.
+    fn saw_lately(&self, document: &Document) -> Option<bool> {
         match &*self.look.lock().unwrap_or_else(PoisonError::into_inner) {
-            Look::Done(when, Ok(Some(seen))) => when.elapsed() < FRESH && seen.digest() == document.digest(),
-            _ => false,
+            Look::Done(when, Ok(seen)) if when.elapsed() < FRESH => {
+                Some(seen.as_ref().is_some_and(|seen| seen.digest() == document.digest()))
+            }
+            _ => None,
         }
     }
 
@@ -176,6 +178,8 @@ impl Destination for RegistryDestination<'_> {
                 return Ok(true);
             }
             self.note_blobs_of(&tagged);
+            // What replaces an image under a tag is new, as good as always.
+            return Ok(false);
         }
         let digest = document.digest().to_string();
         match self.client.runtime.block_on(self.remote.manifest_digest(&digest)) {
@@ -219,10 +223,14 @@ impl Destination for RegistryDestination<'_> {
                 None if known => Ok(()),
                 None => self.remote.put_manifest(document, None).await,
                 // The tag may point there already: asking is cheaper than writing, and immutable tags bear it.
-                Some(_) if known && self.saw_lately(document) => Ok(()),
                 Some(tag) => {
-                    let there =
-                        known && self.remote.manifest_digest(tag).await?.as_ref() == Some(document.digest());
+                    let there = match self.saw_lately(document).filter(|_| known) {
+                        Some(seen) => seen,
+                        None if known => {
+                            self.remote.manifest_digest(tag).await?.as_ref() == Some(document.digest())
+                        }
+                        None => false,
+                    };
                     if there { Ok(()) } else { self.remote.put_manifest(document, Some(tag)).await }
                 }
             }

@@ -45,7 +45,7 @@ impl Core {
             Payload::Empty => request = request.header(CONTENT_LENGTH, 0),
             // Without a length it goes in chunks.
             body @ Payload::Growing(_) => {
-                request = request.body(body::stream(body, Arc::clone(&sent)).await?)
+                request = request.body(body::stream(body, Arc::clone(&sent)).await?);
             }
             body => {
                 request = request

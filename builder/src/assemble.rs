@@ -29,6 +29,8 @@ pub struct AppLayer {
     pub blob: Blob,
     /// The digest of its tar archive.
     pub diff_id: Digest,
+    /// Whether it was packed before.
+    pub is_kept: bool,
 }
 
 /// Puts the layers of the runtime and of the app together.
@@ -92,7 +94,7 @@ fn report(layer: &AppLayer) -> LayerReport {
         digest: layer.blob.descriptor.digest().clone(),
         diff_id: layer.diff_id.clone(),
         size: layer.blob.descriptor.size(),
-        origin: "built",
+        origin: if layer.is_kept { "cached" } else { "built" },
     }
 }
 

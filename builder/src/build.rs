@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use lapstrake_catalog::PlatformKey;
 use lapstrake_oci::image::{Blob, Image};
 use lapstrake_oci::layer::{self, Compression, PackOptions, Scan, ScanError, ScanOptions};
-use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath};
+use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath, tree_digest};
 
 use crate::app_registries::AppRegistries;
 use crate::assemble::{AppLayer, assemble};
+use crate::cache::{Cache, KeptLayer, LayerKey, Limits};
 use crate::catalog::CatalogAt;
 use crate::changes::{self, AppTrees, Listing, Recorded};
 use crate::cli::NetworkMode;
@@ -111,6 +112,7 @@ impl Build<'_> {
         metadata.timed("search", || search_trees(&search, &trees))?;
         let packing = Packing {
             compression: options.compression,
+            cache: Cache::of(&context.data_dir),
             targets: self.targets,
             scratch: self.scratch,
             context,
@@ -124,6 +126,7 @@ impl Build<'_> {
                     role: layer.role,
                     blob: layer.blob.clone(),
                     diff_id: layer.diff_id.clone(),
+                    is_kept: layer.is_kept,
                 })
                 .collect();
             let (image, reports) = assemble(plan, platform, runtime, app, &needs, options.created)?;
@@ -380,11 +383,14 @@ struct Packed {
     role: &'static str,
     blob: Blob,
     diff_id: oci_spec::image::Digest,
+    /// Whether it was packed before.
+    is_kept: bool,
 }
 
 /// From trees to layers, which are sent while they are packed.
 struct Packing<'a> {
     compression: Compression,
+    cache: Cache,
     targets: &'a Targets<'a>,
     scratch: &'a Scratch,
     context: &'a Context,
@@ -400,10 +406,17 @@ impl Packing<'_> {
                 packed.push(self.layer(role, &tree, &directory)?);
             }
         }
+        if packed.iter().any(|layer| !layer.is_kept) {
+            // What is not given up now is given up the next time.
+            let _ = self.cache.prune(Limits::default(), self.context.now);
+        }
         Ok(packed)
     }
 
     fn layer(&self, role: &'static str, tree: &FileTree, directory: &Path) -> Result<Packed, Failure> {
+        if let Some(kept) = self.kept(role, tree)? {
+            return Ok(kept);
+        }
         let options = PackOptions::new(LAYER_TIME).compression(self.compression);
         let mut sending = self.targets.sending();
         let layer = layer::pack_watched(tree, &options, directory, &mut |growing| {
@@ -415,13 +428,38 @@ impl Packing<'_> {
         if let Some(sending) = sending {
             sending.end(layer.descriptor.digest());
         }
-        let path = directory.join(role);
-        layer.blob.persist(&path).map_err(|cause| Failure::io("could not keep a layer", cause.error))?;
+        let kept = KeptLayer::of(&layer);
+        let key = self.key(tree)?;
+        let path = self
+            .cache
+            .keep_layer(&key, &kept, layer.blob.path())
+            .map_err(|cause| Failure::io("could not keep a layer", cause))?;
         self.context.report.note(&format!(
             "packed {role}: {} files, {}",
             layer.files,
             indicatif::HumanBytes(layer.descriptor.size())
         ));
-        Ok(Packed { role, blob: Blob::file(layer.descriptor, path), diff_id: layer.diff_id })
+        Ok(Packed { role, blob: Blob::file(layer.descriptor, path), diff_id: layer.diff_id, is_kept: false })
+    }
+
+    fn key(&self, tree: &FileTree) -> Result<LayerKey, Failure> {
+        let digest = tree_digest(tree)
+            .map_err(|cause| Failure::because(Exit::Ours, "could not read what a layer is made of", cause))?;
+        Ok(LayerKey::new(&digest, self.compression, LAYER_TIME))
+    }
+
+    /// The layer of a tree that was packed before. What has to be sent of it is verified first.
+    fn kept(&self, role: &'static str, tree: &FileTree) -> Result<Option<Packed>, Failure> {
+        if self.cache.has_no_layers() {
+            return Ok(None);
+        }
+        let Some((layer, blob)) = self.cache.layer(&self.key(tree)?) else { return Ok(None) };
+        let descriptor = layer.descriptor();
+        if !self.targets.have(descriptor.digest()) && !self.cache.is_sound(&layer) {
+            return Ok(None);
+        }
+        self.context.report.note(&format!("kept {role}: {} files, packed before", layer.files));
+        let blob = Blob::file(descriptor, blob);
+        Ok(Some(Packed { role, blob, diff_id: layer.diff_id, is_kept: true }))
     }
 }

@@ -15,6 +15,8 @@ mod settings;
 mod watch;
 
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lapstrake_oci::layer::Compression;
@@ -125,6 +127,9 @@ pub enum Command {
     Changed(ChangedArgs),
     /// Build a branch of a git repository whenever what matters to it has changed.
     Watch(Box<WatchArgs>),
+    /// What is kept from build to build.
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// The catalog of runtimes.
     #[command(subcommand)]
     Catalog(CatalogCommand),
@@ -257,6 +262,53 @@ pub struct PlanArgs {
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
+}
+
+/// What is done with the cache.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// List what is kept, the longest unused first.
+    Ls(CacheListArgs),
+    /// Give up what is unused for long, and the longest unused until the rest fits. Builds do it by themselves.
+    Prune(CachePruneArgs),
+}
+
+/// Arguments of `cache ls`.
+#[derive(Debug, Args)]
+pub struct CacheListArgs {
+    /// How the list is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Arguments of `cache prune`.
+#[derive(Debug, Args)]
+pub struct CachePruneArgs {
+    /// How much is kept: `500MB`, `3GiB`; 10GiB by default.
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<Size>,
+    /// How long an entry is kept that is of no use: `12h`, `30d`; 30 days by default.
+    #[arg(long, value_name = "AGE")]
+    pub max_age: Option<Age>,
+}
+
+/// A length of time, as `12h` or `30d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age(pub Duration);
+
+impl FromStr for Age {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let hours = match (text.strip_suffix('h'), text.strip_suffix('d')) {
+            (Some(hours), _) => hours.parse().ok(),
+            (_, Some(days)) => days.parse::<u64>().ok().and_then(|days| days.checked_mul(24)),
+            _ => None,
+        };
+        let hours = hours.filter(|hours| *hours < 1_000_000);
+        let age = hours.map(|hours| Self(Duration::from_hours(hours)));
+        age.ok_or_else(|| format!("`{text}` is not an age: expected hours or days, such as `12h` or `30d`"))
+    }
 }
 
 /// Output formats of commands that print data.

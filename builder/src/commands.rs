@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod build;
+pub mod cache;
 pub mod catalog;
 pub mod changed;
 pub mod init;

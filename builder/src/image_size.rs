@@ -32,6 +32,14 @@ const UNITS: [(&str, u64); 8] = [
     ("", 1),
 ];
 
+impl Size {
+    /// The number.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
 impl FromStr for Size {
     type Err = SizeError;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use lapstrake_oci::tree::{Content, FileTree, Kind, TreePath};
 
 use crate::app_file::{self, AppFile, Diagnostic, FILE_NAME, Rule, Severity, Supplied, decode, render};
+use crate::cache::Cache;
 use crate::checkout::Checkout;
 use crate::cli::{SourceArgs, Symlinks};
 use crate::context::Context;
@@ -13,7 +14,7 @@ use crate::failure::{Exit, Failure};
 use crate::fetch::Fetcher;
 use crate::origin::{Origin, Set};
 use crate::settings::{self, AppSettings, Runtime, Settings};
-use crate::source::{self, AppDirError, ReadOptions, Source, SourceAddress, SymlinkPolicy};
+use crate::source::{self, AppDirError, ReadOptions, Source, SourceAddress, StampsAt, SymlinkPolicy};
 use crate::steps::Phase;
 
 /// The largest file that is read whole.
@@ -62,7 +63,8 @@ impl Inputs {
         let given_dir = app_directory(address.directory(), args.source_dir.as_deref(), context)?;
         let no_directory = |cause: AppDirError| Failure::new(Exit::NotUnderstood, cause.to_string());
         let app_file = in_directory(source::app_path(given_dir).map_err(no_directory)?.as_ref(), FILE_NAME)?;
-        let options = ReadOptions { symlinks, aside: vec![app_file], ..ReadOptions::new(scratch) };
+        let stamps = Some(StampsAt { cache: Cache::of(&context.data_dir), now: context.now });
+        let options = ReadOptions { symlinks, aside: vec![app_file], stamps, ..ReadOptions::new(scratch) };
         let source = fetcher.read(&address, std::io::stdin().lock(), &options)?;
         for warning in &source.warnings {
             context.report.warning(&warning.to_string());

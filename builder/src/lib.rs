@@ -7,6 +7,7 @@ pub mod app_registries;
 pub mod assemble;
 pub mod audit;
 pub mod build;
+pub mod cache;
 pub mod catalog;
 pub mod catalog_text;
 pub mod changes;

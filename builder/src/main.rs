@@ -138,6 +138,7 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
             });
         }
         Command::Watch(args) => commands::watch::run(args, context),
+        Command::Cache(command) => commands::cache::run(command, context),
         Command::Build(args) => commands::build::run(args, context),
         Command::Plan(args) => commands::plan::run(args, context),
         Command::Lint(args) => commands::lint::run(args, context),

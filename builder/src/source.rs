@@ -32,9 +32,11 @@ use std::fmt;
 use std::io::Read;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use lapstrake_oci::tree::{FileTree, Kind, TreePath};
 use oci_spec::image::Digest;
 
+use crate::cache::Cache;
 use crate::checkout::Checkout;
 
 pub use address::{
@@ -103,6 +105,8 @@ pub struct ReadOptions {
     pub git: GitPolicy,
     /// Files that are read even when the ignore file leaves them out; they are not part of the tree then.
     pub aside: Vec<TreePath>,
+    /// Where it is kept which files were read before; none to read all of them.
+    pub stamps: Option<StampsAt>,
     /// The directory in which an archive's contents are spooled, in a file without a name.
     pub scratch: PathBuf,
 }
@@ -116,9 +120,19 @@ impl ReadOptions {
             symlinks: SymlinkPolicy::Refuse,
             git: GitPolicy::Keep,
             aside: Vec::new(),
+            stamps: None,
             scratch: scratch.into(),
         }
     }
+}
+
+/// Where stamps of files are kept, and the time.
+#[derive(Clone, Debug)]
+pub struct StampsAt {
+    /// The cache.
+    pub cache: Cache,
+    /// Before the first file is read.
+    pub now: Timestamp,
 }
 
 /// What happens to a symbolic link that is absolute or leads out of the source.

@@ -79,6 +79,16 @@ impl<'c> Targets<'c> {
         })
     }
 
+    /// Whether all places are known to have a blob, so that nobody will ask for its bytes.
+    #[must_use]
+    pub fn have(&self, digest: &Digest) -> bool {
+        !self.need_local_layers()
+            && self.all.iter().all(|target| match target {
+                Target::Registry { destination, .. } => destination.names(digest),
+                Target::Local(_) => false,
+            })
+    }
+
     /// The places as the user named them.
     #[must_use]
     pub fn outputs(&self) -> Vec<Output> {

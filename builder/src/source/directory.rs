@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use lapstrake_oci::tree::{Content, FileTree, Kind, Node, TreePath};
 use walkdir::{DirEntry, WalkDir};
 
+use crate::cache::StampsKeeper;
 use crate::checkout::{self, Files};
 
 use super::digest::tree_digest;
@@ -85,6 +86,7 @@ struct Walk<'a> {
     times: BTreeMap<TreePath, i64>,
     size: u64,
     warnings: Vec<Warning>,
+    stamps: Option<StampsKeeper>,
 }
 
 /// An ignore file at work.
@@ -103,7 +105,9 @@ impl<'a> Walk<'a> {
             hollow: BTreeSet::new(),
         });
         let (tree, aside, times) = (FileTree::new(), FileTree::new(), BTreeMap::new());
-        Self { root, options, ignore, tree, aside, times, size: 0, warnings: Vec::new() }
+        let stamps = options.stamps.as_ref();
+        let stamps = stamps.map(|at| StampsKeeper::open(at.cache.clone(), root, at.now));
+        Self { root, options, ignore, tree, aside, times, size: 0, warnings: Vec::new(), stamps }
     }
 
     fn visit(&mut self, entry: &DirEntry) -> Result<Next, SourceError> {
@@ -193,7 +197,11 @@ impl<'a> Walk<'a> {
         }
         if kind.is_file() {
             let mode = if metadata.mode() & 0o111 != 0 { 0o755 } else { 0o644 };
-            return Ok(Some(Node::file(Content::path(at, metadata.len()), mode)));
+            let content = Content::path(at, metadata.len());
+            if let Some(stamps) = &mut self.stamps {
+                stamps.see(path, metadata, &content);
+            }
+            return Ok(Some(Node::file(content, mode)));
         }
         if in_git(path) && (kind.is_socket() || kind.is_fifo()) {
             self.warnings.push(Warning::GitSocket { path: path.clone() });
@@ -221,6 +229,10 @@ impl<'a> Walk<'a> {
         self.check_links()?;
         let digest =
             tree_digest(&self.tree).map_err(|error| failed(&error.path.below(self.root), error.source))?;
+        // Without them the files are read again: no reason to fail.
+        if let Some(stamps) = self.stamps.take() {
+            let _ = stamps.keep();
+        }
         let mut source = Source {
             tree: self.tree,
             aside: self.aside,

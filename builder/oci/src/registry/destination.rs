@@ -122,6 +122,13 @@ impl<'a> RegistryDestination<'a> {
         self.seen().1
     }
 
+    /// Whether the image that the tag points at has a blob, which is then there.
+    pub fn names(&self, digest: &Digest) -> bool {
+        let Ok(Some(document)) = self.tagged() else { return false };
+        let Ok(manifest) = document.parse::<ImageManifest>() else { return false };
+        manifest.layers().iter().any(|layer| layer.digest() == digest)
+    }
+
     /// A manifest that an index of this repository names.
     pub fn manifest_of(&self, descriptor: &Descriptor) -> Result<Document, RegistryError> {
         self.client.runtime.block_on(self.remote.manifest_of(descriptor))

@@ -1,0 +1,142 @@
+//! What is kept from build to build, so that nothing is done twice: layers by the tree that they were packed from, and
+//! the stamps of source files.
+//!
+//! Everything is a file of its own that appears whole or not at all, so that any number of builds share a cache without
+//! a lock. Nothing of it decides what an image holds: what is missing or damaged is made again.
+
+mod layers;
+mod prune;
+mod stamps;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use lapstrake_oci::document::Hasher;
+
+pub use layers::{KeptLayer, LayerKey};
+pub use prune::{Kept, Limits, Pruned};
+pub use stamps::StampsKeeper;
+
+/// A cache directory.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    dir: PathBuf,
+}
+
+/// The kinds of entries, each in a directory of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Compressed layers, by digest.
+    Blobs,
+    /// Descriptors of layers, by key.
+    Layers,
+    /// Stamps of source files, by directory.
+    Stamps,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Blobs, Self::Layers, Self::Stamps];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Blobs => "blobs",
+            Self::Layers => "layers",
+            Self::Stamps => "stamps",
+        }
+    }
+}
+
+/// What an entry is found by: a hash over everything that it depends on.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key(String);
+
+impl Key {
+    /// A key of fields, the first of which says what it is a key of. No two lists of fields have the same one.
+    #[must_use]
+    pub fn of(fields: &[&[u8]]) -> Self {
+        let mut hasher = Hasher::default();
+        for field in fields {
+            hasher.update(&(field.len() as u64).to_le_bytes());
+            hasher.update(field);
+        }
+        Self(hasher.finish().0.digest().to_owned())
+    }
+
+    /// Its hexadecimal digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Cache {
+    /// The cache of a data directory. Nothing is made before something is kept.
+    #[must_use]
+    pub fn of(data_dir: &Path) -> Self {
+        Self { dir: data_dir.join("cache") }
+    }
+
+    fn path(&self, kind: Kind, name: &str) -> PathBuf {
+        self.dir.join(kind.name()).join(name)
+    }
+
+    /// Whether nothing of a kind was ever kept.
+    fn is_empty(&self, kind: Kind) -> bool {
+        match fs_err::read_dir(self.dir.join(kind.name())) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(_) => true,
+        }
+    }
+
+    /// Reads an entry, and takes note that it was of use.
+    fn read(&self, kind: Kind, name: &str) -> Option<Vec<u8>> {
+        let path = self.path(kind, name);
+        let bytes = fs_err::read(&path).ok()?;
+        touch(&path);
+        Some(bytes)
+    }
+
+    /// Writes an entry. It is a cache: nothing is lost if a loss of power takes it back.
+    fn write(&self, kind: Kind, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let dir = self.room(kind)?;
+        let mut file = tempfile::NamedTempFile::with_prefix_in(TEMPORARY, &dir)?;
+        file.write_all(bytes)?;
+        file.persist(dir.join(name)).map_err(|failed| failed.error)?;
+        Ok(())
+    }
+
+    /// The directory of a kind, made if it is not there, for its owner alone.
+    fn room(&self, kind: Kind) -> io::Result<PathBuf> {
+        use std::os::unix::fs::DirBuilderExt;
+        let dir = self.dir.join(kind.name());
+        if !dir.is_dir() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        }
+        Ok(dir)
+    }
+}
+
+/// What the names of unfinished files begin with.
+const TEMPORARY: &str = ".new-";
+
+/// Renews the time of a file, by which what is of no use any more is found.
+fn touch(path: &Path) {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let times = Timestamps { last_access: now, last_modification: now };
+    // In a cache that cannot be written, nothing is removed either.
+    let _ = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
+}

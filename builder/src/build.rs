@@ -107,6 +107,7 @@ impl Build<'_> {
             (trees, facts)
         };
         let needs = Needs::of(&facts, node_module_version(&plan.runtime.entry));
+        drop(facts);
         context.stop.check()?;
         let search = Search::new(&hidden);
         metadata.timed("search", || search_trees(&search, &trees))?;
@@ -118,6 +119,9 @@ impl Build<'_> {
             context,
         };
         let layers = metadata.timed("pack", || packing.pack(trees))?;
+        // By now every file of it has been read.
+        let digest = plan.source.digest.get();
+        digest.map_err(|cause| Failure::io("could not read the source", cause))?;
         let mut images = Vec::new();
         for (platform, runtime) in platforms.iter().zip(&runtimes.run) {
             let app = layers

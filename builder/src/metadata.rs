@@ -12,6 +12,7 @@ use crate::checkout::Checkout;
 use crate::failure::Failure;
 use crate::plan::RuntimeChoice;
 use crate::secrets::{Mask, SecretUse};
+use crate::source::SourceDigest;
 use crate::trust::Trusted;
 
 /// What happened. Times are in milliseconds, sizes in bytes.
@@ -40,7 +41,7 @@ pub struct Metadata {
     pub runtime: Option<RuntimeChoice>,
     /// The digest of the source.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub source_digest: Option<Digest>,
+    pub source_digest: Option<SourceDigest>,
     /// The commit that the source was taken from, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkout: Option<Checkout>,

@@ -101,7 +101,7 @@ pub fn parse_reference(given: &str) -> Result<Reference, OutputError> {
     if !given.contains('/') || !(host.contains('.') || host.contains(':') || host == "localhost") {
         return Err(fail("the registry is missing".to_owned()));
     }
-    given.parse::<Reference>().map_err(|error| fail(error.to_string()))
+    lapstrake_oci::reference::parse(given).map_err(|error| fail(error.source.to_string()))
 }
 
 /// `PATH[:NAME]`: the name follows the first colon after the last slash of the path, and may itself hold slashes.

@@ -13,6 +13,7 @@ use crate::cli::{FlowArgs, Keep};
 use crate::image_config::RunConfig;
 use crate::report::printable;
 use crate::secrets::SecretUse;
+use crate::source::SourceDigest;
 use crate::steps::{Phase, PlannedStep};
 
 /// Where the source is inside the image.
@@ -66,7 +67,7 @@ pub struct SourceFacts {
     /// What it is: a directory, or a kind of archive.
     pub kind: String,
     /// The digest of the archive, or of the content of the directory.
-    pub digest: Digest,
+    pub digest: SourceDigest,
     /// The directory of the app inside the source, without a leading slash; empty for the root.
     pub directory: String,
     /// How many paths there are.

@@ -34,7 +34,6 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use lapstrake_oci::tree::{FileTree, Kind, TreePath};
-use oci_spec::image::Digest;
 
 use crate::cache::Cache;
 use crate::checkout::Checkout;
@@ -47,6 +46,7 @@ pub(crate) use archive::read as read_archive;
 pub(crate) use commit::read as read_commit;
 pub use compression::Compression;
 pub(crate) use compression::stored_limit;
+pub use digest::SourceDigest;
 pub use error::{Fault, SourceError};
 pub use glance::{glance, glance_below};
 pub use ignore::{Exhausted, IgnoreError, Reason};
@@ -72,7 +72,7 @@ pub struct Source {
     pub times: BTreeMap<TreePath, i64>,
     /// What the source is known by: of an archive the digest of its bytes, of a directory that of its tree, in
     /// which `.git` and times have no part.
-    pub digest: Digest,
+    pub digest: SourceDigest,
     /// The newest modification time of a file, `.git` aside; 0 when there is none.
     pub newest_mtime: i64,
     /// The commit that it was taken from, where it is known.

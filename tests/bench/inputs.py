@@ -27,8 +27,7 @@ python-dateutil==2.9.0.post0 scipy==1.17.1 tzdata==2026.6 Django==5.2.19 SQLAlch
 
 LARGE = """next@16.4.6 aws-sdk@2.1693.0 @aws-sdk/client-s3@3.1175.0 @aws-sdk/client-ec2@3.1169.0
 @aws-sdk/client-dynamodb@3.1169.0 @aws-sdk/client-sqs@3.1175.0 eslint@10.15.0 jest@30.5.2 webpack@5.113.0
-@mui/material@9.5.0 @emotion/react@11.14.0 @emotion/styled@11.14.1 react@19.3.1 react-dom@19.3.1 typescript@7.0.2
-date-fns@4.1.0 rxjs@7.8.2 core-js@3.46.0"""
+@mui/material@9.5.0 @emotion/react@11.14.0 @emotion/styled@11.14.1 react@19.3.1 react-dom@19.3.1 typescript@7.0.2"""
 
 WORDS = (
     "def return self value import from class for in if else None True request response handler config data load store"

@@ -107,8 +107,15 @@ impl TreePath {
 }
 
 impl Ord for TreePath {
+    /// By component: as bytes, but with the slash before everything else. No path holds a NUL.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.components().cmp(other.components())
+        let (left, right) = (self.0.as_slice(), other.0.as_slice());
+        let words = left.chunks_exact(8).zip(right.chunks_exact(8)).take_while(|(left, right)| left == right);
+        let start = 8 * words.count();
+        let rest = left[start..].iter().zip(&right[start..]).take_while(|(left, right)| left == right);
+        let same = start + rest.count();
+        let next = |path: &[u8]| path.get(same).map(|byte| if *byte == b'/' { 0 } else { *byte });
+        next(left).cmp(&next(right))
     }
 }
 
@@ -344,6 +351,15 @@ mod tests {
             ["a-b", "a/b", "a", "a.c"].iter().map(|p| TreePath::new(p).unwrap()).collect();
         paths.sort();
         assert_eq!(paths.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a", "a/b", "a-b", "a.c"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn paths_sort_by_component(left in "[ab.\\-é]{1,2}(/[ab.\\-é]{1,2}){0,3}", right in "[ab.\\-é]{1,2}(/[ab.\\-é]{1,2}){0,3}") {
+            if let (Ok(left), Ok(right)) = (TreePath::new(&left), TreePath::new(&right)) {
+                proptest::prop_assert_eq!(left.cmp(&right), left.components().cmp(right.components()));
+            }
+        }
     }
 
     #[test]

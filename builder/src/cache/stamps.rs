@@ -3,7 +3,6 @@
 //! As git's index does it: a file of the same size, times and inode has the same content, unless it was changed so soon
 //! after it was read that its times could not tell. Such files are left out and read the next time.
 
-use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -108,11 +107,22 @@ pub struct StampsKeeper {
     cache: Cache,
     key: Key,
     before: Stamps,
-    /// When the reading began, in seconds since 1970.
+    /// When the reading began, in nanoseconds since 1970, less what times may be wrong by.
     begun: i64,
-    seen: BTreeMap<Vec<u8>, (Stamp, Content)>,
+    seen: Vec<Seen>,
+    /// Paths and stamps of all that was seen, one after the other.
+    bytes: Vec<u8>,
     /// How many of them were known before.
     known: usize,
+}
+
+/// A file that was seen.
+struct Seen {
+    /// Where its path begins and ends; the stamp follows.
+    path: (usize, usize),
+    content: Content,
+    /// Whether it was left alone for long enough.
+    is_settled: bool,
 }
 
 impl StampsKeeper {
@@ -121,7 +131,8 @@ impl StampsKeeper {
     pub fn open(cache: Cache, root: &Path, now: Timestamp) -> Self {
         let key = Key::of(&[b"stamps", root.as_os_str().as_bytes()]);
         let before = cache.read(Kind::Stamps, key.as_str()).and_then(Stamps::parse).unwrap_or_default();
-        Self { cache, key, before, begun: now.as_second(), seen: BTreeMap::new(), known: 0 }
+        let begun = (now.as_second() - COARSE).saturating_mul(1_000_000_000);
+        Self { cache, key, before, begun, seen: Vec::new(), bytes: Vec::new(), known: 0 }
     }
 
     /// Tells the content of a file its digest, if the file is what it was when it was read.
@@ -131,25 +142,28 @@ impl StampsKeeper {
             content.know_digest(digest);
             self.known += 1;
         }
-        self.seen.insert(path.as_bytes().to_vec(), (stamp, content.clone()));
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(path.as_bytes());
+        let path = (start, self.bytes.len());
+        self.bytes.extend_from_slice(&stamp.to_bytes());
+        let is_settled = stamp.modified.max(stamp.changed) < self.begun;
+        self.seen.push(Seen { path, content: content.clone(), is_settled });
     }
 
     /// Keeps the stamps of the files whose digests are known by now.
-    pub fn keep(self) -> io::Result<()> {
+    pub fn keep(mut self) -> io::Result<()> {
         if self.known == self.seen.len() && self.known == self.before.records.len() {
             return Ok(());
         }
+        self.before = Stamps::default();
+        let path = |seen: &Seen| &self.bytes[seen.path.0..seen.path.1];
+        self.seen.sort_unstable_by(|left, right| path(left).cmp(path(right)));
         let mut bytes = MAGIC.to_vec();
-        let told = (self.begun - COARSE).saturating_mul(1_000_000_000);
-        for (path, (stamp, content)) in &self.seen {
-            let Some(digest) = content.known_digest() else { continue };
-            let (Ok(length), true) = (u32::try_from(path.len()), stamp.modified.max(stamp.changed) < told)
-            else {
-                continue;
-            };
+        for seen in self.seen.iter().filter(|seen| seen.is_settled) {
+            let Some(digest) = seen.content.known_digest() else { continue };
+            let length = u32::try_from(path(seen).len()).map_err(io::Error::other)?;
             bytes.extend_from_slice(&length.to_le_bytes());
-            bytes.extend_from_slice(path);
-            bytes.extend_from_slice(&stamp.to_bytes());
+            bytes.extend_from_slice(&self.bytes[seen.path.0..seen.path.1 + STAMP]);
             bytes.extend_from_slice(&digest.0);
         }
         let sum = ContentDigest::of(&bytes);

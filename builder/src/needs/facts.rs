@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 
-use lapstrake_oci::tree::{Content, FileTree, Kind, Place, TreePath};
+use lapstrake_oci::tree::{Content, FileTree, Kind, Node, Place, TreePath};
 use object::ReadCache;
 
 use super::elf::Elf;
+use crate::source::in_parallel;
 
 /// What a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,47 +44,37 @@ pub(super) const HEAD: usize = 512;
 impl Facts {
     /// Looks at every file of the trees.
     pub fn of_trees(trees: &[&FileTree]) -> io::Result<Self> {
-        let mut facts = Self::default();
-        for (path, node) in trees.iter().flat_map(|tree| tree.iter()) {
+        let nodes: Vec<(&TreePath, &Node)> = trees.iter().flat_map(|tree| tree.iter()).collect();
+        let look = |(path, node): &(&TreePath, &Node)| -> io::Result<Option<Fact>> {
             match &node.kind {
-                Kind::Whiteout => continue,
-                Kind::Directory | Kind::Hardlink(_) => {}
-                Kind::Symlink(target) => facts.link(path, target),
-                Kind::File(content) if is_text(path) => facts.file(path, b"", || of_content(content)),
+                Kind::Whiteout | Kind::Directory | Kind::Hardlink(_) => Ok(None),
+                Kind::Symlink(target) => Ok(link(target)),
+                Kind::File(content) if is_text(path) => Ok(fact(path, b"", || of_content(content))),
                 Kind::File(content) => {
                     let mut head = [0; HEAD];
                     let count = read_head(&mut content.open()?, &mut head)?;
-                    facts.file(path, &head[..count], || of_content(content));
+                    Ok(fact(path, &head[..count], || of_content(content)))
                 }
             }
-            facts.name(path);
+        };
+        let all = in_parallel(&nodes, look);
+        let mut facts = Self::default();
+        for ((path, node), fact) in nodes.iter().zip(all?) {
+            facts.files.extend(fact.map(|fact| ((*path).clone(), fact)));
+            if !matches!(node.kind, Kind::Whiteout) {
+                facts.name(path);
+            }
         }
         Ok(facts)
     }
 
     /// Takes a file by its first bytes; the rest is read only where they are those of ELF.
     pub(super) fn file(&mut self, path: &TreePath, head: &[u8], elf: impl FnOnce() -> Elf) {
-        if head.starts_with(b"\x7fELF") {
-            self.files.insert(path.clone(), Fact::Elf(elf()));
-        } else if is_program(path)
-            && let Some((interpreter, program)) = script(head)
-        {
-            self.files.insert(path.clone(), Fact::Script { interpreter, program });
-        } else if let Some(tags) = wheel_tags(path, head) {
-            self.files.insert(path.clone(), Fact::Wheel(tags));
-        } else if python_directory(path).is_some() {
-            self.files.insert(path.clone(), Fact::Other);
-        }
+        self.files.extend(fact(path, head, elf).map(|fact| (path.clone(), fact)));
     }
 
     pub(super) fn link(&mut self, path: &TreePath, target: &[u8]) {
-        const ELSEWHERE: [&str; 6] = ["/proc/", "/sys/", "/dev/", "/run/", "/tmp/", "/var/"];
-        if let Ok(target) = std::str::from_utf8(target)
-            && target.starts_with('/')
-            && !ELSEWHERE.iter().any(|top| target.starts_with(top))
-        {
-            self.files.insert(path.clone(), Fact::Link(target.to_owned()));
-        }
+        self.files.extend(link(target).map(|fact| (path.clone(), fact)));
     }
 
     pub(super) fn name(&mut self, path: &TreePath) {
@@ -129,6 +120,27 @@ impl Facts {
         };
         self.paths.iter().any(|path| is_it(&path))
     }
+}
+
+fn fact(path: &TreePath, head: &[u8], elf: impl FnOnce() -> Elf) -> Option<Fact> {
+    if head.starts_with(b"\x7fELF") {
+        Some(Fact::Elf(elf()))
+    } else if is_program(path)
+        && let Some((interpreter, program)) = script(head)
+    {
+        Some(Fact::Script { interpreter, program })
+    } else if let Some(tags) = wheel_tags(path, head) {
+        Some(Fact::Wheel(tags))
+    } else {
+        python_directory(path).map(|_| Fact::Other)
+    }
+}
+
+fn link(target: &[u8]) -> Option<Fact> {
+    const ELSEWHERE: [&str; 6] = ["/proc/", "/sys/", "/dev/", "/run/", "/tmp/", "/var/"];
+    let target = std::str::from_utf8(target).ok()?;
+    let leads_away = target.starts_with('/') && !ELSEWHERE.iter().any(|top| target.starts_with(top));
+    leads_away.then(|| Fact::Link(target.to_owned()))
 }
 
 fn of_content(content: &Content) -> Elf {

@@ -125,8 +125,8 @@ impl Repository {
     pub fn reference(&self, name: &str) -> Result<Reference, Failure> {
         let separator = if name.contains(':') { '@' } else { ':' };
         let text = format!("{}{separator}{name}", self.name());
-        text.parse().map_err(|cause| {
-            Failure::because(Exit::NotUnderstood, format!("`{text}` is no reference"), cause)
+        lapstrake_oci::reference::parse(&text).map_err(|cause| {
+            Failure::because(Exit::NotUnderstood, format!("`{text}` is no reference"), cause.source)
         })
     }
 

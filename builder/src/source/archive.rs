@@ -57,7 +57,7 @@ pub(crate) fn read(input: impl Read, name: &str, options: &ReadOptions) -> Resul
         aside: FileTree::new(),
         left_out: None,
         times: BTreeMap::new(),
-        digest,
+        digest: digest.into(),
         newest_mtime: 0,
         checkout: None,
         kind: SourceKind::Archive(compression),

@@ -5,7 +5,7 @@ use std::io;
 
 use lapstrake_oci::tree::{Content, FileTree, Kind, Node, TreePath};
 
-use super::digest::tree_digest;
+use super::digest::SourceDigest;
 use super::error::SourceError;
 use super::path::{entry_path, is_git_name, printable};
 use super::rule::Rule;
@@ -145,7 +145,7 @@ impl<'a> Listing<'a> {
             None => self.whole(rule),
         })?;
         let mut source = Source {
-            digest: tree_digest(&kept.tree).map_err(|error| self.spooled(error.source))?,
+            digest: SourceDigest::of_tree(&kept.tree, None),
             times: kept.tree.iter().map(|(path, _)| (path.clone(), self.commit.time)).collect(),
             tree: kept.tree,
             aside: kept.aside,

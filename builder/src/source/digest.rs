@@ -1,60 +1,139 @@
-//! The digest of a directory: the same for the same files, whoever has them, wherever and whenever.
+//! The digest of a source: the same for the same files, whoever has them, wherever and whenever.
+//!
+//! Of a directory it is known only once every file has been read. Whoever builds reads them anyway, for a layer or for
+//! the commands, so that the digest waits until somebody asks for it.
 
+use std::fmt;
 use std::io;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use lapstrake_oci::document::Hasher;
-use lapstrake_oci::tree::{FileTree, Kind, Node, TreePath};
+use lapstrake_oci::tree::{Content, FileTree, Kind};
 use oci_spec::image::Digest;
+use serde::{Serialize, Serializer};
 
 use super::parallel::in_parallel;
 use super::path::in_git;
+use crate::cache::StampsKeeper;
 
-/// Why a tree has no digest.
-#[derive(Debug)]
-pub(super) struct DigestError {
-    pub(super) path: TreePath,
-    pub(super) source: io::Error,
+/// The digest of a source. Copies of it are computed once for all.
+#[derive(Clone)]
+pub struct SourceDigest(Arc<State>);
+
+struct State {
+    known: OnceLock<Digest>,
+    unread: Mutex<Option<Unread>>,
 }
 
-/// Digests kind, path, execute bit, target and content of every path but `.git`: a clone has other bytes there
-/// than the next, though both have the same files.
-pub(super) fn tree_digest(tree: &FileTree) -> Result<Digest, DigestError> {
-    let nodes: Vec<_> = tree.iter().filter(|(path, _)| !in_git(path)).collect();
-    let contents = content_digests(&nodes)?;
-    let mut hasher = Hasher::default();
-    hasher.update(b"lapstrake source tree 2\0");
-    for ((path, node), content) in nodes.iter().zip(contents) {
-        let (kind, value): (u8, &[u8]) = match &node.kind {
-            Kind::Directory => (b'd', b""),
-            Kind::File(_) if node.mode & 0o111 != 0 => (b'x', &content),
-            Kind::File(_) => (b'f', &content),
-            Kind::Symlink(target) => (b'l', target),
-            Kind::Hardlink(target) => (b'h', target.as_bytes()),
-            Kind::Whiteout => (b'w', b""),
+/// A directory whose files have not all been read.
+struct Unread {
+    /// Everything but the contents.
+    structure: Digest,
+    /// The contents, in the order of their paths.
+    contents: Vec<Content>,
+    stamps: Option<StampsKeeper>,
+}
+
+impl SourceDigest {
+    /// Of a directory: kind, path, execute bit, target and content of every path but `.git`, since a clone has other bytes
+    /// there than the next, though both have the same files. `stamps` are kept once all contents are known.
+    pub(super) fn of_tree(tree: &FileTree, stamps: Option<StampsKeeper>) -> Self {
+        let mut hasher = Hasher::default();
+        hasher.update(b"lapstrake source tree 2\0");
+        let mut contents = Vec::new();
+        for (path, node) in tree.iter().filter(|(path, _)| !in_git(path)) {
+            let (kind, value): (u8, &[u8]) = match &node.kind {
+                Kind::Directory => (b'd', b""),
+                Kind::File(content) => {
+                    contents.push(content.clone());
+                    (if node.mode & 0o111 == 0 { b'f' } else { b'x' }, b"")
+                }
+                Kind::Symlink(target) => (b'l', target),
+                Kind::Hardlink(target) => (b'h', target.as_bytes()),
+                Kind::Whiteout => (b'w', b""),
+            };
+            hasher.update(&[kind]);
+            for field in [path.as_bytes(), value] {
+                // Lengths in front: no two trees may give the same bytes.
+                hasher.update(&(field.len() as u64).to_le_bytes());
+                hasher.update(field);
+            }
+        }
+        let unread = Unread { structure: hasher.finish().0, contents, stamps };
+        Self(Arc::new(State { known: OnceLock::new(), unread: Mutex::new(Some(unread)) }))
+    }
+
+    /// The digest; what has not been read so far is read now, with all cores.
+    pub fn get(&self) -> io::Result<Digest> {
+        if let Some(known) = self.0.known.get() {
+            return Ok(known.clone());
+        }
+        let mut unread = self.0.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have computed it meanwhile.
+        let Some(all) = unread.take() else {
+            return self.0.known.get().cloned().ok_or_else(|| io::Error::other("a file could not be read"));
         };
-        hasher.update(&[kind]);
-        for field in [path.as_bytes(), value] {
-            // Lengths in front: no two trees may give the same bytes.
-            hasher.update(&(field.len() as u64).to_le_bytes());
-            hasher.update(field);
+        let digest = all.read()?;
+        Ok(self.0.known.get_or_init(|| digest).clone())
+    }
+}
+
+impl Unread {
+    fn read(self) -> io::Result<Digest> {
+        let contents = in_parallel(&self.contents, |content| {
+            content.digest().map_err(|cause| io::Error::new(cause.kind(), format!("{content}: {cause}")))
+        })?;
+        // Without them the files are read again: no reason to fail.
+        if let Some(stamps) = self.stamps {
+            let _ = stamps.keep();
+        }
+        let mut hasher = Hasher::default();
+        hasher.update(self.structure.as_ref().as_bytes());
+        for content in contents {
+            hasher.update(&content.0);
+        }
+        Ok(hasher.finish().0)
+    }
+}
+
+impl From<Digest> for SourceDigest {
+    fn from(digest: Digest) -> Self {
+        Self(Arc::new(State { known: OnceLock::from(digest), unread: Mutex::new(None) }))
+    }
+}
+
+/// Two sources are equal where their digests are, and known to be.
+impl PartialEq for SourceDigest {
+    fn eq(&self, other: &Self) -> bool {
+        matches!((self.get(), other.get()), (Ok(left), Ok(right)) if left == right)
+    }
+}
+
+impl fmt::Display for SourceDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.get() {
+            Ok(digest) => digest.fmt(f),
+            Err(cause) => cause.fmt(f),
         }
     }
-    Ok(hasher.finish().0)
 }
 
-/// Digests the files with all cores; reading them is what takes the time.
-fn content_digests(nodes: &[(&TreePath, &Node)]) -> Result<Vec<[u8; 32]>, DigestError> {
-    in_parallel(nodes, |(path, node)| match &node.kind {
-        Kind::File(content) => match content.digest() {
-            Ok(digest) => Ok(digest.0),
-            Err(source) => Err(DigestError { path: (*path).clone(), source }),
-        },
-        _ => Ok([0; 32]),
-    })
+impl fmt::Debug for SourceDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for SourceDigest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.get().map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use lapstrake_oci::tree::{Node, TreePath};
+
     use super::*;
 
     fn tree(nodes: &[(&str, Node)]) -> FileTree {
@@ -78,12 +157,13 @@ mod tests {
             tree(&[("a", Node::directory())]),
             tree(&[("a", file(b"1", 0o644)), ("b", Node::directory())]),
         ];
-        let digests: Vec<_> = trees.iter().map(|tree| tree_digest(tree).unwrap().to_string()).collect();
+        let digests: Vec<_> =
+            trees.iter().map(|tree| SourceDigest::of_tree(tree, None).get().unwrap().to_string()).collect();
         let mut unique = digests.clone();
         unique.sort();
         unique.dedup();
         assert_eq!(unique.len(), digests.len());
         let with_git = tree(&[("a", file(b"1", 0o644)), (".git/index", file(b"x", 0o644))]);
-        assert_eq!(tree_digest(&with_git).unwrap().to_string(), digests[1]);
+        assert_eq!(SourceDigest::of_tree(&with_git, None).get().unwrap().to_string(), digests[1]);
     }
 }

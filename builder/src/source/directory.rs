@@ -13,7 +13,7 @@ use walkdir::{DirEntry, WalkDir};
 use crate::cache::StampsKeeper;
 use crate::checkout::{self, Files};
 
-use super::digest::tree_digest;
+use super::digest::SourceDigest;
 use super::error::SourceError;
 use super::ignore::{Filter, Rules, Verdict};
 use super::left_out::{IgnoreFile, LeftOut, prune};
@@ -227,12 +227,7 @@ impl<'a> Walk<'a> {
         });
         self.times.retain(|path, _| self.tree.get(path).is_some());
         self.check_links()?;
-        let digest =
-            tree_digest(&self.tree).map_err(|error| failed(&error.path.below(self.root), error.source))?;
-        // Without them the files are read again: no reason to fail.
-        if let Some(stamps) = self.stamps.take() {
-            let _ = stamps.keep();
-        }
+        let digest = SourceDigest::of_tree(&self.tree, self.stamps.take());
         let mut source = Source {
             tree: self.tree,
             aside: self.aside,

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use lapstrake_oci::tree::{Content, FileTree, Kind, Node, Owner, TreePath};
+use lapstrake_oci::tree::{Content, ContentHasher, FileTree, Kind, Node, Owner, TreePath};
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid, fchmod, fchown,
     futimens, linkat, mkdirat, openat, openat2, symlinkat, utimensat,
@@ -140,6 +140,7 @@ impl<'a> Writer<'a> {
         let mut reader = content.open().map_err(failed)?;
         let expected = content.len();
         let mut found = 0;
+        let mut hasher = ContentHasher::default();
         loop {
             match reader.read(&mut self.buffer) {
                 Ok(0) => break,
@@ -148,17 +149,18 @@ impl<'a> Writer<'a> {
                     if found > expected {
                         break;
                     }
+                    hasher.update(&self.buffer[..count]);
                     file.write_all(&self.buffer[..count]).map_err(|source| self.failed(path, source))?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(error)),
             }
         }
-        if found == expected {
-            Ok(())
-        } else {
-            Err(MaterialiseError::Changed { path: path.clone(), expected, found })
+        if found != expected {
+            return Err(MaterialiseError::Changed { path: path.clone(), expected, found });
         }
+        // The source is known by what the commands get.
+        content.settle_digest(hasher.finish()).map_err(failed)
     }
 
     fn hardlink(&mut self, path: &TreePath, target: &TreePath) -> Result<(), MaterialiseError> {

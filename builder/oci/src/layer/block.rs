@@ -57,7 +57,16 @@ pub enum SpoolError {
 #[derive(Default)]
 struct Block {
     raw: Vec<u8>,
+    /// The compressed bytes, and behind them what is left of others.
     compressed: Vec<u8>,
+    /// How many there are.
+    count: usize,
+}
+
+impl Block {
+    fn compressed(&self) -> &[u8] {
+        &self.compressed[..self.count]
+    }
 }
 
 struct Worker {
@@ -197,7 +206,10 @@ fn start_worker<'scope>(scope: &'scope thread::Scope<'scope, '_>, compression: C
         let mut encoder = Encoder::new(compression);
         for mut block in jobs {
             let result = match &mut encoder {
-                Ok(encoder) => encoder.block(&block.raw, &mut block.compressed).map(|()| block),
+                Ok(encoder) => encoder.block(&block.raw, &mut block.compressed).map(|count| {
+                    block.count = count;
+                    block
+                }),
                 Err(error) => Err(io::Error::other(error.to_string())),
             };
             if results.send(result).is_err() {
@@ -224,9 +236,9 @@ fn collect(
         let block = block.map_err(|source| SpoolError::Compress { source })?;
         raw.update(&block.raw);
         compressed
-            .write_all(&block.compressed)
+            .write_all(block.compressed())
             .map_err(|source| SpoolError::Write { scratch: spooling.scratch.to_owned(), source })?;
-        written += block.compressed.len() as u64;
+        written += block.count as u64;
         grower.grown(written);
         // A full circle is no loss: the buffer is simply freed.
         let _ = recycle.try_send(block);

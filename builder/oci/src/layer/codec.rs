@@ -104,18 +104,23 @@ impl Encoder {
         })
     }
 
-    /// Compresses one block into `out`, which is cleared first.
-    pub(super) fn block(&mut self, block: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-        out.clear();
+    /// Compresses one block into the beginning of `out`, which grows where it is too short, and says how much of it that
+    /// is. What lies behind is of blocks before: clearing it would cost as much as hashing it.
+    pub(super) fn block(&mut self, block: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
+        let most = match self {
+            Self::Gzip(compressor) => MEMBER.len() + compressor.deflate_compress_bound(block.len()) + TRAILER,
+            Self::Zstd(_) => zstd::zstd_safe::compress_bound(block.len()),
+            Self::Copy => block.len(),
+        };
+        if out.len() < most {
+            out.resize(most, 0);
+        }
         match self {
             Self::Gzip(compressor) => gzip_member(compressor, block, out),
-            Self::Zstd(compressor) => {
-                out.reserve(zstd::zstd_safe::compress_bound(block.len()));
-                compressor.compress_to_buffer(block, out).map(drop)
-            }
+            Self::Zstd(compressor) => compressor.compress_to_buffer(block, out.as_mut_slice()),
             Self::Copy => {
-                out.extend_from_slice(block);
-                Ok(())
+                out[..block.len()].copy_from_slice(block);
+                Ok(block.len())
             }
         }
     }
@@ -124,18 +129,20 @@ impl Encoder {
 /// Magic, deflate, no flags, no time, no extra flags, unknown operating system (RFC 1952).
 const MEMBER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
-fn gzip_member(compressor: &mut Compressor, block: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-    let most = MEMBER.len() + compressor.deflate_compress_bound(block.len());
-    out.resize(most, 0);
+/// The checksum and the length behind the compressed bytes.
+const TRAILER: usize = 8;
+
+fn gzip_member(compressor: &mut Compressor, block: &[u8], out: &mut [u8]) -> io::Result<usize> {
     out[..MEMBER.len()].copy_from_slice(&MEMBER);
-    let count = compressor.deflate_compress(block, &mut out[MEMBER.len()..]).map_err(io::Error::other)?;
-    out.truncate(MEMBER.len() + count);
+    let room = out.len() - TRAILER;
+    let count = compressor.deflate_compress(block, &mut out[MEMBER.len()..room]).map_err(io::Error::other)?;
     let mut crc = Crc::new();
     crc.update(block);
-    out.extend_from_slice(&crc.sum().to_le_bytes());
     let length = u32::try_from(block.len()).map_err(io::Error::other)?;
-    out.extend_from_slice(&length.to_le_bytes());
-    Ok(())
+    let end = MEMBER.len() + count;
+    out[end..end + 4].copy_from_slice(&crc.sum().to_le_bytes());
+    out[end + 4..end + TRAILER].copy_from_slice(&length.to_le_bytes());
+    Ok(end + TRAILER)
 }
 
 #[cfg(test)]
@@ -155,13 +162,15 @@ mod tests {
         .collect();
         for level in GZIP_LEVELS {
             let mut out = Vec::new();
-            Encoder::new(Compression::Gzip(level)).unwrap().block(&noise, &mut out).unwrap();
+            let count = Encoder::new(Compression::Gzip(level)).unwrap().block(&noise, &mut out).unwrap();
+            out.truncate(count);
             let mut back = Vec::new();
             flate2::read::MultiGzDecoder::new(&out[..]).read_to_end(&mut back).unwrap();
             assert!(back == noise, "{level}");
         }
         let mut out = Vec::new();
-        Encoder::new(Compression::Zstd(3)).unwrap().block(&noise, &mut out).unwrap();
+        let count = Encoder::new(Compression::Zstd(3)).unwrap().block(&noise, &mut out).unwrap();
+        out.truncate(count);
         assert!(zstd::decode_all(&out[..]).unwrap() == noise);
     }
 
@@ -180,14 +189,15 @@ mod tests {
         {
             let fresh = |block: &[u8]| {
                 let mut out = Vec::new();
-                Encoder::new(compression).unwrap().block(block, &mut out).unwrap();
+                let count = Encoder::new(compression).unwrap().block(block, &mut out).unwrap();
+                out.truncate(count);
                 out
             };
             let mut used = Encoder::new(compression).unwrap();
             for block in [&first, &second, &first] {
                 let mut out = vec![1; 70];
-                used.block(block, &mut out).unwrap();
-                assert!(out == fresh(block), "{compression}");
+                let count = used.block(block, &mut out).unwrap();
+                assert!(out[..count] == fresh(block), "{compression}");
             }
         }
     }

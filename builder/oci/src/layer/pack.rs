@@ -78,12 +78,6 @@ pub enum PackError {
         /// How many bytes could be read, or that there were more.
         found: String,
     },
-    /// A file has the length that it had, and other bytes.
-    #[error("`{path}` changed while it was read: its content is another")]
-    OtherContent {
-        /// Its path in the tree.
-        path: TreePath,
-    },
     /// A name would mean a whiteout to whoever unpacks the layer.
     #[error("`{path}` cannot be in a layer: names that begin with `.wh.` mean deletions")]
     ReservedName {
@@ -253,10 +247,8 @@ fn write_content(writer: &mut BlockWriter, path: &TreePath, content: &Content) -
         Err(source) => return Ok(Err(unreadable(source))),
     }
     // A layer may be known by the digests of its contents: they must be those of the bytes that are in it.
-    let digest = hasher.finish();
-    content.know_digest(digest);
-    if content.known_digest() != Some(digest) {
-        return Ok(Err(PackError::OtherContent { path: path.clone() }));
+    if let Err(source) = content.settle_digest(hasher.finish()) {
+        return Ok(Err(unreadable(source)));
     }
     let tail = expected % 512;
     let padding = if tail == 0 { 0 } else { 512 - tail };

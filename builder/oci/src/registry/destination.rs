@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use oci_spec::image::{Descriptor, Digest, ImageManifest};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::destination::{Destination, PushError};
 use crate::document::Document;
@@ -31,6 +31,10 @@ pub struct RegistryDestination<'a> {
     look: Mutex<Look>,
     /// Blobs that were sent while they were made, by digest.
     followed: Mutex<BTreeMap<String, Following>>,
+    /// What was transferred for the push before it began, as far as the push has made use of it.
+    early: Mutex<TransferReport>,
+    /// Whether the look was begun before the push, and is not counted as a part of it yet.
+    has_looked_early: AtomicBool,
     /// Whether blobs were taken to be there because of what the tag points at.
     has_assumed: AtomicBool,
 }
@@ -58,6 +62,8 @@ impl<'a> RegistryDestination<'a> {
             remote: Arc::new(remote),
             look: Mutex::new(Look::NotYet),
             followed: Mutex::default(),
+            early: Mutex::default(),
+            has_looked_early: AtomicBool::new(false),
             has_assumed: AtomicBool::new(false),
         })
     }
@@ -77,9 +83,15 @@ impl<'a> RegistryDestination<'a> {
     /// Begins to look at what is under the tag, while something else is done.
     pub fn look(&self) {
         let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*look, Look::NotYet) {
+        if matches!(*look, Look::NotYet) && self.tag().is_some() {
             *look = Look::UnderWay(self.begin_look());
+            self.has_looked_early.store(true, Ordering::Relaxed);
         }
+    }
+
+    fn note_early(&self, requests: u64, bytes_sent: u64) {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        *early = early.and(TransferReport { requests, bytes_sent, ..TransferReport::default() });
     }
 
     fn begin_look(&self) -> JoinHandle<(Instant, Seen)> {
@@ -99,18 +111,15 @@ impl<'a> RegistryDestination<'a> {
 
     /// What the tag points at, and when that was seen.
     fn seen(&self) -> (Instant, Seen) {
-        self.look();
+        let lost = |cause: JoinError| {
+            let problem = format!("the look at a tag was lost: {cause}");
+            (Instant::now(), Err(Arc::new(RegistryError::Setup { problem })))
+        };
         let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
         let (when, seen) = match std::mem::replace(&mut *look, Look::NotYet) {
             Look::Done(when, seen) => (when, seen),
-            Look::UnderWay(task) => match self.client.runtime.block_on(task) {
-                Ok((when, seen)) => (when, seen),
-                Err(lost) => {
-                    let problem = format!("the look at a tag was lost: {lost}");
-                    (Instant::now(), Err(Arc::new(RegistryError::Setup { problem })))
-                }
-            },
-            Look::NotYet => (Instant::now(), Ok(None)),
+            Look::UnderWay(task) => self.client.runtime.block_on(task).unwrap_or_else(lost),
+            Look::NotYet => self.client.runtime.block_on(self.begin_look()).unwrap_or_else(lost),
         };
         *look = Look::Done(when, seen.clone());
         (when, seen)
@@ -180,6 +189,9 @@ impl Destination for RegistryDestination<'_> {
     }
 
     fn holds(&self, document: &Document) -> Result<bool, PushError> {
+        if self.has_looked_early.swap(false, Ordering::Relaxed) {
+            self.note_early(1, 0);
+        }
         if let Ok(Some(tagged)) = self.tagged() {
             if tagged.digest() == document.digest() {
                 return Ok(true);
@@ -200,10 +212,12 @@ impl Destination for RegistryDestination<'_> {
     fn put_blob(&self, blob: &Blob, sent: &(dyn Fn(u64) + Sync)) -> Result<BlobOutcome, PushError> {
         let digest = blob.descriptor.digest().to_string();
         let following = self.followed.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+        let is_sent = following.as_ref().is_some_and(Following::is_finished);
         Ok(self.client.runtime.block_on(async {
             if let Some(following) = following
                 && let Some(outcome) = self.remote.put_followed(&blob.descriptor, following).await?
             {
+                self.note_early(2, if is_sent { blob.descriptor.size() } else { 0 });
                 return Ok(outcome);
             }
             self.remote.put_blob(blob, sent).await
@@ -246,6 +260,6 @@ impl Destination for RegistryDestination<'_> {
     }
 
     fn transferred(&self) -> TransferReport {
-        self.client.report()
+        self.client.report().and(*self.early.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -43,6 +43,13 @@ impl Following {
     }
 }
 
+impl Following {
+    /// Whether everything has gone that will.
+    pub(super) fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
 impl Remote {
     /// Finishes an upload that was begun before the blob was whole; none if it has to be sent anew.
     ///

@@ -25,6 +25,16 @@ impl TransferReport {
             bytes_received: self.bytes_received - earlier.bytes_received,
         }
     }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            bytes_sent: self.bytes_sent + other.bytes_sent,
+            bytes_received: self.bytes_received + other.bytes_received,
+        }
+    }
 }
 
 #[derive(Default)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// How much is read at a time, in bytes.
@@ -34,7 +34,7 @@ pub enum Place {
     /// A file of the file system, opened when it is read. It is opened without following a link.
     Path {
         /// Where it is.
-        path: PathBuf,
+        path: Arc<Path>,
         /// The length it had when the tree was made; a different one is an error when it is read.
         len: u64,
     },
@@ -49,8 +49,8 @@ impl Content {
 
     /// A file of the file system, and its length in bytes.
     #[must_use]
-    pub fn path(path: impl Into<PathBuf>, len: u64) -> Self {
-        Place::Path { path: path.into(), len }.into()
+    pub fn path(path: impl AsRef<Path>, len: u64) -> Self {
+        Place::Path { path: path.as_ref().into(), len }.into()
     }
 
     /// Where the bytes are.
@@ -84,7 +84,7 @@ impl Content {
             Place::Path { path, .. } => {
                 use rustix::fs::{CWD, Mode, OFlags, openat};
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-                let file = openat(CWD, path, flags, Mode::empty()).map_err(|cause| {
+                let file = openat(CWD, &**path, flags, Mode::empty()).map_err(|cause| {
                     io::Error::new(io::Error::from(cause).kind(), format!("{}: {cause}", path.display()))
                 })?;
                 Box::new(File::from(file))
@@ -116,7 +116,7 @@ impl Content {
                 Err(error) => return Err(error),
             }
         }
-        if total == length { Ok(()) } else { Err(io::Error::other("it changed while it was read")) }
+        if total == length { Ok(()) } else { Err(changed()) }
     }
 
     /// The digest of the bytes. They are read unless it is known.
@@ -127,7 +127,12 @@ impl Content {
         let mut hasher = ContentHasher::default();
         self.each_part(|part| hasher.update(part))?;
         let digest = hasher.finish();
-        Ok(*self.digest.get_or_init(|| digest))
+        self.settle_digest(digest).map(|()| digest)
+    }
+
+    /// Takes note of the digest of bytes that were read to their end. It fails when it was another one before.
+    pub fn settle_digest(&self, digest: ContentDigest) -> io::Result<()> {
+        if *self.digest.get_or_init(|| digest) == digest { Ok(()) } else { Err(changed()) }
     }
 
     /// The digest, where the bytes have been read or somebody knew it.
@@ -151,6 +156,17 @@ impl From<Place> for Content {
 impl From<Vec<u8>> for Content {
     fn from(bytes: Vec<u8>) -> Self {
         Place::Bytes(bytes.into()).into()
+    }
+}
+
+/// Where it is, for messages.
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Path { path, .. } => path.display().fmt(f),
+            Place::Bytes(_) => f.write_str("a content in memory"),
+            Place::Range { .. } => f.write_str("a part of an archive"),
+        }
     }
 }
 
@@ -199,6 +215,10 @@ impl ContentHasher {
     pub fn finish(&self) -> ContentDigest {
         ContentDigest(self.0.finalize().into())
     }
+}
+
+fn changed() -> io::Error {
+    io::Error::other("it changed while it was read")
 }
 
 struct RangeReader<'a> {

@@ -369,8 +369,7 @@ fn refused(cause: ScanError) -> Failure {
 fn below_app(source: FileTree) -> Result<FileTree, Failure> {
     let ours = |cause| Failure::because(Exit::Ours, "could not place the source in the image", cause);
     let root = TreePath::new("app").map_err(ours)?;
-    let mut tree = FileTree::new();
-    tree.insert(root.clone(), Node::directory());
+    let mut nodes = vec![(root.clone(), Node::directory())];
     for (path, mut node) in source {
         if changes::is_left_out_of_app(&path) {
             continue;
@@ -378,9 +377,9 @@ fn below_app(source: FileTree) -> Result<FileTree, Failure> {
         if let Kind::Hardlink(target) = &node.kind {
             node.kind = Kind::Hardlink(root.join(target.as_bytes()).map_err(ours)?);
         }
-        tree.insert(root.join(path.as_bytes()).map_err(ours)?, node);
+        nodes.push((root.join(path.as_bytes()).map_err(ours)?, node));
     }
-    Ok(tree)
+    Ok(nodes.into_iter().collect())
 }
 
 struct Packed {

@@ -259,11 +259,10 @@ impl FileTree {
     /// the same content, and the others there become links to it: a layer holds no link into another one.
     #[must_use]
     pub fn partition(self, mut passes: impl FnMut(&TreePath, &Node) -> bool) -> (Self, Self) {
-        let (mut passing, mut rest) = (Self::new(), Self::new());
-        for (path, node) in self.nodes {
-            let half = if passes(&path, &node) { &mut passing } else { &mut rest };
-            half.insert(path, node);
-        }
+        // A tree of what is in order already is made at once.
+        let (passing, rest): (Vec<_>, Vec<_>) =
+            self.nodes.into_iter().partition(|(path, node)| passes(path, node));
+        let (mut passing, mut rest) = (Self::from_iter(passing), Self::from_iter(rest));
         let (into_passing, into_rest) = (rest.files_linked_from(&passing), passing.files_linked_from(&rest));
         passing.adopt(&into_passing);
         rest.adopt(&into_rest);

@@ -35,7 +35,8 @@ pub enum Fact {
 pub struct Facts {
     files: BTreeMap<TreePath, Fact>,
     paths: BTreeSet<TreePath>,
-    names: BTreeSet<Vec<u8>>,
+    /// The names of those that may be shared libraries.
+    libraries: BTreeSet<Vec<u8>>,
 }
 
 /// How much of a file tells what it is.
@@ -58,14 +59,13 @@ impl Facts {
             }
         };
         let all = in_parallel(&nodes, look);
-        let mut facts = Self::default();
-        for ((path, node), fact) in nodes.iter().zip(all?) {
-            facts.files.extend(fact.map(|fact| ((*path).clone(), fact)));
-            if !matches!(node.kind, Kind::Whiteout) {
-                facts.name(path);
-            }
-        }
-        Ok(facts)
+        let there = || nodes.iter().filter(|(_, node)| !matches!(node.kind, Kind::Whiteout));
+        let facts = nodes.iter().zip(all?).filter_map(|((path, _), fact)| Some(((*path).clone(), fact?)));
+        Ok(Self {
+            files: facts.collect(),
+            paths: there().map(|(path, _)| (*path).clone()).collect(),
+            libraries: there().filter_map(|(path, _)| library(path)).collect(),
+        })
     }
 
     /// Takes a file by its first bytes; the rest is read only where they are those of ELF.
@@ -78,7 +78,7 @@ impl Facts {
     }
 
     pub(super) fn name(&mut self, path: &TreePath) {
-        self.names.insert(path.name().to_vec());
+        self.libraries.extend(library(path));
         self.paths.insert(path.clone());
     }
 
@@ -104,7 +104,9 @@ impl Facts {
 
     /// Whether the app brings a file of this name.
     pub(super) fn brings(&self, name: &str) -> bool {
-        self.names.contains(name.as_bytes())
+        let name = name.as_bytes();
+        self.libraries.contains(name)
+            || !is_library(name) && self.paths.iter().any(|path| path.name() == name)
     }
 
     /// Whether the app has the absolute path.
@@ -120,6 +122,14 @@ impl Facts {
         };
         self.paths.iter().any(|path| is_it(&path))
     }
+}
+
+fn is_library(name: &[u8]) -> bool {
+    name.windows(3).any(|part| part == b".so")
+}
+
+fn library(path: &TreePath) -> Option<Vec<u8>> {
+    Some(path.name().to_vec()).filter(|name| is_library(name))
 }
 
 fn fact(path: &TreePath, head: &[u8], elf: impl FnOnce() -> Elf) -> Option<Fact> {

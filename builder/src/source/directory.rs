@@ -28,7 +28,8 @@ pub(super) fn read(root: &Path, options: &ReadOptions) -> Result<Source, SourceE
     let root = fs_err::canonicalize(root).map_err(|source| failed(root, source))?;
     let ignore = IgnoreFile::of_directory(&root)?;
     let mut walk = Walk::new(&root, options, ignore.as_ref());
-    let entries = WalkDir::new(&root).follow_links(false).follow_root_links(false).min_depth(1).into_iter();
+    let entries = WalkDir::new(&root).follow_links(false).follow_root_links(false).min_depth(1);
+    let entries = entries.sort_by_file_name().into_iter();
     let git = options.git;
     let mut entries = entries.filter_entry(|entry| git == GitPolicy::Keep || entry.file_name() != ".git");
     while let Some(entry) = entries.next() {
@@ -81,9 +82,10 @@ struct Walk<'a> {
     root: &'a Path,
     options: &'a ReadOptions,
     ignore: Option<Ignoring<'a>>,
-    tree: FileTree,
+    /// In the order of a tree, which is made of them at the end.
+    nodes: Vec<(TreePath, Node)>,
     aside: FileTree,
-    times: BTreeMap<TreePath, i64>,
+    times: Vec<(TreePath, i64)>,
     size: u64,
     warnings: Vec<Warning>,
     stamps: Option<StampsKeeper>,
@@ -104,10 +106,19 @@ impl<'a> Walk<'a> {
             left_out: LeftOut { file: ignore.name, paths: 0 },
             hollow: BTreeSet::new(),
         });
-        let (tree, aside, times) = (FileTree::new(), FileTree::new(), BTreeMap::new());
         let stamps = options.stamps.as_ref();
         let stamps = stamps.map(|at| StampsKeeper::open(at.cache.clone(), root, at.now));
-        Self { root, options, ignore, tree, aside, times, size: 0, warnings: Vec::new(), stamps }
+        Self {
+            root,
+            options,
+            ignore,
+            nodes: Vec::new(),
+            aside: FileTree::new(),
+            times: Vec::new(),
+            size: 0,
+            warnings: Vec::new(),
+            stamps,
+        }
     }
 
     fn visit(&mut self, entry: &DirEntry) -> Result<Next, SourceError> {
@@ -178,9 +189,9 @@ impl<'a> Walk<'a> {
                 return Err(self.whole(Rule::DirectorySize { limit: limits.expanded }));
             }
         }
-        self.times.insert(path.clone(), metadata.mtime());
-        self.tree.insert(path, node);
-        if self.tree.len() as u64 > limits.entries {
+        self.times.push((path.clone(), metadata.mtime()));
+        self.nodes.push((path, node));
+        if self.nodes.len() as u64 > limits.entries {
             return Err(self.whole(Rule::Entries { limit: limits.entries }));
         }
         Ok(())
@@ -221,18 +232,20 @@ impl<'a> Walk<'a> {
     }
 
     fn finish(mut self, rules: Option<&Rules>) -> Result<Source, SourceError> {
+        let mut tree = FileTree::from_iter(std::mem::take(&mut self.nodes));
+        let mut times = BTreeMap::from_iter(std::mem::take(&mut self.times));
         let left_out = self.ignore.take().map(|ignore| {
-            let emptied = prune(&mut self.tree, &ignore.hollow);
+            let emptied = prune(&mut tree, &ignore.hollow);
+            times.retain(|path, _| tree.get(path).is_some());
             LeftOut { paths: ignore.left_out.paths + emptied, ..ignore.left_out }
         });
-        self.times.retain(|path, _| self.tree.get(path).is_some());
-        self.check_links()?;
-        let digest = SourceDigest::of_tree(&self.tree, self.stamps.take());
+        self.check_links(&tree)?;
+        let digest = SourceDigest::of_tree(&tree, self.stamps.take());
         let mut source = Source {
-            tree: self.tree,
+            tree,
             aside: self.aside,
             left_out,
-            times: self.times,
+            times,
             digest,
             newest_mtime: 0,
             checkout: None,
@@ -244,8 +257,8 @@ impl<'a> Walk<'a> {
         Ok(source)
     }
 
-    fn check_links(&mut self) -> Result<(), SourceError> {
-        let kept = links::check(&self.tree, self.options.symlinks).map_err(|(link, rule)| match link {
+    fn check_links(&mut self, tree: &FileTree) -> Result<(), SourceError> {
+        let kept = links::check(tree, self.options.symlinks).map_err(|(link, rule)| match link {
             Some(link) => {
                 SourceError::Directory { path: printable(link.below(self.root).as_os_str().as_bytes()), rule }
             }

@@ -10,7 +10,7 @@ use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath, tree_digest};
 
 use crate::app_registries::AppRegistries;
 use crate::assemble::{AppLayer, assemble};
-use crate::cache::{Cache, KeptLayer, LayerKey, Limits};
+use crate::cache::LayerKey;
 use crate::catalog::CatalogAt;
 use crate::changes::{self, AppTrees, Listing, Recorded};
 use crate::cli::NetworkMode;
@@ -25,6 +25,7 @@ use crate::plan::Plan;
 use crate::platform::host_platform;
 use crate::prepare::Runtimes;
 use crate::python_records;
+use crate::reuse::Reuse;
 use crate::rootfs::{Rootfs, listing};
 use crate::runtime::{RuntimeImage, RuntimeLayer};
 use crate::scratch::Scratch;
@@ -60,6 +61,8 @@ pub struct Build<'a> {
     pub options: &'a Options,
     /// Where the image goes.
     pub targets: &'a Targets<'a>,
+    /// What was done before.
+    pub reuse: &'a Reuse,
     /// A directory of its own.
     pub scratch: &'a Scratch,
     /// The surroundings.
@@ -113,7 +116,7 @@ impl Build<'_> {
         metadata.timed("search", || search_trees(&search, &trees))?;
         let packing = Packing {
             compression: options.compression,
-            cache: Cache::of(&context.data_dir),
+            reuse: self.reuse,
             targets: self.targets,
             scratch: self.scratch,
             context,
@@ -393,7 +396,7 @@ struct Packed {
 /// From trees to layers, which are sent while they are packed.
 struct Packing<'a> {
     compression: Compression,
-    cache: Cache,
+    reuse: &'a Reuse,
     targets: &'a Targets<'a>,
     scratch: &'a Scratch,
     context: &'a Context,
@@ -410,8 +413,7 @@ impl Packing<'_> {
             }
         }
         if packed.iter().any(|layer| !layer.is_kept) {
-            // What is not given up now is given up the next time.
-            let _ = self.cache.prune(Limits::default(), self.context.now);
+            self.reuse.prune(self.context);
         }
         Ok(packed)
     }
@@ -431,18 +433,13 @@ impl Packing<'_> {
         if let Some(sending) = sending {
             sending.end(layer.descriptor.digest());
         }
-        let kept = KeptLayer::of(&layer);
-        let key = self.key(tree)?;
-        let path = self
-            .cache
-            .keep_layer(&key, &kept, layer.blob.path())
-            .map_err(|cause| Failure::io("could not keep a layer", cause))?;
+        let (kept, blob) = self.reuse.keep_layer(&self.key(tree)?, layer)?;
         self.context.report.note(&format!(
             "packed {role}: {} files, {}",
-            layer.files,
-            indicatif::HumanBytes(layer.descriptor.size())
+            kept.files,
+            indicatif::HumanBytes(blob.descriptor.size())
         ));
-        Ok(Packed { role, blob: Blob::file(layer.descriptor, path), diff_id: layer.diff_id, is_kept: false })
+        Ok(Packed { role, blob, diff_id: kept.diff_id, is_kept: false })
     }
 
     fn key(&self, tree: &FileTree) -> Result<LayerKey, Failure> {
@@ -451,18 +448,13 @@ impl Packing<'_> {
         Ok(LayerKey::new(&digest, self.compression, LAYER_TIME))
     }
 
-    /// The layer of a tree that was packed before. What has to be sent of it is verified first.
+    /// The layer of a tree that was packed before.
     fn kept(&self, role: &'static str, tree: &FileTree) -> Result<Option<Packed>, Failure> {
-        if self.cache.has_no_layers() {
+        if !self.reuse.may_know_layers() {
             return Ok(None);
         }
-        let Some((layer, blob)) = self.cache.layer(&self.key(tree)?) else { return Ok(None) };
-        let descriptor = layer.descriptor();
-        if !self.targets.have(descriptor.digest()) && !self.cache.is_sound(&layer) {
-            return Ok(None);
-        }
+        let Some((layer, blob)) = self.reuse.layer(&self.key(tree)?, self.targets) else { return Ok(None) };
         self.context.report.note(&format!("kept {role}: {} files, packed before", layer.files));
-        let blob = Blob::file(descriptor, blob);
         Ok(Some(Packed { role, blob, diff_id: layer.diff_id, is_kept: true }))
     }
 }

@@ -1,11 +1,13 @@
-//! What is kept from build to build, so that nothing is done twice: layers by the tree that they were packed from, and
-//! the stamps of source files.
+//! What is kept from build to build, so that nothing is done twice: layers by the tree that they were packed from, the
+//! stamps of source files, and the digests of whole builds; on this machine and, where that is asked for, in a registry.
 //!
 //! Everything is a file of its own that appears whole or not at all, so that any number of builds share a cache without
 //! a lock. Nothing of it decides what an image holds: what is missing or damaged is made again.
 
+mod builds;
 mod layers;
 mod prune;
+mod remote;
 mod stamps;
 
 use std::fmt;
@@ -14,8 +16,10 @@ use std::path::{Path, PathBuf};
 
 use lapstrake_oci::document::Hasher;
 
+pub use builds::{BuildKey, KeptBuild, SourceMark};
 pub use layers::{KeptLayer, LayerKey};
 pub use prune::{Kept, Limits, Pruned};
+pub use remote::RemoteCache;
 pub use stamps::StampsKeeper;
 
 /// A cache directory.
@@ -29,6 +33,8 @@ pub struct Cache {
 enum Kind {
     /// Compressed layers, by digest.
     Blobs,
+    /// What whole builds have made, by key.
+    Builds,
     /// Descriptors of layers, by key.
     Layers,
     /// Stamps of source files, by directory.
@@ -36,11 +42,12 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Blobs, Self::Layers, Self::Stamps];
+    const ALL: [Self; 4] = [Self::Blobs, Self::Builds, Self::Layers, Self::Stamps];
 
     fn name(self) -> &'static str {
         match self {
             Self::Blobs => "blobs",
+            Self::Builds => "builds",
             Self::Layers => "layers",
             Self::Stamps => "stamps",
         }

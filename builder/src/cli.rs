@@ -233,6 +233,9 @@ pub struct BuildArgs {
     /// How new layers are compressed: `gzip[:1-12]`, by itself the fast end, or `zstd[:1-19]`, by itself 3.
     #[arg(long, env = "LAPSTRAKE_COMPRESSION", value_name = "CODEC[:LEVEL]", default_value_t)]
     pub compression: Compression,
+    /// How results are reused.
+    #[command(flatten)]
+    pub cache: CacheArgs,
     /// Refuse an image whose layers, as a registry keeps them, are larger than this: `500MB`, `3GiB`.
     #[arg(long, env = "LAPSTRAKE_MAX_SIZE", value_name = "SIZE")]
     pub max_size: Option<Size>,
@@ -245,6 +248,19 @@ pub struct BuildArgs {
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
+}
+
+/// How results of earlier builds are reused.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CacheArgs {
+    /// Find results of builds in this repository as well, REGISTRY/REPOSITORY, and keep them there for other machines.
+    ///
+    /// Whoever may write to it decides what others build: give teams that do not trust one another one each.
+    #[arg(long = "cache", env = "LAPSTRAKE_CACHE", value_name = "REPO")]
+    pub repository: Option<String>,
+    /// Do everything anew, whatever was done before.
+    #[arg(long)]
+    pub no_cache: bool,
 }
 
 /// Arguments of `plan`.

@@ -47,6 +47,7 @@ pub mod rebase;
 pub mod registry;
 pub mod remote_catalog;
 pub mod report;
+pub mod reuse;
 pub mod rootfs;
 pub mod runtime;
 pub mod runtime_choice;

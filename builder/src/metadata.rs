@@ -60,6 +60,9 @@ pub struct Metadata {
     pub pushes: Vec<PushedTo>,
     /// How long each part took.
     pub timings: BTreeMap<&'static str, u64>,
+    /// The report of an earlier build of the same, whose result was taken.
+    #[serde(skip)]
+    pub earlier: serde_json::Map<String, serde_json::Value>,
     /// What keeps hidden values out of the report.
     #[serde(skip)]
     pub mask: Arc<Mask>,
@@ -166,6 +169,22 @@ impl Metadata {
         }
     }
 
+    /// What is kept of the report for whoever builds the same again.
+    #[must_use]
+    pub fn to_keep(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut report = match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(report)) => report,
+            _ => serde_json::Map::new(),
+        };
+        report.retain(|name, _| {
+            ["runtime", "sourceDigest", "checkout", "isolation", "secrets", "images"].contains(&name.as_str())
+        });
+        for layer in report.get_mut("images").into_iter().flat_map(layers_of) {
+            layer["origin"] = "cached".into();
+        }
+        report
+    }
+
     /// Runs a part of the work and keeps how long it took.
     pub fn timed<T>(
         &mut self,
@@ -196,6 +215,7 @@ impl Metadata {
         });
         let written = serde_json::to_value(&self)
             .and_then(|mut report| {
+                fill(&mut report, &self.earlier);
                 self.mask.apply_to(&mut report);
                 serde_json::to_vec_pretty(&report)
             })
@@ -208,6 +228,25 @@ impl Metadata {
             }
             (Ok(value), Ok(())) => Ok(value),
         }
+    }
+}
+
+fn layers_of(images: &mut serde_json::Value) -> impl Iterator<Item = &mut serde_json::Value> {
+    let images = images.as_array_mut().into_iter().flatten();
+    images.filter_map(|image| image.get_mut("layers")?.as_array_mut()).flatten()
+}
+
+/// Adds what an earlier build reported where this one has nothing to say.
+fn fill(report: &mut serde_json::Value, earlier: &serde_json::Map<String, serde_json::Value>) {
+    const OF_IMAGES: [&str; 5] = ["runtime", "sourceDigest", "checkout", "isolation", "secrets"];
+    let Some(report) = report.as_object_mut() else { return };
+    for name in OF_IMAGES {
+        if let Some(value) = earlier.get(name) {
+            report.entry(name).or_insert_with(|| value.clone());
+        }
+    }
+    if let Some(images) = earlier.get("images") {
+        report.insert("images".to_owned(), images.clone());
     }
 }
 

@@ -88,6 +88,15 @@ impl Output {
         }
     }
 
+    /// The reference, if it is a repository.
+    #[must_use]
+    pub fn reference(&self) -> Option<&Reference> {
+        match self {
+            Self::Registry(reference) => Some(reference),
+            _ => None,
+        }
+    }
+
     /// Parses the value of `--tag`: a repository with a tag.
     pub fn parse_reference(given: &str) -> Result<Self, OutputError> {
         parse_reference(given).map(Self::Registry)

@@ -66,6 +66,9 @@ pub struct SourceFacts {
     pub given: String,
     /// What it is: a directory, or a kind of archive.
     pub kind: String,
+    /// Whether it is an archive, whose digest says everything about it.
+    #[serde(skip)]
+    pub is_archive: bool,
     /// The digest of the archive, or of the content of the directory.
     pub digest: SourceDigest,
     /// The directory of the app inside the source, without a leading slash; empty for the root.

@@ -140,6 +140,7 @@ impl Inputs {
                 SourceKind::Commit => "git commit".to_owned(),
                 SourceKind::Archive(compression) => format!("tar archive ({compression:?})").to_lowercase(),
             },
+            is_archive: matches!(self.source.kind, SourceKind::Archive(_)),
             digest: self.source.digest.clone(),
             directory: self.directory.as_ref().map(ToString::to_string).unwrap_or_default(),
             paths: self.source.tree.len(),

@@ -3,12 +3,15 @@
 //! What a registry has under the tag is looked at while the source is read, and layers are sent there while they are
 //! packed.
 
+use std::collections::BTreeMap;
+
 use lapstrake_oci::layer::Growing;
 use lapstrake_oci::registry::{Client, Following, RegistryDestination};
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
 use crate::failure::Failure;
+use crate::metadata::PushedTo;
 use crate::output::{Output, parse_reference};
 use crate::registry;
 
@@ -87,6 +90,21 @@ impl<'c> Targets<'c> {
                 Target::Registry { destination, .. } => destination.names(digest),
                 Target::Local(_) => false,
             })
+    }
+
+    /// What there is to say where every place has an image under its tag already; none if one has not.
+    #[must_use]
+    pub fn up_to_date(&self, digest: &Digest) -> Option<Vec<PushedTo>> {
+        let pushed = self.all.iter().map(|target| match target {
+            Target::Registry { reference, destination } if destination.has_tagged(digest) => Some(PushedTo {
+                destination: format!("{}/{}@{digest}", reference.registry(), reference.repository()),
+                requests: Some(1),
+                bytes_sent: 0,
+                blobs: BTreeMap::new(),
+            }),
+            _ => None,
+        });
+        pushed.collect::<Option<Vec<_>>>().filter(|pushed| !pushed.is_empty())
     }
 
     /// The places as the user named them.

@@ -7,12 +7,14 @@ use jiff::Timestamp;
 use oci_spec::image::Digest;
 
 use crate::build::{Build, Options};
+use crate::cache::{BuildKey, KeptBuild, SourceMark};
 use crate::catalog::CatalogAt;
 use crate::checkout::Checkout;
 use crate::cli::BuildArgs;
 use crate::context::Context;
 use crate::deliver::{Delivery, Product};
 use crate::failure::{Exit, Failure};
+use crate::fetch::Fetcher;
 use crate::image_size;
 use crate::inputs::Inputs;
 use crate::metadata::Metadata;
@@ -21,8 +23,10 @@ use crate::output::{Output, OutputError};
 use crate::plan::Plan;
 use crate::registry;
 use crate::report::{print_result, printable};
+use crate::reuse::Reuse;
 use crate::scratch::Scratch;
 use crate::secrets::Secrets;
+use crate::source::{SourceAddress, SourceSpec};
 use crate::store;
 use crate::targets::Targets;
 
@@ -63,12 +67,25 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
     metadata.build_secrets = secrets.uses();
     let client = registry::client(&args.registry, context)?;
     let mut targets = Targets::open(outputs, args.source.catalog.catalog.as_deref(), &client)?;
+    let reuse = Reuse::open(&args.cache, &client, context)?;
     let scratch = Scratch::new(&context.scratch_dir())?;
-    let (inputs, catalog) = read_both(
-        || Inputs::read(&args.source, scratch.path(), context),
-        || CatalogAt::open(&args.source.catalog, args.locked, Arc::clone(&client), context),
-        metadata,
-    )?;
+    let read_inputs = || Inputs::read(&args.source, scratch.path(), context);
+    let open_catalog = || CatalogAt::open(&args.source.catalog, args.locked, Arc::clone(&client), context);
+    let key_of = |mark: Option<SourceMark>, catalog: &CatalogAt| {
+        mark.and_then(|mark| BuildKey::new(args, &mark, catalog.trusted(), context))
+    };
+    // What an archive is known by is its digest: where it was built before, it need not be unpacked.
+    let archive = if reuse.may_know_builds() { local_archive(args, context)? } else { None };
+    let (inputs, catalog) = if let Some(address) = archive {
+        let mark = || Ok(SourceMark::of_archive(&address));
+        let (mark, catalog) = both(mark, open_catalog, metadata)?;
+        if let Some(made) = up_to_date(key_of(mark, &catalog), &reuse, &targets, metadata, context) {
+            return Ok(made);
+        }
+        (metadata.timed("source", read_inputs)?, catalog)
+    } else {
+        both(read_inputs, open_catalog, metadata)?
+    };
     metadata.source_digest = Some(inputs.source.digest.clone());
     metadata.checkout.clone_from(&inputs.source.checkout);
     metadata.catalog = Some(catalog.trusted().into());
@@ -77,12 +94,25 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
     metadata.secrets.clone_from(&plan.secrets);
     plan.build_secrets = secrets.uses();
     announce(&plan, context);
+    if reuse.may_know_builds() {
+        let key = key_of(SourceMark::of(&plan.source), &catalog);
+        if let Some(made) = up_to_date(key, &reuse, &targets, metadata, context) {
+            return Ok(made);
+        }
+    }
 
     let created = created(&plan, context)?;
     targets.or_local(|| store::output(&plan, context));
     let outputs = targets.outputs();
     let options = Options { network: args.network, created, secrets, compression: args.compression };
-    let build = Build { catalog: &catalog, options: &options, targets: &targets, scratch: &scratch, context };
+    let build = Build {
+        catalog: &catalog,
+        options: &options,
+        targets: &targets,
+        reuse: &reuse,
+        scratch: &scratch,
+        context,
+    };
     let images = build.images(&mut plan, inputs, metadata)?;
     image_size::check(&metadata.images, args.max_size, &context.report)?;
     let product = Product::new(images, &plan.annotations)?;
@@ -93,15 +123,47 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
         metadata.references.push(done.destination.clone());
         metadata.pushes.push(done);
     }
+    let kept = KeptBuild { digest: product.digest().clone(), report: metadata.to_keep() };
+    let image = outputs.iter().find_map(Output::reference);
+    let key = key_of(SourceMark::of(&plan.source), &catalog);
+    let started = Instant::now();
+    reuse.keep_build(key.as_ref(), &kept, image);
+    metadata.took("keep", started.elapsed());
     Ok(made(&product, &outputs, metadata, context))
 }
 
+/// The address of the source, if it is an archive on this machine.
+fn local_archive(args: &BuildArgs, context: &Context) -> Result<Option<SourceAddress>, Failure> {
+    let address = Fetcher::new(&args.source.remote, context).parse(&args.source.source)?;
+    let is_file = matches!(&address, SourceAddress::Local(SourceSpec::Path(path)) if path.is_file());
+    Ok(is_file.then_some(address))
+}
+
+/// The build of a key, if every place has it under its tag already.
+fn up_to_date(
+    key: Option<BuildKey>,
+    reuse: &Reuse,
+    targets: &Targets<'_>,
+    metadata: &mut Metadata,
+    context: &Context,
+) -> Option<Made> {
+    let kept = key.and_then(|key| reuse.build(&key))?;
+    metadata.pushes = targets.up_to_date(&kept.digest)?;
+    metadata.references = metadata.pushes.iter().map(|push| push.destination.clone()).collect();
+    for place in &metadata.references {
+        context.report.note(&format!("{place} is up to date: nothing has changed since"));
+    }
+    metadata.digest = Some(kept.digest.clone());
+    metadata.earlier = kept.report;
+    Some(Made { digest: kept.digest, pushed: metadata.references.clone() })
+}
+
 /// Reads the source and opens the catalog at the same time: one waits for the disk, the other for the network.
-fn read_both(
-    source: impl FnOnce() -> Result<Inputs, Failure>,
+fn both<T>(
+    source: impl FnOnce() -> Result<T, Failure>,
     catalog: impl FnOnce() -> Result<CatalogAt, Failure> + Send,
     metadata: &mut Metadata,
-) -> Result<(Inputs, CatalogAt), Failure> {
+) -> Result<(T, CatalogAt), Failure> {
     let (inputs, (catalog, took)) = std::thread::scope(|scope| {
         let catalog = scope.spawn(|| {
             let started = Instant::now();

@@ -11,7 +11,7 @@ use lapstrake_oci::layout::Layout;
 use crate::build::{Build, Options};
 use crate::catalog::CatalogAt;
 use crate::cli::{
-    CommitArgs, FlowArgs, NetworkMode, PermissionArgs, RunArgs, SettingArgs, SourceArgs, Symlinks,
+    CacheArgs, CommitArgs, FlowArgs, NetworkMode, PermissionArgs, RunArgs, SettingArgs, SourceArgs, Symlinks,
 };
 use crate::commands::build::created;
 use crate::context::Context;
@@ -23,6 +23,7 @@ use crate::metadata::Metadata;
 use crate::output::parse_reference;
 use crate::platform::host_platform;
 use crate::registry;
+use crate::reuse::Reuse;
 use crate::scratch::Scratch;
 use crate::secrets::Secrets;
 use crate::serve::{Start, serve};
@@ -106,7 +107,9 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
         compression: Compression::default(),
     };
     let targets = Targets::open(Vec::new(), None, &client)?;
-    let build = Build { catalog: &catalog, options: &options, targets: &targets, scratch, context };
+    let reuse = Reuse::open(&CacheArgs::default(), &client, context)?;
+    let build =
+        Build { catalog: &catalog, options: &options, targets: &targets, reuse: &reuse, scratch, context };
     let mut images = build.images(&mut plan, inputs, &mut Metadata::new())?;
     images.pop().ok_or_else(|| Failure::new(Exit::Ours, "the build made no image"))
 }

@@ -138,6 +138,11 @@ impl<'a> RegistryDestination<'a> {
         manifest.layers().iter().any(|layer| layer.digest() == digest)
     }
 
+    /// Whether the tag points at an image.
+    pub fn has_tagged(&self, digest: &Digest) -> bool {
+        matches!(self.tagged(), Ok(Some(document)) if document.digest() == digest)
+    }
+
     /// A manifest that an index of this repository names.
     pub fn manifest_of(&self, descriptor: &Descriptor) -> Result<Document, RegistryError> {
         self.client.runtime.block_on(self.remote.manifest_of(descriptor))

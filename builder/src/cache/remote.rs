@@ -1,0 +1,151 @@
+//! A cache in a registry: what one machine has made, the next one finds.
+//!
+//! Every entry is an ordinary manifest under a tag that is its key: `layer-…` names a layer, which is mounted and not
+//! fetched, `build-…` says which image a build has made. Nobody locks anything: two builders that write the same entry
+//! write the same. Whoever may write to the repository decides what others build, as with any image that they take.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lapstrake_oci::destination::{Shipment, push};
+use lapstrake_oci::document::Document;
+use lapstrake_oci::image::{Blob, BlobSource};
+use lapstrake_oci::reference::Reference;
+use lapstrake_oci::registry::Client;
+use oci_spec::image::{ImageManifest, MediaType};
+use serde_json::json;
+
+use super::{BuildKey, KeptBuild, KeptLayer, LayerKey};
+use crate::failure::{Exit, Failure};
+use crate::output::parse_reference;
+use crate::registry;
+
+/// The type of entries that name a layer.
+const LAYER_TYPE: &str = "application/vnd.lapstrake.cache.layer.v1";
+/// The type of entries that name an image.
+const BUILD_TYPE: &str = "application/vnd.lapstrake.cache.build.v1";
+/// The annotation with what is known of it, as JSON.
+const ABOUT: &str = "dev.lapstrake.cache.about";
+/// The content of a config that says nothing (image-spec, manifest.md, "Guidance for an Empty Descriptor").
+const EMPTY: (&str, &[u8]) = ("application/vnd.oci.empty.v1+json", b"{}");
+
+/// A repository that holds a cache.
+pub struct RemoteCache {
+    client: Arc<Client>,
+    /// The repository with its registry.
+    name: String,
+}
+
+impl RemoteCache {
+    /// The repository that a user names, without a tag.
+    pub fn parse(given: &str, client: &Arc<Client>) -> Result<Self, Failure> {
+        let refused =
+            |why: String| Failure::new(Exit::NotUnderstood, format!("`{given}` is no repository: {why}"));
+        let reference = parse_reference(given).map_err(|cause| refused(cause.to_string()))?;
+        let name = format!("{}/{}", reference.registry(), reference.repository());
+        if name != given {
+            return Err(refused("it has a tag or a digest".to_owned()));
+        }
+        Ok(Self { client: Arc::clone(client), name })
+    }
+
+    /// The layer of a key, where the cache has it: a blob that is mounted from there.
+    pub fn layer(&self, key: &LayerKey) -> Result<Option<(KeptLayer, Blob)>, Failure> {
+        let reference = self.reference("layer", key.as_str())?;
+        let Some(manifest) = self.find(&reference, LAYER_TYPE)? else { return Ok(None) };
+        let Some(kept) = about::<KeptLayer>(&manifest) else { return Ok(None) };
+        let descriptor = kept.descriptor();
+        let is_named = manifest.layers().iter().any(|layer| layer.digest() == descriptor.digest());
+        let blob = Blob {
+            descriptor,
+            source: BlobSource::Mounted { from: reference.clone() },
+            mount_from: vec![reference],
+        };
+        Ok(is_named.then_some((kept, blob)))
+    }
+
+    /// The build of a key, where the cache has it.
+    pub fn build(&self, key: &BuildKey) -> Result<Option<KeptBuild>, Failure> {
+        let reference = self.reference("build", key.as_str())?;
+        Ok(self.find(&reference, BUILD_TYPE)?.and_then(|manifest| about(&manifest)))
+    }
+
+    /// Keeps a layer, whose blob is mounted where the image is in the same registry.
+    pub fn keep_layer(
+        &self,
+        key: &LayerKey,
+        layer: &KeptLayer,
+        blob: Blob,
+        image: &Reference,
+    ) -> Result<(), Failure> {
+        let mut blob = blob;
+        blob.mount_from.push(image.clone());
+        let text = serde_json::to_string(layer).map_err(unwritable)?;
+        self.keep(&self.reference("layer", key.as_str())?, LAYER_TYPE, &text, Some(blob))
+    }
+
+    /// Keeps a build.
+    pub fn keep_build(&self, key: &BuildKey, build: &KeptBuild) -> Result<(), Failure> {
+        let text = serde_json::to_string(build).map_err(unwritable)?;
+        self.keep(&self.reference("build", key.as_str())?, BUILD_TYPE, &text, None)
+    }
+
+    fn reference(&self, kind: &str, key: &str) -> Result<Reference, Failure> {
+        let text = format!("{}:{kind}-{key}", self.name);
+        lapstrake_oci::reference::parse(&text)
+            .map_err(|cause| Failure::because(Exit::Ours, format!("`{text}` is no reference"), cause))
+    }
+
+    fn find(&self, reference: &Reference, kind: &str) -> Result<Option<ImageManifest>, Failure> {
+        let document = match self.client.manifest(reference) {
+            Ok(document) => document,
+            Err(cause) if cause.status() == Some(404) => return Ok(None),
+            Err(cause) => {
+                return Err(registry::failure(cause, format!("could not read the cache `{}`", self.name)));
+            }
+        };
+        let manifest: Option<ImageManifest> = document.parse().ok();
+        let is_ours = |manifest: &ImageManifest| {
+            manifest.artifact_type().as_ref().is_some_and(|found| found.to_string() == kind)
+        };
+        Ok(manifest.filter(is_ours))
+    }
+
+    fn keep(
+        &self,
+        reference: &Reference,
+        kind: &str,
+        about: &str,
+        layer: Option<Blob>,
+    ) -> Result<(), Failure> {
+        let failed = || format!("could not write to the cache `{}`", self.name);
+        let config = Blob::bytes(MediaType::from(EMPTY.0), EMPTY.1);
+        let layers = [layer.clone().unwrap_or_else(|| config.clone()).descriptor];
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::ImageManifest,
+            "artifactType": kind,
+            "config": config.descriptor,
+            "layers": layers,
+            "annotations": BTreeMap::from([(ABOUT, about)]),
+        });
+        let top = Document::new(MediaType::ImageManifest, &manifest);
+        let shipment = Shipment::new(layer.into_iter().chain([config]), Vec::new(), top);
+        let destination = self
+            .client
+            .destination_for(reference, &shipment.blobs)
+            .map_err(|cause| registry::failure(cause, failed()))?;
+        match push(shipment, &destination, &mut |_| {}) {
+            Ok(_) => Ok(()),
+            Err(cause) => Err(Failure::because(Exit::Transient, failed(), cause)),
+        }
+    }
+}
+
+fn about<T: serde::de::DeserializeOwned>(manifest: &ImageManifest) -> Option<T> {
+    serde_json::from_str(manifest.annotations().as_ref()?.get(ABOUT)?).ok()
+}
+
+fn unwritable(cause: serde_json::Error) -> Failure {
+    Failure::because(Exit::Ours, "could not write an entry of the cache", cause)
+}

@@ -62,6 +62,7 @@ mod remote_archives;
 #[cfg(test)]
 mod reproducible;
 #[cfg(test)]
+mod reused;
 mod rooms;
 #[cfg(test)]
 mod secrets;

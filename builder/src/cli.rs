@@ -259,7 +259,7 @@ pub struct CacheArgs {
     #[arg(long = "cache", env = "LAPSTRAKE_CACHE", value_name = "REPO")]
     pub repository: Option<String>,
     /// Do everything anew, whatever was done before.
-    #[arg(long)]
+    #[arg(long, env = "LAPSTRAKE_NO_CACHE")]
     pub no_cache: bool,
 }
 

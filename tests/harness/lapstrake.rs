@@ -130,6 +130,8 @@ impl Lapstrake {
             .current_dir(&self.directory)
             .env("LAPSTRAKE_DATA_DIR", &self.data)
             .env("LAPSTRAKE_STATE_DIR", self.state())
+            // What a test proves of a build it proves of that build, and not of an earlier one.
+            .env("LAPSTRAKE_NO_CACHE", "true")
             .envs(&self.variables)
             .stdin(Stdio::null());
         command

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 
 use lapstrake_oci::tree::{Content, FileTree, Kind, Node, Place, TreePath};
 use object::ReadCache;
@@ -159,7 +160,39 @@ fn of_content(content: &Content) -> Elf {
             File::open(path).map(|file| Elf::read(&ReadCache::new(file))).unwrap_or_default()
         }
         Place::Bytes(bytes) => Elf::read(&bytes[..]),
-        Place::Range { .. } => content.read().map(|bytes| Elf::read(&bytes[..])).unwrap_or_default(),
+        Place::Range { file, offset, len } => {
+            Elf::read(&ReadCache::new(Part { file, start: *offset, len: *len, at: 0 }))
+        }
+    }
+}
+
+/// A part of a file, of which no more is read than is looked at.
+struct Part<'a> {
+    file: &'a File,
+    start: u64,
+    len: u64,
+    at: u64,
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.len.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let count = self.file.read_at(&mut buffer[..wanted], self.start + self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for Part<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.len.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.at)
     }
 }
 

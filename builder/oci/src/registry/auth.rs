@@ -20,15 +20,29 @@ use super::origin::shown;
 /// More than any token service sends.
 const TOKEN_LIMIT: u64 = 1024 * 1024;
 
+/// How many requests may run into the same 401.
+const FIRST: usize = 2;
+
 /// What one registry wants, as far as it has told us.
-#[derive(Default)]
 pub(super) struct Auth {
     scheme: Mutex<Option<Scheme>>,
-    /// Held by the first request, so that parallel ones do not all run into the same 401.
-    pub(super) first: tokio::sync::Mutex<()>,
+    /// Held by the first requests, so that parallel ones do not all run into the same 401. There are two: what is looked
+    /// for at the start of a build is looked for at the same time.
+    pub(super) first: tokio::sync::Semaphore,
     /// The lock is held while a token is fetched, so that one fetch serves all who wait.
     tokens: tokio::sync::Mutex<BTreeMap<Vec<String>, Token>>,
     logins: tokio::sync::Mutex<BTreeMap<String, Found>>,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            scheme: Mutex::default(),
+            first: tokio::sync::Semaphore::new(FIRST),
+            tokens: tokio::sync::Mutex::default(),
+            logins: tokio::sync::Mutex::default(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -178,9 +178,9 @@ impl Core {
         self.wait_for_turn(registry).await;
         let mut first = None;
         if !registry.auth.is_known() {
-            let turn = registry.auth.first.lock().await;
+            let turn = registry.auth.first.acquire().await.ok();
             // Whoever had the turn before may have found out.
-            first = (!registry.auth.is_known()).then_some(turn);
+            first = turn.filter(|_| !registry.auth.is_known());
         }
         let mut renewed = false;
         loop {

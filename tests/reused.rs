@@ -1,0 +1,233 @@
+//! Nothing is done twice: what an earlier build made, on this machine or on another one, is taken.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::harness::{Lapstrake, Outcome, Registry, tools, workspace};
+
+/// A registry with a catalog, an app without commands, and machines that build it.
+struct Scene {
+    scratch: tempfile::TempDir,
+    registry: Registry,
+    catalog: String,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (scratch, registry) = (workspace::scratch(), Registry::start());
+        let lapstrake = Lapstrake::new();
+        lapstrake.run(["catalog", "build", "python3"]).expect(0);
+        let catalog = registry.reference("runtimes/catalog:latest");
+        let local = format!("oci:{}:latest", lapstrake.data().join("catalog").display());
+        lapstrake.run(["push", &local, "--tag", &catalog]).expect(0);
+        let scene = Self { scratch, registry, catalog };
+        scene.write("apprunner.yaml", "version: 1.0\nruntime: python3\nbuild:\n  commands:\n    build: []\nrun:\n  command: python3 main.py\n");
+        scene.write("main.py", "print('one')\n");
+        scene.write("web/node_modules/left/index.js", &"module.exports = 1;\n".repeat(9000));
+        // Files that were written a moment ago may change once more without a trace.
+        tools::run(
+            "find",
+            [
+                scene.app().as_os_str(),
+                "-exec".as_ref(),
+                "touch".as_ref(),
+                "-d".as_ref(),
+                "2026-01-02".as_ref(),
+                "{}".as_ref(),
+                "+".as_ref(),
+            ],
+        );
+        scene
+    }
+
+    fn app(&self) -> PathBuf {
+        self.scratch.path().join("app")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.app().join(name);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, text).unwrap();
+    }
+
+    /// A machine with a disk of its own.
+    fn machine(&self, name: &str) -> Lapstrake {
+        Lapstrake::new().with_data(self.scratch.path().join(name)).with("LAPSTRAKE_NO_CACHE", "false")
+    }
+
+    fn build(&self, machine: &Lapstrake, source: &Path, repository: &str, more: &[&str]) -> Built {
+        let before = self.registry.requests().len();
+        let file = self.scratch.path().join("report.json");
+        let reference = self.registry.reference(repository);
+        let words = ["build", source.to_str().unwrap(), "--catalog", &self.catalog, "--tag", &reference];
+        let words =
+            words.into_iter().chain(["--metadata-file", file.to_str().unwrap()]).chain(more.iter().copied());
+        let outcome = machine.run(words).expect(0);
+        let report: Value = serde_json::from_slice(&fs_err::read(&file).unwrap()).unwrap();
+        Built { outcome, report, requests: self.registry.requests().split_off(before) }
+    }
+}
+
+struct Built {
+    outcome: Outcome,
+    report: Value,
+    requests: Vec<String>,
+}
+
+impl Built {
+    fn digest(&self) -> String {
+        self.report["digest"].as_str().unwrap().to_owned()
+    }
+
+    /// Role, origin and what became of each layer of the app at the destination.
+    fn layers(&self) -> Vec<(String, String)> {
+        let layers = self.report["images"][0]["layers"].as_array().unwrap().iter();
+        let own = layers.filter(|layer| matches!(layer["role"].as_str(), Some("dependencies" | "app")));
+        own.map(|layer| {
+            (layer["role"].as_str().unwrap().to_owned(), layer["origin"].as_str().unwrap().to_owned())
+        })
+        .collect()
+    }
+
+    fn blob_of(&self, role: &str) -> String {
+        let layers = self.report["images"][0]["layers"].as_array().unwrap().iter();
+        let mut digests = layers.filter(|layer| layer["role"] == role).map(|layer| &layer["digest"]);
+        digests.next().unwrap().as_str().unwrap().to_owned()
+    }
+
+    fn became(&self, role: &str) -> &str {
+        self.report["pushes"][0]["blobs"][self.blob_of(role)].as_str().unwrap()
+    }
+
+    fn writes(&self) -> usize {
+        self.requests
+            .iter()
+            .filter(|request| !request.starts_with("GET") && !request.starts_with("HEAD"))
+            .count()
+    }
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(role, origin)| ((*role).to_owned(), (*origin).to_owned())).collect()
+}
+
+#[test]
+fn a_second_build_of_the_same_reads_two_names_and_writes_nothing() {
+    let scene = Scene::new();
+    let (machine, app) = (scene.machine("one"), scene.app());
+    let first = scene.build(&machine, &app, "team/app:1", &[]);
+    assert_eq!(first.layers(), pairs(&[("dependencies", "built"), ("app", "built")]));
+    let second = scene.build(&machine, &app, "team/app:1", &[]);
+    assert_eq!((second.digest(), &second.outcome.stdout), (first.digest(), &first.outcome.stdout));
+    assert_eq!(second.layers(), pairs(&[("dependencies", "cached"), ("app", "cached")]));
+    assert_eq!(second.writes(), 0, "{:#?}", second.requests);
+    let to_the_app = second.requests.iter().filter(|request| request.contains("/team/app/"));
+    assert_eq!(to_the_app.count(), 1, "{:#?}", second.requests);
+    for name in ["runtime", "sourceDigest", "isolation"] {
+        assert_eq!(second.report[name], first.report[name], "{name}");
+    }
+    let anew = scene.build(&machine, &app, "team/app:1", &["--no-cache"]);
+    assert_eq!(anew.digest(), first.digest());
+    assert_eq!(anew.layers(), pairs(&[("dependencies", "built"), ("app", "built")]));
+}
+
+#[test]
+fn one_changed_file_costs_the_layer_that_it_is_in() {
+    let scene = Scene::new();
+    let (machine, app) = (scene.machine("one"), scene.app());
+    let first = scene.build(&machine, &app, "team/app:1", &[]);
+    scene.write("main.py", "print('two')\n");
+    let second = scene.build(&machine, &app, "team/app:1", &[]);
+    assert_ne!(second.digest(), first.digest());
+    assert_eq!(second.layers(), pairs(&[("dependencies", "cached"), ("app", "built")]));
+    assert_eq!(second.blob_of("dependencies"), first.blob_of("dependencies"));
+    assert_eq!((second.became("dependencies"), second.became("app")), ("present", "uploaded"));
+    assert_eq!(scene.build(&scene.machine("two"), &app, "other:1", &[]).digest(), second.digest());
+    scene.write("main.py", "print('one')\n");
+    let back = scene.build(&machine, &app, "team/app:1", &["--no-cache"]);
+    assert_eq!(back.blob_of("app"), first.blob_of("app"));
+}
+
+#[test]
+fn an_archive_that_was_built_before_is_known_by_its_digest() {
+    let scene = Scene::new();
+    let machine = scene.machine("one");
+    let archive = scene.scratch.path().join("app.tar.gz");
+    tools::run(
+        "tar",
+        ["-C".as_ref(), scene.app().as_os_str(), "-czf".as_ref(), archive.as_os_str(), ".".as_ref()],
+    );
+    let first = scene.build(&machine, &archive, "team/app:1", &[]);
+    let second = scene.build(&machine, &archive, "team/app:1", &[]);
+    assert_eq!(second.digest(), first.digest());
+    assert!(
+        second.outcome.stderr.contains("is up to date: nothing has changed since"),
+        "{}",
+        second.outcome.stderr
+    );
+    assert_eq!(second.report["sourceDigest"], first.report["sourceDigest"]);
+    let other_port = scene.build(&machine, &archive, "team/app:1", &["--port", "9000"]);
+    assert_ne!(other_port.digest(), first.digest());
+    // The tag points at another image now: what was known of the archive is not enough.
+    let again = scene.build(&machine, &archive, "team/app:1", &[]);
+    assert_eq!(again.digest(), first.digest());
+    assert_eq!(again.layers(), pairs(&[("dependencies", "cached"), ("app", "cached")]));
+}
+
+#[test]
+fn a_fresh_machine_finds_what_others_have_made_and_fetches_none_of_it() {
+    let scene = Scene::new();
+    let app = scene.app();
+    let place = scene.registry.reference("team/cache");
+    let cache = ["--cache", &place];
+    let first = scene.build(&scene.machine("one"), &app, "team/app:1", &cache);
+    assert_eq!(first.layers(), pairs(&[("dependencies", "built"), ("app", "built")]));
+
+    let same = scene.build(&scene.machine("two"), &app, "team/app:1", &cache);
+    assert_eq!((same.digest(), same.writes()), (first.digest(), 0), "{:#?}", same.requests);
+
+    scene.write("main.py", "print('two')\n");
+    let changed = scene.build(&scene.machine("three"), &app, "team/app:1", &cache);
+    assert_eq!(changed.layers(), pairs(&[("dependencies", "cached"), ("app", "built")]));
+    let fetched =
+        |request: &&String| request.starts_with("GET") && request.contains(&first.blob_of("dependencies"));
+    assert_eq!(changed.requests.iter().find(fetched), None);
+
+    let elsewhere = scene.build(&scene.machine("four"), &app, "team/other:1", &cache);
+    assert_eq!(elsewhere.digest(), changed.digest());
+    assert_eq!((elsewhere.became("dependencies"), elsewhere.became("app")), ("mounted", "mounted"));
+    assert_eq!(elsewhere.requests.iter().find(fetched), None);
+
+    let anew = scene.build(&scene.machine("five"), &app, "team/sixth:1", &["--no-cache"]);
+    assert_eq!(anew.digest(), changed.digest());
+}
+
+#[test]
+fn a_cache_that_is_not_there_or_damaged_is_done_without() {
+    let scene = Scene::new();
+    let (machine, app) = (scene.machine("one"), scene.app());
+    let first = scene.build(&machine, &app, "team/app:1", &["--cache", "localhost:1/nobody/there"]);
+    assert!(first.outcome.stderr.contains("going on without the cache"), "{}", first.outcome.stderr);
+
+    let blob = first.blob_of("dependencies").replace("sha256:", "");
+    let file = machine.data().join("cache/blobs").join(blob);
+    let mut bytes = fs_err::read(&file).unwrap();
+    bytes[40] ^= 1;
+    fs_err::write(&file, bytes).unwrap();
+    let second = scene.build(&machine, &app, "team/other:1", &[]);
+    assert_eq!(second.digest(), first.digest());
+    assert_eq!(second.layers(), pairs(&[("dependencies", "built"), ("app", "cached")]));
+
+    let listed = machine.run(["cache", "ls", "--format", "json"]).expect(0);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let kinds: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|kept| kept["kind"].as_str().unwrap()).collect();
+    for kind in ["blobs", "builds", "layers"] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
+    let pruned = machine.run(["cache", "prune", "--max-size", "0", "--max-age", "0h"]).expect(0);
+    assert_eq!(pruned.stdout, "0 entries, 0 B given up\n", "what was of use within the hour stays");
+    machine.run(["cache", "prune", "--max-age", "soon"]).expect(2);
+    scene.build(&machine, &app, "team/third:1", &[]);
+}

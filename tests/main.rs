@@ -63,6 +63,7 @@ mod remote_archives;
 mod reproducible;
 #[cfg(test)]
 mod reused;
+#[cfg(test)]
 mod rooms;
 #[cfg(test)]
 mod secrets;

@@ -1,41 +1,43 @@
 //! Carries out a plan: from a source and a runtime to images.
 
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use lapstrake_catalog::PlatformKey;
 use lapstrake_oci::image::{Blob, Image};
-use lapstrake_oci::layer::{self, Compression, PackOptions, Scan, ScanError, ScanOptions};
-use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath, tree_digest};
+use lapstrake_oci::layer::{self, Compression, PackOptions};
+use lapstrake_oci::tree::{ContentDigest, FileTree, Kind, Node, TreePath, tree_digest};
 
 use crate::app_registries::AppRegistries;
 use crate::assemble::{AppLayer, assemble};
-use crate::cache::LayerKey;
+use crate::cache::{Cache, KeptLayer, Key, LayerKey, Paths};
 use crate::catalog::CatalogAt;
-use crate::changes::{self, AppTrees, Listing, Recorded};
+use crate::changes::{self, AppTrees, Listing};
 use crate::cli::NetworkMode;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
 use crate::metadata::{ImageReport, Metadata};
 use crate::native;
-use crate::needs::{Facts, Needs, node_module_version};
+use crate::needs::{Facts, KnownFacts, Needs, node_module_version};
 use crate::network::{BuildNetwork, network};
 use crate::plan::Plan;
 use crate::platform::host_platform;
 use crate::prepare::Runtimes;
-use crate::python_records;
 use crate::reuse::Reuse;
 use crate::rootfs::{Rootfs, listing};
 use crate::runtime::{RuntimeImage, RuntimeLayer};
 use crate::scratch::Scratch;
 use crate::secrets::{Search, Secrets, refuse};
+use crate::sequence::{Ground, Ran, Sequence};
 use crate::settings;
-use crate::source::{MaterialiseOptions, materialise};
 use crate::start_program::{self, Places};
-use crate::steps::{Workshop, hand_over};
+use crate::state;
+use crate::steps::Workshop;
 use crate::targets::Targets;
-use crate::tool_env::build_env;
+use crate::tool_env::{Indexes, build_env};
 
 /// The modification time of everything in a layer, in seconds since 1970: 1980-01-02, which is a time that zip archives
 /// can hold in every time zone.
@@ -94,26 +96,6 @@ impl Build<'_> {
             context.report.warning(&doubt);
         }
         let mut hidden = options.secrets.hidden();
-        let (trees, facts) = if let Some(here) = &runtimes.here {
-            let entry = catalog.catalog().entry(&here.build.entry);
-            let npm = entry.and_then(|entry| entry.tools.get("npm").cloned());
-            let network = network(options.network, context, &self.scratch.directory("sandbox")?)?;
-            hidden.extend(network.logins.iter().cloned());
-            let (build_image, run_image) = (&here.build, &here.run);
-            let site =
-                Site { plan, build_image, run_image, options, network, scratch: self.scratch, context, npm };
-            site.trees(inputs, catalog, &platforms, metadata)?
-        } else {
-            let app = below_app(inputs.source.tree)?;
-            let trees = changes::app_trees(app, FileTree::new(), plan.run.user());
-            let facts = metadata.timed("inspect", || facts(&trees))?;
-            (trees, facts)
-        };
-        let needs = Needs::of(&facts, node_module_version(&plan.runtime.entry));
-        drop(facts);
-        context.stop.check()?;
-        let search = Search::new(&hidden);
-        metadata.timed("search", || search_trees(&search, &trees))?;
         let packing = Packing {
             compression: options.compression,
             reuse: self.reuse,
@@ -121,7 +103,45 @@ impl Build<'_> {
             scratch: self.scratch,
             context,
         };
+        let (trees, facts, ran) = if let Some(here) = &runtimes.here {
+            let entry = catalog.catalog().entry(&here.build.entry);
+            let npm = entry.and_then(|entry| entry.tools.get("npm").cloned());
+            let network = network(options.network, context, &self.scratch.directory("sandbox")?)?;
+            hidden.extend(network.logins.iter().cloned());
+            let site = Site {
+                plan,
+                build_image: &here.build,
+                run_image: &here.run,
+                catalog,
+                packing: &packing,
+                options,
+                network,
+                registries: AppRegistries::of(&inputs.source.tree, inputs.directory.as_ref()),
+                npm,
+                workshop: OnceCell::new(),
+                build_paths: OnceCell::new(),
+                run_paths: OnceCell::new(),
+            };
+            let Commanded { trees, facts, ran } = site.trees(inputs, &platforms, metadata)?;
+            (trees, facts, Some(ran))
+        } else {
+            let app = below_app(inputs.source.tree)?;
+            let trees = changes::app_trees(app, FileTree::new(), plan.run.user());
+            let facts = metadata.timed("inspect", || facts(&trees, &KnownFacts::new()))?;
+            (trees, facts, None)
+        };
+        let needs = Needs::of(&facts, node_module_version(&plan.runtime.entry));
+        drop(facts);
+        context.stop.check()?;
+        let search = Search::new(&hidden);
+        metadata.timed("search", || search_trees(&search, &trees))?;
         let layers = metadata.timed("pack", || packing.pack(trees))?;
+        if let Some(ran) = ran {
+            metadata.commands = ran.verdicts;
+            let packed: Vec<_> = layers.iter().map(Packed::contents).collect();
+            let keep = || Ran::keep(ran.new, &packed, &ran.layers, self.reuse, &search, self.scratch);
+            metadata.timed("keep", keep)?;
+        }
         // By now every file of it has been read.
         let digest = plan.source.digest.get();
         digest.map_err(|cause| Failure::io("could not read the source", cause))?;
@@ -132,7 +152,7 @@ impl Build<'_> {
                 .map(|layer| AppLayer {
                     role: layer.role,
                     blob: layer.blob.clone(),
-                    diff_id: layer.diff_id.clone(),
+                    diff_id: layer.layer.diff_id.clone(),
                     is_kept: layer.is_kept,
                 })
                 .collect();
@@ -173,128 +193,183 @@ struct Site<'a> {
     plan: &'a Plan,
     build_image: &'a RuntimeImage,
     run_image: &'a RuntimeImage,
+    catalog: &'a CatalogAt,
+    packing: &'a Packing<'a>,
     options: &'a Options,
     network: BuildNetwork,
-    scratch: &'a Scratch,
-    context: &'a Context,
+    registries: AppRegistries,
     npm: Option<String>,
+    /// What is made ready only when a command has to run.
+    workshop: OnceCell<Workshop<'a>>,
+    build_paths: OnceCell<Listing>,
+    run_paths: OnceCell<Listing>,
 }
 
-impl Site<'_> {
+/// What the commands of a build have made.
+struct Commanded {
+    trees: AppTrees,
+    facts: Facts,
+    ran: Ran,
+}
+
+impl<'a> Site<'a> {
     fn trees(
         &self,
         inputs: Inputs,
-        catalog: &CatalogAt,
         platforms: &[PlatformKey],
         metadata: &mut Metadata,
-    ) -> Result<(AppTrees, Facts), Failure> {
-        let rootfs = Rootfs::new(&self.context.data_dir);
-        let (build_layers, run_layers) = metadata.timed("unpack", || {
-            Ok((
-                self.unpacked(&rootfs, self.build_image, catalog)?,
-                self.unpacked(&rootfs, self.run_image, catalog)?,
-            ))
-        })?;
-        let app = self.scratch.directory("app")?;
-        metadata.timed("source", || lay_out(&inputs, &app))?;
-        let registries = AppRegistries::of(&inputs.source.tree, inputs.directory.as_ref());
-        drop(inputs);
-        let workshop = self.workshop(&build_layers, app.clone(), registries)?;
-        metadata.timed("commands", || {
-            workshop.run(&self.plan.steps, &self.context.stop.flag(), &self.context.report).map_err(
-                |failure| match failure.exit {
-                    // The sandbox knows that it was stopped, and not by which signal.
-                    Exit::Interrupted => self.context.stop.failure(),
-                    _ => failure,
-                },
-            )
-        })?;
-        self.context.stop.check()?;
-        let run = listing(&run_layers)?;
-        let trees = metadata
-            .timed("scan", || self.collect(&workshop.changes(), &app, &listing(&build_layers)?, &run))?;
-        let facts = metadata.timed("inspect", || facts(&trees))?;
-        self.check_native(&facts, &trees, &run, platforms)?;
-        self.check_start(&trees, &run);
-        Ok((trees, facts))
+    ) -> Result<Commanded, Failure> {
+        let sequence = self.sequence()?;
+        let source = inputs.source.tree;
+        let (scratch, context) = (self.packing.scratch, self.packing.context);
+        let mut looks = self.packing.reuse.looks();
+        loop {
+            let ran =
+                metadata.timed("commands", || sequence.run(source.clone(), self, scratch, context, looks))?;
+            self.tell_dropped(&ran);
+            let (mut trees, run) = (self.trees_of(&ran)?, self.run_paths()?);
+            let all_here = metadata.timed("fetch", || self.bring(&mut trees, &ran))?;
+            if !all_here && looks {
+                context
+                    .report
+                    .note("what commands made before is not to be had any more: running them again");
+                looks = false;
+                continue;
+            }
+            let facts = metadata.timed("inspect", || facts(&trees, &ran.state.facts))?;
+            self.check_native(&facts, &trees, run, platforms)?;
+            self.check_start(&trees, run);
+            return Ok(Commanded { trees, facts, ran });
+        }
     }
 
-    fn unpacked(
-        &self,
-        rootfs: &Rootfs,
-        image: &RuntimeImage,
-        catalog: &CatalogAt,
-    ) -> Result<Vec<PathBuf>, Failure> {
+    fn sequence(&self) -> Result<Sequence<'_>, Failure> {
+        let (plan, context) = (self.plan, self.packing.context);
+        let layers = |image: &RuntimeImage| {
+            image.layers.iter().map(|layer| layer.diff_id.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let indexes = Indexes { app: self.registries, npm: self.npm.as_deref(), ..Indexes::default() };
+        let env = build_env(&indexes, &self.build_image.env, &plan.build_env);
+        let key = match context.var("LAPSTRAKE_CACHE_KEY") {
+            Some(text) => blake3::derive_key("lapstrake digests of secrets 1", text.as_bytes()),
+            None if self.options.secrets.is_empty() => [0; 32],
+            None => Cache::of(&context.data_dir)
+                .secret_key()
+                .map_err(|cause| Failure::io("could not make the key of the cache", cause))?,
+        };
+        Ok(Sequence {
+            steps: &plan.steps,
+            flow: plan.flow,
+            fields: vec![
+                ("the build image", layers(self.build_image)),
+                ("the runtime image", layers(self.run_image)),
+                ("the environment", format!("{env:?}")),
+                ("the working directory", plan.run.working_dir.clone()),
+                ("the network", format!("{:?}", self.options.network)),
+            ],
+            app: plan.source.given.clone(),
+            secrets: &self.options.secrets,
+            reuse: self.packing.reuse,
+            key,
+        })
+    }
+
+    /// The layers of an image, unpacked, lowest first.
+    fn unpacked(&self, image: &RuntimeImage) -> Result<Vec<PathBuf>, Failure> {
+        let context = self.packing.context;
+        let rootfs = Rootfs::new(&context.data_dir);
         let unpack = |layer: &RuntimeLayer| match rootfs.ready(&layer.diff_id) {
             Some(ready) => Ok(ready),
             None => {
-                rootfs.layer(&catalog.layer_file(layer, self.context)?, &layer.descriptor, &layer.diff_id)
+                rootfs.layer(&self.catalog.layer_file(layer, context)?, &layer.descriptor, &layer.diff_id)
             }
         };
         image.layers.iter().map(unpack).collect()
     }
 
-    fn workshop(
-        &self,
-        build_layers: &[PathBuf],
-        app: PathBuf,
-        registries: AppRegistries,
-    ) -> Result<Workshop<'_>, Failure> {
-        let scratch = self.scratch.directory("sandbox")?;
-        let network = self.network.clone().or_registry_of(build_layers);
+    /// The paths of an image, for which its layers need not be here if they were listed before.
+    fn paths(&self, image: &RuntimeImage) -> Result<Listing, Failure> {
+        let layers = image.layers.iter().map(|layer| layer.diff_id.as_ref().as_bytes());
+        let key = Key::of(&std::iter::once(b"paths 1".as_slice()).chain(layers).collect::<Vec<_>>());
+        if let Some(listing) = self.packing.reuse.value::<Paths>(&key).and_then(|paths| paths.listing()) {
+            return Ok(listing);
+        }
+        let listing = listing(&self.unpacked(image)?)?;
+        if let Some(paths) = Paths::of(&listing) {
+            self.packing.reuse.keep_value(&key, &paths, &[]);
+        }
+        Ok(listing)
+    }
+
+    fn run_paths(&self) -> Result<&Listing, Failure> {
+        in_cell(&self.run_paths, || self.paths(self.run_image))
+    }
+
+    fn make_workshop(&self) -> Result<Workshop<'a>, Failure> {
+        let build_layers = self.unpacked(self.build_image)?;
+        let network = self.network.clone().or_registry_of(&build_layers);
         let env = build_env(
-            &network.indexes(self.npm.as_deref(), registries),
+            &network.indexes(self.npm.as_deref(), self.registries),
             &self.build_image.env,
             &self.plan.build_env,
-            self.options.created.as_second(),
         );
         Ok(Workshop {
-            layers: build_layers.iter().rev().cloned().collect(),
-            app,
-            scratch,
+            layers: build_layers.into_iter().rev().collect(),
+            scratch: self.packing.scratch.directory("sandbox")?,
             working_dir: PathBuf::from(&self.plan.run.working_dir),
             env,
             mounts: network.mounts,
             network: network.mode,
             files: network.files,
             secrets: &self.options.secrets,
-            flow: self.plan.flow,
         })
     }
 
-    fn collect(
-        &self,
-        changed: &Path,
-        app: &Path,
-        build: &Listing,
-        run: &Listing,
-    ) -> Result<AppTrees, Failure> {
-        let options =
-            ScanOptions { skip: &changes::is_left_out_of_app, ..ScanOptions::new(self.plan.run.user()) };
-        let app = layer::scan(app, &options).map_err(refused)?;
-        self.tell_dropped("app/", &app);
-        let outside = if changed.is_dir() {
-            layer::scan_upper(changed, &ScanOptions::new(Owner::default())).map_err(refused)?
+    /// The trees of the image's layers.
+    fn trees_of(&self, ran: &Ran) -> Result<AppTrees, Failure> {
+        let owner = self.plan.run.user();
+        let recorded = ran.state.outside_of_image();
+        let kept = if recorded.tree.is_empty() && recorded.opaque.is_empty() {
+            FileTree::new()
         } else {
-            Scan::default()
+            changes::kept(recorded, self.build_paths()?, self.run_paths()?)
         };
-        self.tell_dropped("", &outside);
-        let recorded = Recorded { tree: outside.tree, opaque: outside.opaque };
-        let kept = changes::kept(recorded, build, run);
-        let mut trees = changes::app_trees(below_app(app.tree)?, kept, self.plan.run.user());
-        for tree in [&mut trees.dependencies, &mut trees.app] {
-            python_records::settle(tree)
-                .map_err(|cause| Failure::io("could not read what the commands installed", cause))?;
-        }
-        Ok(trees)
+        Ok(changes::app_trees(ran.state.app_of_image(owner)?, kept, owner))
     }
 
-    fn tell_dropped(&self, prefix: &str, scan: &Scan) {
-        for dropped in scan.dropped.iter().filter(|dropped| !changes::is_left_out(&dropped.path)) {
-            self.context.report.warning(&format!(
-                "`{prefix}{}` is a {} and is not part of the image",
-                dropped.path, dropped.what
-            ));
+    /// Brings contents to this machine that are in no layer that was packed before; false when they are not to be had.
+    fn bring(&self, trees: &mut AppTrees, ran: &Ran) -> Result<bool, Failure> {
+        for tree in [&mut trees.dependencies, &mut trees.app] {
+            let missing = state::missing(&[tree]);
+            if missing.is_empty() || self.packing.is_known(tree)? {
+                continue;
+            }
+            let scratch = self.packing.scratch.path();
+            match self.packing.reuse.contents(&missing, &ran.layers, scratch) {
+                Some(here) => state::bring(tree, &here),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn tell_dropped(&self, ran: &Ran) {
+        let is_left_out = |path: &str| {
+            let below = path.strip_prefix("app/").unwrap_or(path);
+            let is_out = |path: &str, is_out: fn(&TreePath) -> bool| {
+                TreePath::new(path).is_ok_and(|path| is_out(&path))
+            };
+            if below == path {
+                is_out(path, changes::is_left_out)
+            } else {
+                is_out(below, changes::is_left_out_of_app)
+            }
+        };
+        for (path, what) in ran.dropped.iter().filter(|(path, _)| !is_left_out(path)) {
+            self.packing
+                .context
+                .report
+                .warning(&format!("`{path}` is a {what} and is not part of the image"));
         }
     }
 
@@ -307,12 +382,13 @@ impl Site<'_> {
     ) -> Result<(), Failure> {
         let found = native::inspect(facts, &[&trees.dependencies, &trees.app], run);
         for missing in found.missing.iter().take(10) {
-            self.context
+            self.packing
+                .context
                 .report
                 .warning(&format!("`{}` needs `{}`, which is not in the image", missing.file, missing.needs));
         }
         if found.missing.len() > 10 {
-            self.context.report.warning(&format!(
+            self.packing.context.report.warning(&format!(
                 "{} more files need something that is not in the image",
                 found.missing.len() - 10
             ));
@@ -331,6 +407,25 @@ impl Site<'_> {
     }
 }
 
+impl Ground for Site<'_> {
+    fn workshop(&self) -> Result<&Workshop<'_>, Failure> {
+        in_cell(&self.workshop, || self.make_workshop())
+    }
+
+    fn build_paths(&self) -> Result<&Listing, Failure> {
+        in_cell(&self.build_paths, || self.paths(self.build_image))
+    }
+}
+
+/// The value of a cell, made now if it was not before.
+fn in_cell<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, Failure>) -> Result<&T, Failure> {
+    if let Some(value) = cell.get() {
+        return Ok(value);
+    }
+    let value = make()?;
+    Ok(cell.get_or_init(|| value))
+}
+
 impl Site<'_> {
     /// Says which programs of the start command are not in the image.
     fn check_start(&self, trees: &AppTrees, run: &Listing) {
@@ -340,32 +435,15 @@ impl Site<'_> {
         let places = Places { path, working_dir: &config.working_dir };
         let exists = |path: &str| native::exists(path, &[&trees.dependencies, &trees.app], run);
         for program in start_program::missing(&config.cmd, &places, exists) {
-            self.context.report.warning(&start_program::warning(&program));
+            self.packing.context.report.warning(&start_program::warning(&program));
         }
     }
 }
 
 /// What the files of the app are.
-fn facts(trees: &AppTrees) -> Result<Facts, Failure> {
-    Facts::of_trees(&[&trees.dependencies, &trees.app])
+fn facts(trees: &AppTrees, known: &KnownFacts) -> Result<Facts, Failure> {
+    Facts::of_trees(&[&trees.dependencies, &trees.app], known)
         .map_err(|cause| Failure::io("could not inspect the files of the app", cause))
-}
-
-/// Lays the source out where commands may change it.
-fn lay_out(inputs: &Inputs, app: &Path) -> Result<(), Failure> {
-    let options = MaterialiseOptions { times: Some(&inputs.source.times), ..MaterialiseOptions::default() };
-    materialise(&inputs.source.tree, app, &options).map_err(|cause| {
-        Failure::because(Exit::Ours, "could not lay the source out for the build commands", cause)
-    })?;
-    hand_over(app)
-}
-
-fn refused(cause: ScanError) -> Failure {
-    let exit = match cause {
-        ScanError::Read { .. } => Exit::Ours,
-        _ => Exit::Refused,
-    };
-    Failure::because(exit, "what the build commands made cannot become a layer", cause)
 }
 
 /// The source, below `/app`.
@@ -387,10 +465,18 @@ fn below_app(source: FileTree) -> Result<FileTree, Failure> {
 
 struct Packed {
     role: &'static str,
+    layer: KeptLayer,
     blob: Blob,
-    diff_id: oci_spec::image::Digest,
+    /// The contents of its files, as far as they are known.
+    contents: BTreeSet<ContentDigest>,
     /// Whether it was packed before.
     is_kept: bool,
+}
+
+impl Packed {
+    fn contents(&self) -> (BTreeSet<ContentDigest>, KeptLayer, Blob) {
+        (self.contents.clone(), self.layer.clone(), self.blob.clone())
+    }
 }
 
 /// From trees to layers, which are sent while they are packed.
@@ -439,7 +525,12 @@ impl Packing<'_> {
             kept.files,
             indicatif::HumanBytes(blob.descriptor.size())
         ));
-        Ok(Packed { role, blob, diff_id: kept.diff_id, is_kept: false })
+        Ok(Packed { role, layer: kept, blob, contents: contents(tree), is_kept: false })
+    }
+
+    /// Whether the layer of a tree was packed before, and is to be had.
+    fn is_known(&self, tree: &FileTree) -> Result<bool, Failure> {
+        Ok(self.reuse.layer(&self.key(tree)?, self.targets).is_some())
     }
 
     fn key(&self, tree: &FileTree) -> Result<LayerKey, Failure> {
@@ -455,6 +546,15 @@ impl Packing<'_> {
         }
         let Some((layer, blob)) = self.reuse.layer(&self.key(tree)?, self.targets) else { return Ok(None) };
         self.context.report.note(&format!("kept {role}: {} files, packed before", layer.files));
-        Ok(Some(Packed { role, blob, diff_id: layer.diff_id, is_kept: true }))
+        Ok(Some(Packed { role, layer, blob, contents: contents(tree), is_kept: true }))
     }
+}
+
+/// The contents of the files of a tree, as far as they are known.
+fn contents(tree: &FileTree) -> BTreeSet<ContentDigest> {
+    let known = tree.iter().filter_map(|(_, node)| match &node.kind {
+        Kind::File(content) => content.known_digest(),
+        _ => None,
+    });
+    known.collect()
 }

@@ -1,26 +1,31 @@
 //! What is kept from build to build, so that nothing is done twice: layers by the tree that they were packed from, the
-//! stamps of source files, and the digests of whole builds; on this machine and, where that is asked for, in a registry.
+//! stamps of source files, what build commands have read and made, and the digests of whole builds; on this machine and, where that is asked for, in a registry.
 //!
 //! Everything is a file of its own that appears whole or not at all, so that any number of builds share a cache without
 //! a lock. Nothing of it decides what an image holds: what is missing or damaged is made again.
 
 mod builds;
+mod commands;
 mod layers;
 mod prune;
 mod remote;
 mod stamps;
+mod values;
 
 use std::fmt;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use lapstrake_oci::document::Hasher;
 
 pub use builds::{BuildKey, KeptBuild, SourceMark};
+pub use commands::{Circumstances, Made, ReadSet, ReadSets, Remembered, in_app};
 pub use layers::{KeptLayer, LayerKey};
 pub use prune::{Kept, Limits, Pruned};
-pub use remote::RemoteCache;
+pub use remote::{NewValue, RemoteCache};
 pub use stamps::StampsKeeper;
+pub use values::{Paths, Value, render};
 
 /// A cache directory.
 #[derive(Clone, Debug)]
@@ -30,25 +35,46 @@ pub struct Cache {
 
 /// The kinds of entries, each in a directory of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     /// Compressed layers, by digest.
     Blobs,
     /// What whole builds have made, by key.
     Builds,
+    /// Under which circumstances commands have run last.
+    Circumstances,
+    /// What commands have made, by key.
+    Commands,
     /// Descriptors of layers, by key.
     Layers,
+    /// The paths of runtime images, by their layers.
+    Paths,
+    /// What commands have read, by circumstances.
+    Reads,
     /// Stamps of source files, by directory.
     Stamps,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Blobs, Self::Builds, Self::Layers, Self::Stamps];
+    const ALL: [Self; 8] = [
+        Self::Blobs,
+        Self::Builds,
+        Self::Circumstances,
+        Self::Commands,
+        Self::Layers,
+        Self::Paths,
+        Self::Reads,
+        Self::Stamps,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Blobs => "blobs",
             Self::Builds => "builds",
+            Self::Circumstances => "circumstances",
+            Self::Commands => "commands",
             Self::Layers => "layers",
+            Self::Paths => "paths",
+            Self::Reads => "reads",
             Self::Stamps => "stamps",
         }
     }
@@ -94,6 +120,25 @@ impl Cache {
     #[must_use]
     pub fn of(data_dir: &Path) -> Self {
         Self { dir: data_dir.join("cache") }
+    }
+
+    /// What keeps digests of secrets in this cache apart from those of others: 32 random bytes that stay on this machine.
+    pub fn secret_key(&self) -> io::Result<[u8; 32]> {
+        use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+        let path = self.dir.join("key");
+        let mut key = [0; 32];
+        if !path.is_file() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+            fs_err::File::open("/dev/urandom")?.read_exact(&mut key)?;
+            let mut file = tempfile::Builder::new().prefix(TEMPORARY).make_in(&self.dir, |path| {
+                File::options().write(true).create_new(true).mode(0o600).open(path)
+            })?;
+            file.write_all(&key)?;
+            // Another process may have made one meanwhile, which then is the one.
+            let _ = file.persist_noclobber(&path);
+        }
+        fs_err::File::open(&path)?.read_exact(&mut key)?;
+        Ok(key)
     }
 
     fn path(&self, kind: Kind, name: &str) -> PathBuf {

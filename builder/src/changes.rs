@@ -13,7 +13,7 @@ use lapstrake_oci::tree::{FileTree, Kind, Node, Owner, TreePath};
 pub const APP_OWNER: Owner = Owner { uid: 1000, gid: 1000 };
 
 /// What an overlay recorded.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Recorded {
     /// New and changed paths, and whiteouts for paths that are gone.
     pub tree: FileTree,

@@ -12,6 +12,7 @@ use crate::checkout::Checkout;
 use crate::failure::Failure;
 use crate::plan::RuntimeChoice;
 use crate::secrets::{Mask, SecretUse};
+use crate::sequence::Verdict;
 use crate::source::SourceDigest;
 use crate::trust::Trusted;
 
@@ -45,6 +46,9 @@ pub struct Metadata {
     /// The commit that the source was taken from, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkout: Option<Checkout>,
+    /// What became of each build command: whether it ran, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<Verdict>,
     /// How build commands were isolated: `strict`, or `none-needed` where there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<&'static str>,

@@ -68,10 +68,11 @@ pub(crate) fn exists(path: &str, trees: &[&FileTree], run: &Listing) -> bool {
 mod tests {
     use super::*;
     use crate::changes::Entry;
+    use crate::needs::KnownFacts;
     use lapstrake_oci::tree::{Content, Node};
 
     fn inspect_tree(tree: &FileTree, run: &Listing) -> NativeCode {
-        inspect(&Facts::of_trees(&[tree]).unwrap(), &[tree], run)
+        inspect(&Facts::of_trees(&[tree], &KnownFacts::new()).unwrap(), &[tree], run)
     }
 
     fn path(text: &str) -> TreePath {

@@ -17,7 +17,7 @@ use std::fmt;
 use lapstrake_oci::tree::TreePath;
 use serde::{Deserialize, Serialize};
 
-pub use facts::{Fact, Facts};
+pub use facts::{Fact, Facts, KnownFacts};
 pub use layers::of_layers;
 pub use provides::{Provides, node_module_version};
 

@@ -5,9 +5,9 @@
 //! value reaches a command line, a disk, a report or an image: what is shown is masked ([`Mask`]), and what would become
 //! an image is searched before it goes anywhere ([`Search`]).
 //!
-//! No result of a command is used again by a later build, so another value always takes effect. Whoever keeps results
-//! puts into their key, for every secret that the command could see, its id, its variable, and a keyed digest of its
-//! value: a plain digest of a short value can be guessed, and a key is stored.
+//! Another value always takes effect: what the result of a command is found by holds, for every secret that the command
+//! could see, its id, its variable, and a keyed digest of its value ([`Secrets::mark`]). A plain digest of a short value
+//! can be guessed, and what results are found by is stored.
 
 mod finder;
 mod forms;
@@ -20,6 +20,7 @@ mod spec;
 mod value;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use lapstrake_runtimes::mirrors::Secret as Shielded;
@@ -174,10 +175,22 @@ impl Secrets {
         })
     }
 
-    /// Whether the commands of both phases see the same secrets, so that one sandbox serves them.
+    /// What the commands of a phase see of them, without the values: ids, variables, and keyed digests.
     #[must_use]
-    pub fn are_the_same(&self, one: Phase, other: Phase) -> bool {
-        self.0.iter().all(|secret| secret.phases.contains(&one) == secret.phases.contains(&other))
+    pub fn mark(&self, phase: Phase, key: &[u8; 32]) -> String {
+        let mut mark = String::new();
+        for secret in self.of(phase) {
+            let digest = blake3::keyed_hash(key, secret.value.reveal());
+            // Writing to a string does not fail.
+            let _ = writeln!(mark, "{:?} {:?} {}", secret.id, secret.variable, digest.to_hex());
+        }
+        mark
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// What the user may not have meant: secrets that no command sees, and variables that the app sets as well.

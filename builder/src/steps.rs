@@ -1,30 +1,34 @@
 //! Runs the build commands of a plan in the sandbox.
 //!
-//! Pre-build and build commands share one tree. Post-build commands see a view of it that is thrown away. Pre-run
-//! commands go on where the build commands ended. `/app` is a tree of its own; everything else is an overlay over the
-//! layers of the build image.
+//! Every command has a sandbox of its own, in which nothing of the ones before is left but files. Post-build commands see
+//! a view that is thrown away. `/app` is a tree of its own; everything else is an overlay over the layers of the build
+//! image.
 
+mod sizes;
 mod tail;
-mod trees;
+mod units;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use lapstrake_sandbox::{
-    Event, Failure as StepEnd, Limits, MemoryFile, Mount, Network, SandboxError, Spec, Step, StepFailure,
+    Event, Failure as StepEnd, Limits, MemoryFile, Mount, Network, Root, SandboxError, Spec, Step,
+    StepFailure,
 };
 use serde::Serialize;
 
-use crate::cli::FlowArgs;
 use crate::failure::{Exit, Failure};
 use crate::origin::Origin;
 use crate::report::{Report, Stream};
 use crate::secrets::{Mask, Pieces, Secrets};
 use tail::Tail;
-use trees::Tree;
+
+pub use sizes::may_be_seen;
+pub use units::{Disk, On, Unit, units};
 
 /// The id that build commands run under outside when the program was started as root.
 pub const BUILD_UID: u32 = 65533;
@@ -88,13 +92,11 @@ pub struct PlannedStep {
     pub origin: Origin,
 }
 
-/// Where commands run, and on what.
+/// What commands need to run.
 pub struct Workshop<'a> {
     /// The unpacked layers of the build image, topmost first.
     pub layers: Vec<PathBuf>,
-    /// The directory that commands see as `/app`.
-    pub app: PathBuf,
-    /// A directory for what the commands change elsewhere.
+    /// A directory for what is thrown away.
     pub scratch: PathBuf,
     /// The working directory, inside.
     pub working_dir: PathBuf,
@@ -108,48 +110,27 @@ pub struct Workshop<'a> {
     pub files: Vec<MemoryFile>,
     /// The secrets of the commands.
     pub secrets: &'a Secrets,
-    /// What is kept of the changes, and whether the build is repeated.
-    pub flow: FlowArgs,
+}
+
+/// A run of commands that is watched and can be stopped.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// All commands of the plan, for messages.
+    pub all: &'a [PlannedStep],
+    /// Set when the run is to end.
+    pub stop: &'a AtomicBool,
+    /// Where it is shown.
+    pub report: &'a Report,
+    /// How long commands before it have run.
+    pub spent: Duration,
 }
 
 impl Workshop<'_> {
-    /// Runs all commands, in the order pre-build, build, post-build, build again where that is asked for, pre-run.
-    pub fn run(&self, steps: &[PlannedStep], stop: &AtomicBool, report: &Report) -> Result<(), Failure> {
-        for (tree, phases) in self.groups() {
-            let group: Vec<&PlannedStep> = steps.iter().filter(|step| phases.contains(&step.phase)).collect();
-            if !group.is_empty() {
-                self.run_group(&group, &self.spec(tree, phases[0]), stop, report)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn spec(&self, tree: Tree, phase: Phase) -> Spec {
-        let root = self.root(tree);
-        let app = match tree {
-            Tree::Scrap => Mount::overlay(&self.app, "/app", self.scratch.join("post-build/app")),
-            Tree::Build | Tree::Image => Mount::writable(&self.app, "/app"),
-        };
-        Spec {
-            root,
-            mounts: std::iter::once(app).chain(self.mounts.clone()).collect(),
-            files: self.files.iter().cloned().chain(self.secrets.files(phase)).collect(),
-            hostname: "build".to_owned(),
-            identity: lapstrake_sandbox::Identity::default(),
-            network: self.network.clone(),
-            limits: Limits::default(),
-            build_uid: BUILD_UID,
-        }
-    }
-
-    fn run_group(
-        &self,
-        group: &[&PlannedStep],
-        spec: &Spec,
-        stop: &AtomicBool,
-        report: &Report,
-    ) -> Result<(), Failure> {
-        let steps: Vec<Step> = group
+    /// Runs the commands of a unit until one fails.
+    pub fn run(&self, unit: &Unit<'_>, disk: &Disk, watch: Watch<'_>) -> Result<(), Failure> {
+        let spec = self.spec(unit, disk, watch.spent);
+        let steps: Vec<Step> = unit
+            .steps
             .iter()
             .map(|step| Step {
                 argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), step.command.clone()],
@@ -157,32 +138,62 @@ impl Workshop<'_> {
                 cwd: self.working_dir.clone(),
             })
             .collect();
-        let mut listener = Listener::new(group, report);
-        let outcome = lapstrake_sandbox::run(spec, &steps, stop, &mut |event| listener.hear(&event))
+        let mut listener = Listener::new(&unit.steps, watch.report);
+        let outcome = lapstrake_sandbox::run(&spec, &steps, watch.stop, &mut |event| listener.hear(&event))
             .map_err(|cause| sandbox_failure(cause, "could not run the build commands"))?;
         for host in &outcome.hosts {
-            report.note(&format!(
+            watch.report.note(&format!(
                 "network: {}:{} in {} connections, {} bytes received",
                 host.host, host.port, host.connections, host.received
             ));
         }
-        outcome.result.map_err(|failed| step_failure(&failed, &listener))
+        outcome.result.map_err(|failed| step_failure(&failed, &listener, watch.all))
+    }
+
+    fn spec(&self, unit: &Unit<'_>, disk: &Disk, spent: Duration) -> Spec {
+        let (root, app) = match unit.on {
+            On::Scrap => {
+                let below = Some(disk.outside()).filter(|outside| outside.is_dir());
+                let lower = below.into_iter().chain(self.layers.clone()).collect();
+                let app = Mount::overlay(&disk.app, "/app", self.scratch.join("post-build/app"));
+                (Root { lower, scratch: self.scratch.join("post-build/root") }, app)
+            }
+            On::Build | On::Image | On::AppAlone => {
+                let root = Root { lower: self.layers.clone(), scratch: disk.root.clone() };
+                (root, Mount::writable(&disk.app, "/app"))
+            }
+        };
+        let mut limits = Limits::default();
+        // The limit is for all commands of a build together.
+        limits.time = limits.time.map(|time| time.saturating_sub(spent));
+        Spec {
+            root,
+            mounts: std::iter::once(app).chain(self.mounts.clone()).collect(),
+            files: self.files.iter().cloned().chain(self.secrets.files(unit.phase())).collect(),
+            hostname: "build".to_owned(),
+            identity: lapstrake_sandbox::Identity::default(),
+            network: self.network.clone(),
+            limits,
+            build_uid: BUILD_UID,
+        }
     }
 }
 
-fn step_failure(failed: &StepFailure, heard: &Listener<'_>) -> Failure {
-    let group = heard.group;
-    let step = group[failed.step];
+fn step_failure(failed: &StepFailure, heard: &Listener<'_>, all: &[PlannedStep]) -> Failure {
+    let step = heard.group[failed.step];
     if failed.failure == StepEnd::Cancelled {
         return Failure::new(Exit::Interrupted, "interrupted");
     }
-    let in_phase: Vec<&&PlannedStep> = group.iter().filter(|other| other.phase == step.phase).collect();
-    let number = in_phase.iter().position(|other| std::ptr::eq(**other, step)).map_or(1, |index| index + 1);
+    let end = match &failed.failure {
+        StepEnd::TimedOut(_) => StepEnd::TimedOut(Limits::default().time.unwrap_or_default()),
+        other => other.clone(),
+    };
+    let in_phase: Vec<&PlannedStep> = all.iter().filter(|other| other.phase == step.phase).collect();
+    let number = in_phase.iter().position(|other| std::ptr::eq(*other, step)).map_or(1, |index| index + 1);
     let mut what = format!(
-        "[{}] command {number} of {} failed: {} ({}): `{}`",
+        "[{}] command {number} of {} failed: {end} ({}): `{}`",
         step.phase.prefix(),
         in_phase.len(),
-        failed.failure,
         step.origin,
         crate::report::printable(&heard.mask.apply(&step.command))
     );
@@ -283,7 +294,7 @@ pub fn hand_over(tree: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Keep;
+    use crate::cli::{FlowArgs, Keep};
     use crate::secrets::Hidden;
 
     fn step(phase: Phase, command: &str) -> PlannedStep {
@@ -291,39 +302,24 @@ mod tests {
         PlannedStep { phase, command: command.to_owned(), origin }
     }
 
-    fn workshop(secrets: &Secrets) -> Workshop<'_> {
-        Workshop {
-            layers: vec!["/layers/top".into(), "/layers/bottom".into()],
-            app: "/scratch/app".into(),
-            scratch: "/scratch".into(),
-            working_dir: "/app".into(),
-            env: BTreeMap::new(),
-            network: Network::None,
-            mounts: Vec::new(),
-            files: Vec::new(),
-            secrets,
-            flow: FlowArgs::default(),
-        }
-    }
-
     #[test]
     fn a_failed_command_is_named_with_its_place_its_exit_code_and_its_last_lines() {
         let steps =
             [step(Phase::PreBuild, "true"), step(Phase::Build, "true"), step(Phase::Build, "make it so now")];
-        let group: Vec<&PlannedStep> = steps.iter().collect();
-        let failed = StepFailure { step: 2, failure: StepEnd::Exit(3) };
+        let group: Vec<&PlannedStep> = vec![&steps[2]];
+        let failed = StepFailure { step: 0, failure: StepEnd::Exit(3) };
         let report = Report::silent();
         report.hide(&[Hidden::value("X", b"make it so")]);
         let mut heard = Listener::new(&group, &report);
         let output = |line: &str, continues| Event::Output {
-            step: 2,
+            step: 0,
             stream: lapstrake_sandbox::Stream::Stdout,
             line: line.into(),
             continues,
         };
         heard.hear(&output("no rule to make ", true));
         heard.hear(&output("it so", false));
-        let failure = step_failure(&failed, &heard);
+        let failure = step_failure(&failed, &heard, &steps);
         assert_eq!(failure.exit, Exit::AppFailed);
         assert_eq!(
             failure.what,
@@ -331,49 +327,68 @@ mod tests {
         );
     }
 
+    fn spec(on: On, disk: &Disk) -> Spec {
+        let secrets = Secrets::default();
+        let workshop = Workshop {
+            layers: vec!["/layers/top".into(), "/layers/bottom".into()],
+            scratch: "/scratch".into(),
+            working_dir: "/app".into(),
+            env: BTreeMap::new(),
+            network: Network::None,
+            mounts: Vec::new(),
+            files: Vec::new(),
+            secrets: &secrets,
+        };
+        let step = step(Phase::Build, "true");
+        workshop.spec(&Unit { on, steps: vec![&step] }, disk, Duration::from_mins(10))
+    }
+
     #[test]
     fn post_build_commands_see_a_view_that_is_thrown_away() {
-        let none = Secrets::default();
-        let spec = workshop(&none).spec(Tree::Scrap, Phase::PostBuild);
-        assert_ne!(spec.root.upper(), workshop(&none).changes());
-        assert!(matches!(spec.mounts[0].kind, lapstrake_sandbox::MountKind::Overlay { .. }));
-        for tree in [Tree::Build, Tree::Image] {
-            let kept = workshop(&none).spec(tree, Phase::Build);
-            assert_eq!(kept.root.upper(), workshop(&none).changes());
+        let place = tempfile::tempdir().unwrap();
+        let disk = Disk { app: "/scratch/app".into(), root: place.path().to_owned() };
+        std::fs::create_dir(disk.outside()).unwrap();
+        let scrap = spec(On::Scrap, &disk);
+        assert_ne!(scrap.root.upper(), disk.outside());
+        assert_eq!(scrap.root.lower[0], disk.outside());
+        assert!(matches!(scrap.mounts[0].kind, lapstrake_sandbox::MountKind::Overlay { .. }));
+        for on in [On::Build, On::Image, On::AppAlone] {
+            let kept = spec(on, &disk);
+            assert_eq!(kept.root.upper(), disk.outside());
             assert_eq!(kept.mounts[0].kind, lapstrake_sandbox::MountKind::Writable);
         }
     }
 
     #[test]
-    fn pre_run_commands_find_nothing_of_the_build_but_app_where_only_that_is_kept() {
-        let none = Secrets::default();
-        let flow = FlowArgs { keep: Keep::App, ..FlowArgs::default() };
-        let workshop = Workshop { flow, ..workshop(&none) };
-        let (build, image) =
-            (workshop.spec(Tree::Build, Phase::Build), workshop.spec(Tree::Image, Phase::PreRun));
-        assert_ne!(build.root.upper(), image.root.upper());
-        assert_eq!(image.root.upper(), workshop.changes());
-        assert_eq!(
-            (&build.mounts[0].kind, &build.mounts[0].target),
-            (&image.mounts[0].kind, &image.mounts[0].target)
-        );
+    fn the_time_limit_is_for_all_commands_together() {
+        let disk = Disk { app: "/a".into(), root: "/r".into() };
+        let all = Limits::default().time.unwrap();
+        assert_eq!(spec(On::Build, &disk).limits.time, all.checked_sub(Duration::from_mins(10)));
     }
 
     #[test]
-    fn a_repeated_build_comes_behind_post_build_and_on_the_tree_of_the_image() {
-        let none = Secrets::default();
-        let groups = |repeat_build| {
-            let flow = FlowArgs { repeat_build, ..FlowArgs::default() };
-            Workshop { flow, ..workshop(&none) }.groups()
-        };
-        let once = vec![
-            (Tree::Build, vec![Phase::PreBuild, Phase::Build]),
-            (Tree::Scrap, vec![Phase::PostBuild]),
-            (Tree::Image, vec![Phase::PreRun]),
+    fn commands_come_in_the_order_of_their_phases_and_those_of_post_build_together() {
+        let steps = [
+            step(Phase::PreRun, "r"),
+            step(Phase::PostBuild, "p"),
+            step(Phase::Build, "a"),
+            step(Phase::Build, "b"),
+            step(Phase::PostBuild, "q"),
+            step(Phase::PreBuild, "x"),
         ];
-        assert_eq!(groups(false), once);
-        assert_eq!(groups(true)[..2], once[..2]);
-        assert_eq!(groups(true)[2..], [(Tree::Image, vec![Phase::Build, Phase::PreRun])]);
+        let shown = |flow| -> Vec<(On, String)> {
+            let commands = |unit: &Unit<'_>| unit.steps.iter().map(|step| step.command.as_str()).collect();
+            units(&steps, flow).iter().map(|unit| (unit.on, commands(unit))).collect()
+        };
+        let owned = |all: &[(On, &str)]| -> Vec<(On, String)> {
+            all.iter().map(|(on, commands)| (*on, (*commands).to_owned())).collect()
+        };
+        let build = [(On::Build, "x"), (On::Build, "a"), (On::Build, "b"), (On::Scrap, "pq")];
+        let once = owned(&[&build[..], &[(On::Image, "r")]].concat());
+        assert_eq!(shown(FlowArgs::default()), once);
+        let again =
+            owned(&[&build[..], &[(On::AppAlone, "a"), (On::AppAlone, "b"), (On::AppAlone, "r")]].concat());
+        assert_eq!(shown(FlowArgs { keep: Keep::App, repeat_build: true }), again);
     }
 
     // row 28

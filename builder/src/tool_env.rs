@@ -14,6 +14,10 @@ pub const NPM_CONFIG: &str = "/run/build/npmrc";
 /// The home directory of build commands and of the app.
 pub const HOME: &str = "/home/app";
 
+/// The time that commands are told to write into what they make, and that of all files that they find, in seconds since
+/// 1970: 1980-01-02, which is a time that zip archives can hold in every time zone.
+pub const SOURCE_TIME: i64 = 315_619_200;
+
 /// What installers must know of the machine.
 #[derive(Default)]
 pub struct Indexes<'a> {
@@ -41,9 +45,8 @@ pub fn build_env(
     indexes: &Indexes<'_>,
     catalog: &BTreeMap<String, String>,
     app: &[(String, String)],
-    source_date: i64,
 ) -> BTreeMap<String, String> {
-    let mut env = installers(source_date);
+    let mut env = installers();
     if indexes.ca_bundle {
         for name in [
             "PIP_CERT",
@@ -137,9 +140,10 @@ fn set_npm_login(env: &mut BTreeMap<String, String>, login: &Auth, app: AppRegis
 }
 
 /// Settings that make installers quiet about themselves and their output the same on every machine.
-fn installers(source_date: i64) -> BTreeMap<String, String> {
+fn installers() -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
-    set(&mut env, "SOURCE_DATE_EPOCH", &source_date.to_string());
+    // The same in every build: what a command makes of it must not differ from one commit to the next.
+    set(&mut env, "SOURCE_DATE_EPOCH", &SOURCE_TIME.to_string());
     for (name, value) in [
         ("CI", "true"),
         ("PYTHONHASHSEED", "0"),
@@ -186,18 +190,17 @@ mod tests {
     #[test]
     fn the_app_file_has_the_last_word() {
         let catalog = BTreeMap::from([("PATH".to_owned(), "/usr/bin".to_owned())]);
-        let env = build_env(&Indexes::default(), &catalog, &[("CI".into(), "false".into())], 7);
+        let env = build_env(&Indexes::default(), &catalog, &[("CI".into(), "false".into())]);
         assert_eq!(
             (env["CI"].as_str(), env["PATH"].as_str(), env["SOURCE_DATE_EPOCH"].as_str()),
-            ("false", "/usr/bin", "7")
+            ("false", "/usr/bin", "315619200")
         );
         assert!(!env.contains_key("HTTPS_PROXY") && !env.contains_key("PIP_CERT"));
     }
 
     #[test]
     fn every_npm_finds_the_headers_of_node() {
-        let env =
-            |npm| build_env(&Indexes { npm: Some(npm), ..Indexes::default() }, &BTreeMap::new(), &[], 0);
+        let env = |npm| build_env(&Indexes { npm: Some(npm), ..Indexes::default() }, &BTreeMap::new(), &[]);
         assert_eq!(env("10.9.9")["npm_config_nodedir"], "/usr/local");
         assert_eq!(env("11.21.2")["npm_package_config_node_gyp_nodedir"], "/usr/local");
         assert!(!env("11.21.2").contains_key("npm_config_nodedir"));
@@ -206,7 +209,7 @@ mod tests {
     #[test]
     fn installers_are_led_through_the_proxy_with_the_machines_certificates() {
         let indexes = Indexes { proxy: Some("http://127.0.0.1:3128"), ca_bundle: true, ..Indexes::default() };
-        let env = build_env(&indexes, &BTreeMap::new(), &[], 0);
+        let env = build_env(&indexes, &BTreeMap::new(), &[]);
         assert_eq!(
             (env["HTTPS_PROXY"].as_str(), env["PIP_CERT"].as_str()),
             ("http://127.0.0.1:3128", CA_BUNDLE)
@@ -216,12 +219,7 @@ mod tests {
     #[test]
     fn every_package_manager_of_node_asks_the_registry_that_npm_is_configured_for() {
         let env = |registry| {
-            build_env(
-                &Indexes { npm_registry: Some(registry), ..Indexes::default() },
-                &BTreeMap::new(),
-                &[],
-                0,
-            )
+            build_env(&Indexes { npm_registry: Some(registry), ..Indexes::default() }, &BTreeMap::new(), &[])
         };
         let secure = env("https://npm.example/team/");
         assert_eq!(secure["npm_config_registry"], "https://npm.example/team/");
@@ -237,7 +235,7 @@ mod tests {
         let env = |app| {
             let (npm_registry, npm_login) = (Some("https://npm.example/"), Some(&login));
             let indexes = Indexes { npm_registry, npm_login, app, ..Indexes::default() };
-            build_env(&indexes, &BTreeMap::new(), &[], 0)
+            build_env(&indexes, &BTreeMap::new(), &[])
         };
         let npm = env(AppRegistries { npm: true, ..AppRegistries::default() });
         assert!(!npm.contains_key("npm_config_registry") && npm.contains_key("YARN_NPM_REGISTRY_SERVER"));
@@ -246,7 +244,7 @@ mod tests {
         assert!(!yarn.keys().any(|name| name.starts_with("YARN_NPM_")), "{yarn:?}");
         let python = |app| {
             let indexes = Indexes { python_index: Some("https://index.example/"), app, ..Indexes::default() };
-            build_env(&indexes, &BTreeMap::new(), &[], 0).contains_key("UV_DEFAULT_INDEX")
+            build_env(&indexes, &BTreeMap::new(), &[]).contains_key("UV_DEFAULT_INDEX")
         };
         assert!(python(AppRegistries::default()));
         assert!(!python(AppRegistries { uv: true, ..AppRegistries::default() }));
@@ -255,7 +253,7 @@ mod tests {
     #[test]
     fn yarn_and_corepack_are_told_the_login_in_their_own_variables() {
         let env = |login: &Auth| {
-            build_env(&Indexes { npm_login: Some(login), ..Indexes::default() }, &BTreeMap::new(), &[], 0)
+            build_env(&Indexes { npm_login: Some(login), ..Indexes::default() }, &BTreeMap::new(), &[])
         };
         let token = env(&Auth::Bearer(Secret::new("t".to_owned())));
         assert_eq!((token["YARN_NPM_AUTH_TOKEN"].as_str(), token["COREPACK_NPM_TOKEN"].as_str()), ("t", "t"));

@@ -50,6 +50,8 @@ enum Expected {
     Refused,
     /// The filter's answer to what is to look like an old kernel.
     Absent,
+    /// The filter's answer to what is to look like a file system that cannot do it.
+    Unsupported,
 }
 
 const NULL: usize = 0;
@@ -59,7 +61,7 @@ fn number(value: i32) -> usize {
 }
 
 fn calls() -> Vec<Call> {
-    use Expected::{Absent, Refused, Works};
+    use Expected::{Absent, Refused, Unsupported, Works};
     let socket =
         |family: i32, kind: i32, protocol: i32| [number(family), number(kind), number(protocol), 0, 0];
     let (stream, raw) = (libc::SOCK_STREAM, libc::SOCK_RAW);
@@ -88,6 +90,25 @@ fn calls() -> Vec<Call> {
         ("io_uring_setup", libc::SYS_io_uring_setup, [1, NULL, 0, 0, 0], Absent),
         ("io_uring_enter", libc::SYS_io_uring_enter, [0; 5], Absent),
         ("clone3", libc::SYS_clone3, [NULL, 0, 0, 0, 0], Absent),
+        ("openat2", libc::SYS_openat2, [cwd, path, NULL, 0, 0], Absent),
+        ("copy_file_range", libc::SYS_copy_file_range, [0, NULL, 1, NULL, 1], Absent),
+        ("openat", libc::SYS_openat, [cwd, path, number(libc::O_RDONLY), 0, 0], Works),
+        ("openat O_NOATIME", libc::SYS_openat, [cwd, path, number(libc::O_NOATIME), 0, 0], Refused),
+        (
+            "fcntl O_NOATIME",
+            libc::SYS_fcntl,
+            [0, number(libc::F_SETFL), number(libc::O_NOATIME), 0, 0],
+            Refused,
+        ),
+        (
+            "fcntl O_NONBLOCK",
+            libc::SYS_fcntl,
+            [0, number(libc::F_SETFL), number(libc::O_NONBLOCK), 0, 0],
+            Works,
+        ),
+        ("ioctl FICLONE", libc::SYS_ioctl, [1, 0x4004_9409, 0, 0, 0], Unsupported),
+        ("ioctl FICLONERANGE", libc::SYS_ioctl, [1, 0x4020_940d, NULL, 0, 0], Unsupported),
+        ("ioctl FIDEDUPERANGE", libc::SYS_ioctl, [1, 0xc018_9436, NULL, 0, 0], Unsupported),
         (
             "clone newuser",
             libc::SYS_clone,
@@ -145,6 +166,7 @@ fn try_calls() {
                 Expected::Refused
             }
             (_, libc::ENOSYS) => Expected::Absent,
+            (_, libc::EOPNOTSUPP) => Expected::Unsupported,
             _ => {
                 println!("WRONG {name}: errno {errno}");
                 continue;

@@ -101,6 +101,14 @@ impl Cache {
 
     /// Keeps a layer, and returns the file of its blob. `blob` is moved, or copied from another file system.
     pub fn keep_layer(&self, key: &LayerKey, layer: &KeptLayer, blob: &Path) -> io::Result<PathBuf> {
+        let path = self.keep_blob(layer, blob)?;
+        let text = serde_json::to_vec(layer).map_err(io::Error::other)?;
+        self.write(Kind::Layers, key.as_str(), &text)?;
+        Ok(path)
+    }
+
+    /// Keeps the blob of a layer alone.
+    pub fn keep_blob(&self, layer: &KeptLayer, blob: &Path) -> io::Result<PathBuf> {
         self.room(Kind::Blobs)?;
         let path = self.blob(&layer.digest);
         if fs_err::rename(blob, &path).is_err() {
@@ -109,9 +117,18 @@ impl Cache {
             io::copy(&mut fs_err::File::open(blob)?, &mut copy)?;
             copy.persist(&path).map_err(|failed| failed.error)?;
         }
-        let text = serde_json::to_vec(layer).map_err(io::Error::other)?;
-        self.write(Kind::Layers, key.as_str(), &text)?;
         Ok(path)
+    }
+
+    /// The file of a layer's blob, if it is there and has the right bytes.
+    #[must_use]
+    pub fn sound_blob(&self, layer: &KeptLayer) -> Option<PathBuf> {
+        let path = self.blob(&layer.digest);
+        if !path.is_file() || !self.is_sound(layer) {
+            return None;
+        }
+        touch(&path);
+        Some(path)
     }
 
     fn blob(&self, digest: &Digest) -> PathBuf {

@@ -32,7 +32,7 @@ const IN_USE: Duration = Duration::from_hours(1);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Kept {
-    /// Its kind: `blobs`, `builds`, `layers` or `stamps`.
+    /// Its kind: `blobs`, `builds`, `circumstances`, `commands`, `layers`, `paths`, `reads` or `stamps`.
     pub kind: &'static str,
     /// Its name.
     pub name: String,

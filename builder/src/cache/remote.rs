@@ -1,10 +1,11 @@
 //! A cache in a registry: what one machine has made, the next one finds.
 //!
 //! Every entry is an ordinary manifest under a tag that is its key: `layer-…` names a layer, which is mounted and not
-//! fetched, `build-…` says which image a build has made. Nobody locks anything: two builders that write the same entry
+//! fetched, `build-…` says which image a build has made, `reads-…` and `commands-…` what commands have read and made. Nobody locks anything: two builders that write the same entry
 //! write the same. Whoever may write to the repository decides what others build, as with any image that they take.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use lapstrake_oci::destination::{Shipment, push};
@@ -12,10 +13,10 @@ use lapstrake_oci::document::Document;
 use lapstrake_oci::image::{Blob, BlobSource};
 use lapstrake_oci::reference::Reference;
 use lapstrake_oci::registry::Client;
-use oci_spec::image::{ImageManifest, MediaType};
+use oci_spec::image::{Descriptor, ImageManifest, MediaType};
 use serde_json::json;
 
-use super::{BuildKey, KeptBuild, KeptLayer, LayerKey};
+use super::{BuildKey, KeptBuild, KeptLayer, Key, Kind, LayerKey, Value, values};
 use crate::failure::{Exit, Failure};
 use crate::output::parse_reference;
 use crate::registry;
@@ -24,10 +25,26 @@ use crate::registry;
 const LAYER_TYPE: &str = "application/vnd.lapstrake.cache.layer.v1";
 /// The type of entries that name an image.
 const BUILD_TYPE: &str = "application/vnd.lapstrake.cache.build.v1";
+/// The type of entries that are a value, and of the value.
+const VALUE_TYPE: &str = "application/vnd.lapstrake.cache.value.v1";
+/// No value is longer, in bytes.
+const LARGEST_VALUE: u64 = 64 << 20;
 /// The annotation with what is known of it, as JSON.
 const ABOUT: &str = "dev.lapstrake.cache.about";
 /// The content of a config that says nothing (image-spec, manifest.md, "Guidance for an Empty Descriptor").
 const EMPTY: (&str, &[u8]) = ("application/vnd.oci.empty.v1+json", b"{}");
+
+/// A value that the cache has yet to be told of.
+pub struct NewValue {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its key.
+    pub key: Key,
+    /// The value.
+    pub bytes: Vec<u8>,
+    /// The blobs that it names.
+    pub blobs: Vec<Blob>,
+}
 
 /// A repository that holds a cache.
 pub struct RemoteCache {
@@ -80,14 +97,56 @@ impl RemoteCache {
     ) -> Result<(), Failure> {
         let mut blob = blob;
         blob.mount_from.push(image.clone());
-        let text = serde_json::to_string(layer).map_err(unwritable)?;
-        self.keep(&self.reference("layer", key.as_str())?, LAYER_TYPE, &text, Some(blob))
+        let about = about_of(layer)?;
+        self.keep(&self.reference("layer", key.as_str())?, LAYER_TYPE, &about, vec![blob])
     }
 
     /// Keeps a build.
     pub fn keep_build(&self, key: &BuildKey, build: &KeptBuild) -> Result<(), Failure> {
-        let text = serde_json::to_string(build).map_err(unwritable)?;
-        self.keep(&self.reference("build", key.as_str())?, BUILD_TYPE, &text, None)
+        let about = about_of(build)?;
+        self.keep(&self.reference("build", key.as_str())?, BUILD_TYPE, &about, Vec::new())
+    }
+
+    /// The value of a key, where the cache has it.
+    pub fn value<T: Value>(&self, key: &Key) -> Result<Option<T>, Failure> {
+        let reference = self.reference(T::KIND.name(), key.as_str())?;
+        let Some(manifest) = self.find(&reference, VALUE_TYPE)? else { return Ok(None) };
+        let value = manifest.layers().first();
+        let Some(descriptor) = value.filter(|value| value.media_type().to_string() == VALUE_TYPE) else {
+            return Ok(None);
+        };
+        let document = self
+            .client
+            .blob_within(&reference, descriptor, LARGEST_VALUE)
+            .map_err(|cause| registry::failure(cause, format!("could not read the cache `{}`", self.name)))?;
+        Ok(values::parse(document.bytes()))
+    }
+
+    /// Keeps a value, with the blobs that it names. They are mounted where the image is in the same registry.
+    pub fn keep_value(&self, new: &NewValue, image: &Reference) -> Result<(), Failure> {
+        let mut blobs = vec![Blob::bytes(MediaType::from(VALUE_TYPE), new.bytes.clone())];
+        for blob in &new.blobs {
+            let mut blob = blob.clone();
+            blob.mount_from.push(image.clone());
+            blobs.push(blob);
+        }
+        let empty = BTreeMap::new();
+        self.keep(&self.reference(new.kind.name(), new.key.as_str())?, VALUE_TYPE, &empty, blobs)
+    }
+
+    /// The blob of a layer that a value names: mounted from here.
+    pub fn mounted(&self, layer: &KeptLayer) -> Result<Blob, Failure> {
+        let from = self.reference("layer", layer.diff_id.digest())?;
+        let source = BlobSource::Mounted { from: from.clone() };
+        Ok(Blob { descriptor: layer.descriptor(), source, mount_from: vec![from] })
+    }
+
+    /// Fetches the blob of a layer that a value names.
+    pub fn fetch(&self, layer: &KeptLayer, path: &Path) -> Result<(), Failure> {
+        let reference = self.reference("layer", layer.diff_id.digest())?;
+        self.client
+            .fetch_blob(&reference, &layer.descriptor(), path)
+            .map_err(|cause| registry::failure(cause, format!("could not read the cache `{}`", self.name)))
     }
 
     fn reference(&self, kind: &str, key: &str) -> Result<Reference, Failure> {
@@ -115,22 +174,25 @@ impl RemoteCache {
         &self,
         reference: &Reference,
         kind: &str,
-        about: &str,
-        layer: Option<Blob>,
+        annotations: &BTreeMap<&str, String>,
+        blobs: Vec<Blob>,
     ) -> Result<(), Failure> {
         let failed = || format!("could not write to the cache `{}`", self.name);
         let config = Blob::bytes(MediaType::from(EMPTY.0), EMPTY.1);
-        let layers = [layer.clone().unwrap_or_else(|| config.clone()).descriptor];
+        let mut layers: Vec<Descriptor> = blobs.iter().map(|blob| blob.descriptor.clone()).collect();
+        if layers.is_empty() {
+            layers.push(config.descriptor.clone());
+        }
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MediaType::ImageManifest,
             "artifactType": kind,
             "config": config.descriptor,
             "layers": layers,
-            "annotations": BTreeMap::from([(ABOUT, about)]),
+            "annotations": annotations,
         });
         let top = Document::new(MediaType::ImageManifest, &manifest);
-        let shipment = Shipment::new(layer.into_iter().chain([config]), Vec::new(), top);
+        let shipment = Shipment::new(blobs.into_iter().chain([config]), Vec::new(), top);
         let destination = self
             .client
             .destination_for(reference, &shipment.blobs)
@@ -144,6 +206,10 @@ impl RemoteCache {
 
 fn about<T: serde::de::DeserializeOwned>(manifest: &ImageManifest) -> Option<T> {
     serde_json::from_str(manifest.annotations().as_ref()?.get(ABOUT)?).ok()
+}
+
+fn about_of(value: &impl serde::Serialize) -> Result<BTreeMap<&'static str, String>, Failure> {
+    Ok(BTreeMap::from([(ABOUT, serde_json::to_string(value).map_err(unwritable)?)]))
 }
 
 fn unwritable(cause: serde_json::Error) -> Failure {

@@ -42,7 +42,7 @@ fn list(args: &CacheListArgs, cache: &Cache, context: &Context) -> Result<(), Fa
 
 fn line(kept: &Kept) -> String {
     let unused = HumanDuration(Duration::from_secs(kept.unused));
-    format!("{:<7} {} {:>10}  unused for {unused}", kept.kind, kept.name, HumanBytes(kept.size).to_string())
+    format!("{:<13} {} {:>10}  unused for {unused}", kept.kind, kept.name, HumanBytes(kept.size).to_string())
 }
 
 fn prune(args: &CachePruneArgs, cache: &Cache, context: &Context) -> Result<(), Failure> {

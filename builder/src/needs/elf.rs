@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use object::elf::FileHeader64;
 use object::read::elf::{Dyn as _, FileHeader as _, Sym as _};
 use object::{Endianness, ReadRef};
+use serde::{Deserialize, Serialize};
 
 /// What an ELF file needs and gives.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Elf {
     /// Its own name as a library (`DT_SONAME`).
     pub name: Option<String>,

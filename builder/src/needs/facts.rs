@@ -7,12 +7,14 @@ use std::os::unix::fs::FileExt;
 
 use lapstrake_oci::tree::{Content, FileTree, Kind, Node, Place, TreePath};
 use object::ReadCache;
+use serde::{Deserialize, Serialize};
 
 use super::elf::Elf;
 use crate::source::in_parallel;
 
 /// What a file is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Fact {
     /// Machine code.
     Elf(Elf),
@@ -40,14 +42,20 @@ pub struct Facts {
     libraries: BTreeSet<Vec<u8>>,
 }
 
+/// What files are that were looked at before, by their paths in the image.
+pub type KnownFacts = BTreeMap<TreePath, Option<Fact>>;
+
 /// How much of a file tells what it is.
 pub(super) const HEAD: usize = 512;
 
 impl Facts {
-    /// Looks at every file of the trees.
-    pub fn of_trees(trees: &[&FileTree]) -> io::Result<Self> {
+    /// Looks at every file of the trees but those of which it is known what they are, or that they are nothing.
+    pub fn of_trees(trees: &[&FileTree], known: &KnownFacts) -> io::Result<Self> {
         let nodes: Vec<(&TreePath, &Node)> = trees.iter().flat_map(|tree| tree.iter()).collect();
         let look = |(path, node): &(&TreePath, &Node)| -> io::Result<Option<Fact>> {
+            if let Some(fact) = known.get(path) {
+                return Ok(fact.clone());
+            }
             match &node.kind {
                 Kind::Whiteout | Kind::Directory | Kind::Hardlink(_) => Ok(None),
                 Kind::Symlink(target) => Ok(link(target)),
@@ -67,6 +75,12 @@ impl Facts {
             paths: there().map(|(path, _)| (*path).clone()).collect(),
             libraries: there().filter_map(|(path, _)| library(path)).collect(),
         })
+    }
+
+    /// What a file is.
+    #[must_use]
+    pub fn get(&self, path: &TreePath) -> Option<&Fact> {
+        self.files.get(path)
     }
 
     /// Takes a file by its first bytes; the rest is read only where they are those of ELF.
@@ -163,6 +177,7 @@ fn of_content(content: &Content) -> Elf {
         Place::Range { file, offset, len } => {
             Elf::read(&ReadCache::new(Part { file, start: *offset, len: *len, at: 0 }))
         }
+        Place::Elsewhere { .. } => Elf::default(),
     }
 }
 

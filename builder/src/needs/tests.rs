@@ -28,11 +28,11 @@ fn loaded(name: &str) -> Content {
 }
 
 fn needs(tree: &FileTree, node_modules: Option<u32>) -> Needs {
-    Needs::of(&Facts::of_trees(&[tree]).unwrap(), node_modules)
+    Needs::of(&Facts::of_trees(&[tree], &KnownFacts::new()).unwrap(), node_modules)
 }
 
 fn provides(tree: &FileTree, entry: &str) -> Provides {
-    Provides::of(&Facts::of_trees(&[tree]).unwrap(), &entry.parse().unwrap())
+    Provides::of(&Facts::of_trees(&[tree], &KnownFacts::new()).unwrap(), &entry.parse().unwrap())
 }
 
 fn base() -> FileTree {
@@ -154,7 +154,7 @@ fn files_that_are_text_by_name_are_not_opened_and_programs_are() {
     for name in ["app/js", "app/tool", "app/bin/start.py", "app/libx.so"] {
         let mut app = FileTree::new();
         file(&mut app, name, nowhere());
-        assert!(Facts::of_trees(&[&app]).is_err(), "{name}");
+        assert!(Facts::of_trees(&[&app], &KnownFacts::new()).is_err(), "{name}");
     }
 }
 

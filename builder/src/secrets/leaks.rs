@@ -91,6 +91,8 @@ impl Search {
             return Ok(in_name);
         }
         match &node.kind {
+            // What an earlier build has made was searched by that one before it was kept.
+            Kind::File(content) if !content.is_here() => Ok(None),
             Kind::File(content) => self.scanner.find_in(content.open()?, buffer),
             Kind::Symlink(target) => Ok(self.scanner.find(target)),
             Kind::Directory | Kind::Hardlink(_) | Kind::Whiteout => Ok(None),

@@ -41,8 +41,16 @@ fn a_secret_is_a_file_of_its_phases_and_a_variable_when_asked() {
     let variables: Vec<_> = secrets.variables(Phase::PreRun).collect();
     assert_eq!(variables, [("NPM_TOKEN".to_owned(), "s3cr3t-t0ken".to_owned())]);
     assert_eq!(secrets.variables(Phase::PostBuild).count(), 0);
-    assert!(!secrets.are_the_same(Phase::PreBuild, Phase::Build));
-    assert!(secrets.are_the_same(Phase::Build, Phase::PreRun));
+    let marks = [Phase::PreBuild, Phase::Build, Phase::PreRun].map(|phase| secrets.mark(phase, &[1; 32]));
+    assert!(marks[0] != marks[1] && marks[1] == marks[2], "{marks:?}");
+    assert_ne!(secrets.mark(Phase::Build, &[2; 32]), marks[1]);
+    assert!(!marks.concat().contains("s3cr3t"), "{marks:?}");
+    let others = read(
+        &["id=TOKEN,phases=build+pre-run,variable=NPM_TOKEN", "id=o,env=OTHER"],
+        &[("TOKEN", "another-t0ken"), ENV[1]],
+    )
+    .unwrap();
+    assert_ne!(others.mark(Phase::Build, &[1; 32]), marks[1]);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A tree, written below a directory.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,13 +15,25 @@ const BUFFER: usize = 256 << 10;
 
 /// How a tree is written.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct MaterialiseOptions<'a> {
+pub struct MaterialiseOptions {
     /// Who owns everything; whoever writes it when none is given.
     pub owner: Option<Owner>,
-    /// Modification times, in seconds since 1970. What has none keeps the time at which it was written.
-    pub times: Option<&'a BTreeMap<TreePath, i64>>,
+    /// The modification time of everything, in seconds since 1970; the time at which it was written when none is given.
+    pub modified: Option<i64>,
     /// The access time of everything, in seconds since 1970.
     pub accessed: Option<i64>,
+    /// What becomes of permission bits.
+    pub modes: Modes,
+}
+
+/// What becomes of the permission bits of a tree that is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Modes {
+    /// Directories get mode 0755 and files 0644 or 0755.
+    #[default]
+    Usual,
+    /// They are those of the tree.
+    OfTree,
 }
 
 /// Why a tree was not written.
@@ -60,12 +71,12 @@ pub enum MaterialiseError {
 
 /// Writes a tree below an existing directory in which none of its paths exist yet.
 ///
-/// Directories get mode 0755 and files 0644 or 0755 whatever the umask is. Nothing is followed and nothing is
+/// Modes are as the options say, whatever the umask is. Nothing is followed and nothing is
 /// replaced, and symbolic links are made last, so that no path can lead out of the directory.
 pub fn materialise(
     tree: &FileTree,
     below: &Path,
-    options: &MaterialiseOptions<'_>,
+    options: &MaterialiseOptions,
 ) -> Result<(), MaterialiseError> {
     Writer::open(below, options)?.write(tree)
 }
@@ -73,14 +84,14 @@ pub fn materialise(
 struct Writer<'a> {
     below: &'a Path,
     root: OwnedFd,
-    options: &'a MaterialiseOptions<'a>,
+    options: &'a MaterialiseOptions,
     /// The directory of the path that was written last: in path order it is mostly that of the next as well.
     parent: Option<(TreePath, OwnedFd)>,
     buffer: Vec<u8>,
 }
 
 impl<'a> Writer<'a> {
-    fn open(below: &'a Path, options: &'a MaterialiseOptions<'a>) -> Result<Self, MaterialiseError> {
+    fn open(below: &'a Path, options: &'a MaterialiseOptions) -> Result<Self, MaterialiseError> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let root = openat(rustix::fs::CWD, below, flags, Mode::empty()).map_err(|cause| {
             MaterialiseError::Write { path: ".".into(), below: below.to_owned(), source: cause.into() }
@@ -108,9 +119,12 @@ impl<'a> Writer<'a> {
         }
         let directories: Vec<_> =
             tree.iter().filter(|(_, node)| matches!(node.kind, Kind::Directory)).collect();
-        // Whatever is made in a directory changes its time.
-        for (path, _) in directories.into_iter().rev() {
+        // Whatever is made in a directory changes its time, and cannot be made in one that may not be written.
+        for (path, node) in directories.into_iter().rev() {
             let directory = self.open_directory(path).map_err(|cause| self.failed(path, cause))?;
+            if self.options.modes == Modes::OfTree {
+                fchmod(&directory, Mode::from(node.mode)).map_err(|cause| self.failed(path, cause))?;
+            }
             self.set_times(path, directory.as_fd())?;
         }
         Ok(())
@@ -130,7 +144,11 @@ impl<'a> Writer<'a> {
         let made = self.in_parent(path, |parent| openat(parent, path.name(), flags, Mode::from(0o600)));
         let mut file = File::from(made.map_err(|cause| self.failed(path, cause))?);
         self.copy(path, content, &mut file)?;
-        let permissions = if node.mode & 0o111 != 0 { 0o755 } else { 0o644 };
+        let permissions = match self.options.modes {
+            Modes::Usual if node.mode & 0o111 == 0 => 0o644,
+            Modes::Usual => 0o755,
+            Modes::OfTree => node.mode,
+        };
         self.set_owner(file.as_fd(), permissions).map_err(|cause| self.failed(path, cause))?;
         self.set_times(path, file.as_fd())
     }
@@ -176,7 +194,7 @@ impl<'a> Writer<'a> {
 
     fn symlink(&mut self, path: &TreePath, target: &[u8]) -> Result<(), MaterialiseError> {
         let owner = self.options.owner;
-        let times = self.times(path);
+        let times = self.times();
         self.in_parent(path, |parent| {
             symlinkat(target, parent, path.name())?;
             if let Some(owner) = owner {
@@ -223,18 +241,15 @@ impl<'a> Writer<'a> {
     }
 
     fn set_times(&self, path: &TreePath, file: BorrowedFd<'_>) -> Result<(), MaterialiseError> {
-        self.times(path)
-            .map_or(Ok(()), |times| futimens(file, &times))
-            .map_err(|cause| self.failed(path, cause))
+        self.times().map_or(Ok(()), |times| futimens(file, &times)).map_err(|cause| self.failed(path, cause))
     }
 
-    fn times(&self, path: &TreePath) -> Option<Timestamps> {
+    fn times(&self) -> Option<Timestamps> {
         let time = |seconds: Option<i64>| match seconds {
             Some(seconds) => Timespec { tv_sec: seconds, tv_nsec: 0 },
             None => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         };
-        let modified = self.options.times.and_then(|times| times.get(path).copied());
-        let accessed = self.options.accessed;
+        let MaterialiseOptions { modified, accessed, .. } = *self.options;
         (modified.is_some() || accessed.is_some())
             .then(|| Timestamps { last_access: time(accessed), last_modification: time(modified) })
     }

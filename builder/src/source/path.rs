@@ -46,7 +46,7 @@ pub(super) fn entry_path(name: &[u8], limits: &Limits) -> Result<Option<TreePath
 }
 
 /// Whether a path is a repository's `.git` or lies in one.
-pub(super) fn in_git(path: &TreePath) -> bool {
+pub(crate) fn in_git(path: &TreePath) -> bool {
     path.components().any(|component| component == b".git")
 }
 

@@ -38,6 +38,11 @@ pub enum Place {
         /// The length it had when the tree was made; a different one is an error when it is read.
         len: u64,
     },
+    /// Not on this machine: the digest alone is known, and to read it is an error.
+    Elsewhere {
+        /// How many bytes there are.
+        len: u64,
+    },
 }
 
 impl Content {
@@ -53,6 +58,20 @@ impl Content {
         Place::Path { path: path.as_ref().into(), len }.into()
     }
 
+    /// Bytes that are not here, by their digest and their length in bytes.
+    #[must_use]
+    pub fn elsewhere(digest: ContentDigest, len: u64) -> Self {
+        let content = Self::from(Place::Elsewhere { len });
+        content.know_digest(digest);
+        content
+    }
+
+    /// Whether the bytes can be read.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        !matches!(self.place, Place::Elsewhere { .. })
+    }
+
     /// Where the bytes are.
     #[must_use]
     pub fn place(&self) -> &Place {
@@ -64,7 +83,7 @@ impl Content {
     pub fn len(&self) -> u64 {
         match &self.place {
             Place::Bytes(bytes) => bytes.len() as u64,
-            Place::Range { len, .. } | Place::Path { len, .. } => *len,
+            Place::Range { len, .. } | Place::Path { len, .. } | Place::Elsewhere { len } => *len,
         }
     }
 
@@ -89,6 +108,7 @@ impl Content {
                 })?;
                 Box::new(File::from(file))
             }
+            Place::Elsewhere { .. } => return Err(io::Error::other("its bytes are not on this machine")),
         })
     }
 
@@ -166,6 +186,7 @@ impl fmt::Display for Content {
             Place::Path { path, .. } => path.display().fmt(f),
             Place::Bytes(_) => f.write_str("a content in memory"),
             Place::Range { .. } => f.write_str("a part of an archive"),
+            Place::Elsewhere { .. } => f.write_str("a content that is not on this machine"),
         }
     }
 }
@@ -199,6 +220,20 @@ impl fmt::Debug for ContentDigest {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// Reads what `Display` writes.
+impl std::str::FromStr for ContentDigest {
+    type Err = ContentDigestError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        blake3::Hash::from_hex(text).map(|hash| Self(hash.into())).map_err(|_| ContentDigestError)
+    }
+}
+
+/// A text that is no digest of 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is no digest of 64 hexadecimal digits")]
+pub struct ContentDigestError;
 
 /// Makes a [`ContentDigest`] of bytes that come in parts.
 #[derive(Clone, Default)]
@@ -234,5 +269,27 @@ impl Read for RangeReader<'_> {
         let count = self.file.read_at(&mut buffer[..wanted], self.position)?;
         self.position += count as u64;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_not_here_are_known_and_cannot_be_read() {
+        let content = Content::elsewhere(ContentDigest::of(b"four"), 4);
+        assert_eq!((content.len(), content.is_here()), (4, false));
+        assert_eq!(content.digest().unwrap(), ContentDigest::of(b"four"));
+        assert!(content.read().is_err() && content.each_part(|_| ()).is_err());
+    }
+
+    #[test]
+    fn a_digest_is_read_as_it_is_written() {
+        let digest = ContentDigest::of(b"x");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        for text in ["", "00", &format!("{digest}0"), &digest.to_string().replace(|_| true, "g")] {
+            assert_eq!(text.parse::<ContentDigest>(), Err(ContentDigestError), "{text}");
+        }
     }
 }

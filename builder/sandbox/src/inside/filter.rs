@@ -78,10 +78,20 @@ const KEXEC_FILE_LOAD: i64 = if cfg!(target_arch = "x86_64") { 320 } else { 294 
 /// The same number on all architectures; newer than the C library bindings.
 const OPEN_TREE_ATTR: i64 = 467;
 
-/// Refused with `ENOSYS`, so that programs fall back. `clone3` passes its flags in memory, where a filter cannot see
-/// them; `io_uring` makes system calls that no filter sees.
-const ABSENT: &[i64] =
-    &[libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+/// Refused with `ENOSYS`, so that programs fall back. `clone3` and `openat2` pass their flags in memory, where a filter
+/// cannot see them; `io_uring` makes system calls that no filter sees; `copy_file_range` may share blocks instead of
+/// reading them, of which access times tell nothing.
+const ABSENT: &[i64] = &[
+    libc::SYS_clone3,
+    libc::SYS_openat2,
+    libc::SYS_copy_file_range,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+];
+
+/// Shares blocks of one file with another, as `copy_file_range` may: refused with `EOPNOTSUPP`.
+const CLONES: [u32; 3] = [0x4004_9409, 0x4020_940d, 0xc018_9436];
 
 /// Every kind of namespace, one bit each.
 const NAMESPACES: [i32; 8] = [
@@ -104,6 +114,7 @@ pub(super) fn install() -> Result<(), Error> {
         apply_filter(&second_numbering())?;
     }
     install_rules(forbidden()?, libc::EPERM)?;
+    install_rules(Rules::from([(libc::SYS_ioctl, clones()?)]), libc::EOPNOTSUPP)?;
     install_rules(ABSENT.iter().map(|&call| (call, Vec::new())).collect(), libc::ENOSYS)
 }
 
@@ -123,6 +134,10 @@ fn forbidden() -> Result<Rules, Error> {
     rules.insert(libc::SYS_unshare, namespaces(&NAMESPACES)?);
     rules.insert(libc::SYS_clone, namespaces(&NAMESPACES[..7])?);
     rules.insert(libc::SYS_mknodat, devices(2)?);
+    rules.insert(libc::SYS_openat, vec![SeccompRule::new(vec![without_a_trace(2)?])?]);
+    rules.insert(libc::SYS_fcntl, unmarked_from_now_on()?);
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_open, vec![SeccompRule::new(vec![without_a_trace(1)?])?]);
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_mknod, devices(1)?);
     Ok(rules)
@@ -159,6 +174,22 @@ fn personalities() -> Result<Vec<SeccompRule>, Error> {
         .map(|&value| condition(0, SeccompCmpOp::Ne, value))
         .collect::<Result<_, _>>()?;
     Ok(vec![SeccompRule::new(others)?])
+}
+
+/// Opening a file so that reading it does not show in its access time, by which it is known what a command has read.
+fn without_a_trace(flags_argument: u8) -> Result<SeccompCondition, Error> {
+    has_bits(flags_argument, libc::O_NOATIME, libc::O_NOATIME)
+}
+
+/// The same for a file that is open already.
+fn unmarked_from_now_on() -> Result<Vec<SeccompRule>, Error> {
+    Ok(vec![SeccompRule::new(vec![condition(1, SeccompCmpOp::Eq, libc::F_SETFL)?, without_a_trace(2)?])?])
+}
+
+fn clones() -> Result<Vec<SeccompRule>, Error> {
+    let rule =
+        |&request: &u32| Ok(SeccompRule::new(vec![condition(1, SeccompCmpOp::Eq, request.cast_signed())?])?);
+    CLONES.iter().map(rule).collect()
 }
 
 fn namespaces(flags: &[i32]) -> Result<Vec<SeccompRule>, Error> {

@@ -231,3 +231,88 @@ fn a_cache_that_is_not_there_or_damaged_is_done_without() {
     machine.run(["cache", "prune", "--max-age", "soon"]).expect(2);
     scene.build(&machine, &app, "team/third:1", &[]);
 }
+
+/// An app whose commands read some of its files, list others, and leave things in `/app`, elsewhere, and in `/tmp`.
+const COMMANDS: &str = "version: 1.0
+runtime: python3
+build:
+  commands:
+    pre-build:
+      - mkdir -p /opt/made && cat requirements.txt >/opt/made/packages && date +%s%N >/tmp/when
+    build:
+      - cat src/one.txt /opt/made/packages >built.txt && cp /tmp/when /opt/when
+      - mv moved.txt elsewhere.txt && tr a-z A-Z <built.txt >upper.txt && echo more >>appended.txt
+    post-build:
+      - test -e upper.txt
+run:
+  command: python3 main.py
+";
+
+impl Scene {
+    fn with_commands() -> Self {
+        let scene = Self::new();
+        scene.write("apprunner.yaml", COMMANDS);
+        for name in ["requirements.txt", "src/one.txt", "src/two.txt", "moved.txt", "appended.txt"] {
+            scene.write(name, &format!("{name}\n"));
+        }
+        scene
+    }
+}
+
+impl Built {
+    /// Which commands ran.
+    fn ran(&self) -> Vec<bool> {
+        self.report["commands"].as_array().unwrap().iter().map(|it| it["runs"].as_bool().unwrap()).collect()
+    }
+
+    fn reason(&self, index: usize) -> &str {
+        self.report["commands"][index]["reason"].as_str().unwrap()
+    }
+}
+
+#[test]
+fn a_command_runs_again_only_when_something_that_it_read_has_changed() {
+    let scene = Scene::with_commands();
+    let (machine, app) = (scene.machine("one"), scene.app());
+    let first = scene.build(&machine, &app, "team/app:1", &[]);
+    assert_eq!(first.ran(), [true; 4]);
+    assert_eq!(first.reason(0), "it has not run before");
+    scene.write("src/two.txt", "nobody reads this");
+    let unread = scene.build(&machine, &app, "team/app:1", &[]);
+    // What comes after the build may look at everything.
+    assert_eq!(unread.ran(), [false, false, false, true], "{}", unread.outcome.stderr);
+    assert_ne!(unread.digest(), first.digest());
+    assert_eq!(unread.blob_of("dependencies"), first.blob_of("dependencies"));
+    scene.write("src/one.txt", "changed");
+    let read = scene.build(&machine, &app, "team/app:1", &[]);
+    assert_eq!(read.ran(), [false, true, true, true], "{}", read.outcome.stderr);
+    assert_eq!(read.reason(1), "`src/one.txt` has changed");
+    // The command that wrote the time of day did not run again, so the one that copies it finds the same.
+    assert_eq!(read.blob_of("dependencies"), first.blob_of("dependencies"));
+    scene.write("moved.txt", "a file that is moved goes into the result");
+    assert_eq!(scene.build(&machine, &app, "team/app:1", &[]).ran(), [false, false, true, true]);
+    scene.write("appended.txt", "so does one that is appended to");
+    assert_eq!(scene.build(&machine, &app, "team/app:1", &[]).ran(), [false, false, true, true]);
+    scene.write("src/three.txt", "new");
+    let new = scene.build(&machine, &app, "team/app:1", &[]);
+    assert_eq!((new.ran()[0], new.reason(0)), (true, "`src/three.txt` is new"));
+    let anew = scene.build(&machine, &app, "team/app:1", &["--no-cache"]);
+    assert_eq!(anew.ran(), [true; 4]);
+}
+
+#[test]
+fn another_machine_takes_what_commands_made_from_the_registry() {
+    let scene = Scene::with_commands();
+    let app = scene.app();
+    let cache = scene.registry.reference("team/cache");
+    let cached = ["--cache", cache.as_str()];
+    let first = scene.build(&scene.machine("one"), &app, "team/app:1", &cached);
+    scene.write("src/two.txt", "nobody reads this");
+    let second = scene.build(&scene.machine("two"), &app, "team/app:1", &cached);
+    assert_eq!(second.ran()[..3], [false; 3], "{}", second.outcome.stderr);
+    assert_eq!(second.blob_of("dependencies"), first.blob_of("dependencies"));
+    scene.write("src/one.txt", "changed");
+    let third = scene.build(&scene.machine("three"), &app, "team/app:1", &cached);
+    assert_eq!(third.ran(), [false, true, true, true], "{}", third.outcome.stderr);
+    assert_eq!(third.blob_of("dependencies"), first.blob_of("dependencies"));
+}

@@ -69,7 +69,7 @@ pub struct Sequence<'a> {
     pub key: [u8; 32],
 }
 
-/// What became of one unit of commands, or would become of it.
+/// What became of one unit of commands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
@@ -209,36 +209,6 @@ struct Laid {
 }
 
 impl Sequence<'_> {
-    /// What would become of each unit; nothing is run. What comes behind a command that runs is not known.
-    pub fn judge(&self, source: FileTree) -> Result<Vec<Verdict>, Failure> {
-        let mut state = State::of_source(source);
-        let mut verdicts = Vec::new();
-        let mut unknown: Option<String> = None;
-        for unit in units(self.steps, self.flow) {
-            if let Some(before) = &unknown {
-                verdicts.push(verdict(&unit, true, format!("it comes after `{before}`, which runs")));
-                continue;
-            }
-            state = entered(unit.on, state);
-            let circumstances = self.circumstances(&unit, &state)?;
-            match self.find(&unit, &circumstances, &state).map_err(unreadable)? {
-                Found::Made(made) => {
-                    verdicts.push(verdict(&unit, false, UNCHANGED.to_owned()));
-                    if unit.on != On::Scrap {
-                        state = made.applied(state).unwrap_or_default();
-                    }
-                }
-                Found::Not(why) => {
-                    if unit.on != On::Scrap {
-                        unknown = unit.steps.first().map(|step| step.command.clone());
-                    }
-                    verdicts.push(verdict(&unit, true, why));
-                }
-            }
-        }
-        Ok(verdicts)
-    }
-
     /// Carries the commands out, or takes what they have made before. With `looks`, contents of earlier results may be
     /// on another machine when this returns.
     pub fn run(
@@ -275,6 +245,7 @@ impl Sequence<'_> {
             context,
             traced: trace::probe(&work),
             laid: None,
+            is_apart: false,
             generation: 0,
             spent: Cell::default(),
             ran: Ran {
@@ -358,11 +329,6 @@ fn verdict(unit: &Unit<'_>, runs: bool, reason: String) -> Verdict {
     Verdict { phase: unit.phase(), commands, runs, reason }
 }
 
-/// What commands of a kind find of a state.
-fn entered(on: On, state: State) -> State {
-    if on == On::AppAlone { state.app_alone() } else { state }
-}
-
 fn unreadable(cause: io::Error) -> Failure {
     Failure::io("could not read what the commands work on", cause)
 }
@@ -375,6 +341,8 @@ struct Course<'a> {
     context: &'a Context,
     traced: Result<(), trace::Untraceable>,
     laid: Option<Laid>,
+    /// Whether what the build changed outside of `/app` was left behind.
+    is_apart: bool,
     /// How often something was laid out.
     generation: u32,
     spent: Cell<Duration>,
@@ -384,8 +352,8 @@ struct Course<'a> {
 impl Course<'_> {
     /// Leaves behind what the commands of a unit do not find.
     fn enter(&mut self, on: On) {
-        let is_there = !self.ran.state.outside.tree.is_empty() || !self.ran.state.temporary.is_empty();
-        if on == On::AppAlone && is_there {
+        if on == On::AppAlone && !self.is_apart {
+            self.is_apart = true;
             self.ran.state = std::mem::take(&mut self.ran.state).app_alone();
             // What lies there is of no use any more; `/app` could stay, and is laid out again with the rest.
             self.laid = None;

@@ -316,3 +316,16 @@ fn another_machine_takes_what_commands_made_from_the_registry() {
     assert_eq!(third.ran(), [false, true, true, true], "{}", third.outcome.stderr);
     assert_eq!(third.blob_of("dependencies"), first.blob_of("dependencies"));
 }
+
+#[test]
+fn commands_run_again_where_what_they_made_is_gone() {
+    let scene = Scene::with_commands();
+    let (machine, app) = (scene.machine("one"), scene.app());
+    let first = scene.build(&machine, &app, "team/app:1", &[]);
+    fs_err::remove_dir_all(scene.scratch.path().join("one/cache/blobs")).unwrap();
+    scene.write("src/one.txt", "changed");
+    let second = scene.build(&machine, &app, "team/app:1", &[]);
+    assert_eq!(second.ran(), [true; 4], "{}", second.outcome.stderr);
+    assert!(second.outcome.stderr.contains("not to be had any more"), "{}", second.outcome.stderr);
+    assert_ne!(second.digest(), first.digest());
+}

@@ -222,25 +222,37 @@ impl<'a> Site<'a> {
         let sequence = self.sequence()?;
         let source = inputs.source.tree;
         let (scratch, context) = (self.packing.scratch, self.packing.context);
-        let mut looks = self.packing.reuse.looks();
-        loop {
-            let ran =
-                metadata.timed("commands", || sequence.run(source.clone(), self, scratch, context, looks))?;
-            self.tell_dropped(&ran);
-            let (mut trees, run) = (self.trees_of(&ran)?, self.run_paths()?);
-            let all_here = metadata.timed("fetch", || self.bring(&mut trees, &ran))?;
-            if !all_here && looks {
-                context
-                    .report
-                    .note("what commands made before is not to be had any more: running them again");
-                looks = false;
-                continue;
+        let run = |looks, metadata: &mut Metadata| {
+            metadata.timed("commands", || sequence.run(source.clone(), self, scratch, context, looks))
+        };
+        if self.packing.reuse.looks() {
+            if let Some(ran) = run(true, metadata)?
+                && let Some(done) = self.finish(ran, platforms, metadata)?
+            {
+                return Ok(done);
             }
-            let facts = metadata.timed("inspect", || facts(&trees, &ran.state.facts))?;
-            self.check_native(&facts, &trees, run, platforms)?;
-            self.check_start(&trees, run);
-            return Ok(Commanded { trees, facts, ran });
+            context.report.note("what commands made before is not to be had any more: running them again");
         }
+        let done = run(false, metadata)?.map(|ran| self.finish(ran, platforms, metadata)).transpose()?;
+        done.flatten().ok_or_else(|| Failure::new(Exit::Ours, "what the commands made is gone"))
+    }
+
+    /// From what the commands left to the trees of the image; none when contents of them are nowhere to be had.
+    fn finish(
+        &self,
+        ran: Ran,
+        platforms: &[PlatformKey],
+        metadata: &mut Metadata,
+    ) -> Result<Option<Commanded>, Failure> {
+        let (mut trees, run) = (self.trees_of(&ran)?, self.run_paths()?);
+        if !metadata.timed("fetch", || self.bring(&mut trees, &ran))? {
+            return Ok(None);
+        }
+        self.tell_dropped(&ran);
+        let facts = metadata.timed("inspect", || facts(&trees, &ran.state.facts))?;
+        self.check_native(&facts, &trees, run, platforms)?;
+        self.check_start(&trees, run);
+        Ok(Some(Commanded { trees, facts, ran }))
     }
 
     fn sequence(&self) -> Result<Sequence<'_>, Failure> {

@@ -210,26 +210,8 @@ struct Laid {
 
 impl Sequence<'_> {
     /// Carries the commands out, or takes what they have made before. With `looks`, contents of earlier results may be
-    /// on another machine when this returns.
+    /// on another machine when this returns; it returns none when a command has to run on some that are nowhere to be had.
     pub fn run(
-        &self,
-        source: FileTree,
-        ground: &dyn Ground,
-        scratch: &Scratch,
-        context: &Context,
-        looks: bool,
-    ) -> Result<Ran, Failure> {
-        let given = if looks { Some(source.clone()) } else { None };
-        if let Some(ran) = self.attempt(source, ground, scratch, context, looks)? {
-            return Ok(ran);
-        }
-        context.report.note("what commands made before is not to be had any more: running them again");
-        let ran = given.map(|source| self.attempt(source, ground, scratch, context, false)).transpose()?;
-        ran.flatten().ok_or_else(|| Failure::new(Exit::Ours, "what commands made is gone while they run"))
-    }
-
-    /// None when contents of earlier results are needed and nowhere to be had.
-    fn attempt(
         &self,
         source: FileTree,
         ground: &dyn Ground,

@@ -6,11 +6,13 @@ use jiff::Timestamp;
 use lapstrake_catalog::PlatformKey;
 use lapstrake_oci::document::Document;
 use lapstrake_oci::image::{Blob, Image};
+use lapstrake_oci::tree::TreePath;
 use oci_spec::image::{Digest, MediaType};
 
 use crate::failure::{Exit, Failure};
 use crate::image_config::{ConfigLayer, RunConfig, image_config};
 use crate::metadata::LayerReport;
+use crate::layering::Role;
 use crate::needs::{self, Needs};
 use crate::plan::Plan;
 use crate::runtime::RuntimeImage;
@@ -23,8 +25,10 @@ pub const RUNTIME_ID: &str = "dev.lapstrake.runtime.id";
 
 /// A layer of the app itself.
 pub struct AppLayer {
-    /// `dependencies` or `app`.
-    pub role: &'static str,
+    /// What it holds.
+    pub role: Role,
+    /// The file or directory that it was made for.
+    pub part: Option<TreePath>,
     /// The blob.
     pub blob: Blob,
     /// The digest of its tar archive.
@@ -65,7 +69,10 @@ pub fn assemble(
     });
     let app_layers = app.iter().map(|layer| ConfigLayer {
         diff_id: &layer.diff_id,
-        created_by: format!("lapstrake: {} layer", layer.role),
+        created_by: match &layer.part {
+            Some(part) => format!("lapstrake: {} layer of {part}", layer.role.name()),
+            None => format!("lapstrake: {} layer", layer.role.name()),
+        },
     });
     let layers: Vec<ConfigLayer<'_>> = runtime_layers.chain(app_layers).collect();
     let config = image_config(&run, &platform.os(), &platform.architecture(), &layers, created)
@@ -90,7 +97,8 @@ pub fn assemble(
 
 fn report(layer: &AppLayer) -> LayerReport {
     LayerReport {
-        role: layer.role.to_owned(),
+        role: layer.role.name().to_owned(),
+        part: layer.part.as_ref().map(ToString::to_string),
         digest: layer.blob.descriptor.digest().clone(),
         diff_id: layer.diff_id.clone(),
         size: layer.blob.descriptor.size(),

@@ -6,19 +6,21 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use lapstrake_catalog::PlatformKey;
-use lapstrake_oci::image::{Blob, Image};
+use lapstrake_oci::image::Image;
 use lapstrake_oci::layer::{self, Compression, PackOptions};
 use lapstrake_oci::tree::{ContentDigest, FileTree, Kind, Node, TreePath, tree_digest};
+use oci_spec::image::Digest;
 
 use crate::app_registries::AppRegistries;
 use crate::assemble::{AppLayer, assemble};
-use crate::cache::{Cache, KeptLayer, Key, LayerKey, Paths};
+use crate::cache::{LayerKey, Paths};
 use crate::catalog::CatalogAt;
-use crate::changes::{self, AppTrees, Listing};
+use crate::changes::{self, Listing};
 use crate::cli::NetworkMode;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
+use crate::layering::{AppTrees, LayerTree, Role, app_trees};
 use crate::metadata::{ImageReport, Metadata};
 use crate::native;
 use crate::needs::{Facts, KnownFacts, Needs, node_module_version};
@@ -31,7 +33,7 @@ use crate::rootfs::{Rootfs, listing};
 use crate::runtime::{RuntimeImage, RuntimeLayer};
 use crate::scratch::Scratch;
 use crate::secrets::{Search, Secrets, refuse};
-use crate::sequence::{Ground, Ran, Sequence};
+use crate::sequence::{End, Ground, Keeping, PackedContents, Ran, Sequence, Surroundings};
 use crate::settings;
 use crate::start_program::{self, Places};
 use crate::state;
@@ -96,6 +98,12 @@ impl Build<'_> {
             context.report.warning(&doubt);
         }
         let mut hidden = options.secrets.hidden();
+        let network = match &runtimes.here {
+            Some(_) => Some(network(options.network, context, &self.scratch.directory("sandbox")?)?),
+            None => None,
+        };
+        hidden.extend(network.iter().flat_map(|network| network.logins.iter().cloned()));
+        let search = Search::new(&hidden);
         let packing = Packing {
             compression: options.compression,
             reuse: self.reuse,
@@ -103,17 +111,16 @@ impl Build<'_> {
             scratch: self.scratch,
             context,
         };
-        let (trees, facts, ran) = if let Some(here) = &runtimes.here {
+        let (trees, facts, ran) = if let (Some(here), Some(network)) = (&runtimes.here, network) {
             let entry = catalog.catalog().entry(&here.build.entry);
             let npm = entry.and_then(|entry| entry.tools.get("npm").cloned());
-            let network = network(options.network, context, &self.scratch.directory("sandbox")?)?;
-            hidden.extend(network.logins.iter().cloned());
             let site = Site {
                 plan,
                 build_image: &here.build,
                 run_image: &here.run,
                 catalog,
                 packing: &packing,
+                search: &search,
                 options,
                 network,
                 registries: AppRegistries::of(&inputs.source.tree, inputs.directory.as_ref()),
@@ -126,21 +133,20 @@ impl Build<'_> {
             (trees, facts, Some(ran))
         } else {
             let app = below_app(inputs.source.tree)?;
-            let trees = changes::app_trees(app, FileTree::new(), plan.run.user());
+            let trees = app_trees(app, FileTree::new(), plan.run.user());
             let facts = metadata.timed("inspect", || facts(&trees, &KnownFacts::new()))?;
             (trees, facts, None)
         };
         let needs = Needs::of(&facts, node_module_version(&plan.runtime.entry));
         drop(facts);
         context.stop.check()?;
-        let search = Search::new(&hidden);
         metadata.timed("search", || search_trees(&search, &trees))?;
         let layers = metadata.timed("pack", || packing.pack(trees))?;
         if let Some(ran) = ran {
             metadata.commands = ran.verdicts;
-            let packed: Vec<_> = layers.iter().map(Packed::contents).collect();
-            let keep = || Ran::keep(ran.new, &packed, &ran.layers, self.reuse, &search, self.scratch);
-            metadata.timed("keep", keep)?;
+            let packed = layers.iter().map(|layer| layer.contents.clone()).collect();
+            let keeping = Keeping { reuse: self.reuse, search: &search, scratch: self.scratch };
+            metadata.timed("keep", || keeping.keep(ran.new, packed, &ran.layers))?;
         }
         // By now every file of it has been read.
         let digest = plan.source.digest.get();
@@ -151,8 +157,9 @@ impl Build<'_> {
                 .iter()
                 .map(|layer| AppLayer {
                     role: layer.role,
-                    blob: layer.blob.clone(),
-                    diff_id: layer.layer.diff_id.clone(),
+                    part: layer.part.clone(),
+                    blob: layer.contents.blob.clone(),
+                    diff_id: layer.contents.layer.diff_id.clone(),
                     is_kept: layer.is_kept,
                 })
                 .collect();
@@ -175,7 +182,7 @@ impl Build<'_> {
 
 fn search_trees(search: &Search, trees: &AppTrees) -> Result<(), Failure> {
     let leaks = search
-        .in_trees(&[&trees.dependencies, &trees.app])
+        .in_trees(&trees.trees())
         .map_err(|cause| Failure::io("could not search what the commands made for secrets", cause))?;
     refuse(&leaks)
 }
@@ -195,6 +202,7 @@ struct Site<'a> {
     run_image: &'a RuntimeImage,
     catalog: &'a CatalogAt,
     packing: &'a Packing<'a>,
+    search: &'a Search,
     options: &'a Options,
     network: BuildNetwork,
     registries: AppRegistries,
@@ -221,20 +229,45 @@ impl<'a> Site<'a> {
     ) -> Result<Commanded, Failure> {
         let sequence = self.sequence()?;
         let source = inputs.source.tree;
-        let (scratch, context) = (self.packing.scratch, self.packing.context);
-        let run = |looks, metadata: &mut Metadata| {
-            metadata.timed("commands", || sequence.run(source.clone(), self, scratch, context, looks))
-        };
         if self.packing.reuse.looks() {
-            if let Some(ran) = run(true, metadata)?
+            if let Some(ran) = self.run(&sequence, source.clone(), true, metadata)?
                 && let Some(done) = self.finish(ran, platforms, metadata)?
             {
                 return Ok(done);
             }
-            context.report.note("what commands made before is not to be had any more: running them again");
+            let note = "what commands made before is not to be had any more: running them again";
+            self.packing.context.report.note(note);
         }
-        let done = run(false, metadata)?.map(|ran| self.finish(ran, platforms, metadata)).transpose()?;
+        let ran = self.run(&sequence, source, false, metadata)?;
+        let done = ran.map(|ran| self.finish(ran, platforms, metadata)).transpose()?;
         done.flatten().ok_or_else(|| Failure::new(Exit::Ours, "what the commands made is gone"))
+    }
+
+    /// Runs the commands; none when what they made before is needed and not to be had. Where one of them fails, what was
+    /// made before it is kept.
+    fn run(
+        &self,
+        sequence: &Sequence<'_>,
+        source: FileTree,
+        looks: bool,
+        metadata: &mut Metadata,
+    ) -> Result<Option<Ran>, Failure> {
+        let Packing { reuse, scratch, context, .. } = *self.packing;
+        let (ran, end) =
+            metadata.timed("commands", || sequence.run(source, self, scratch, context, looks))?;
+        match end {
+            End::Done => Ok(Some(ran)),
+            End::Gone => Ok(None),
+            End::Failed(failure) => {
+                metadata.commands = ran.verdicts;
+                if failure.exit == Exit::AppFailed {
+                    let keeping = Keeping { reuse, search: self.search, scratch };
+                    // The failure of the command is what there is to tell.
+                    let _ = metadata.timed("keep", || keeping.keep(ran.new, Vec::new(), &ran.layers));
+                }
+                Err(failure)
+            }
+        }
     }
 
     /// From what the commands left to the trees of the image; none when contents of them are nowhere to be had.
@@ -256,34 +289,16 @@ impl<'a> Site<'a> {
     }
 
     fn sequence(&self) -> Result<Sequence<'_>, Failure> {
-        let (plan, context) = (self.plan, self.packing.context);
-        let layers = |image: &RuntimeImage| {
-            image.layers.iter().map(|layer| layer.diff_id.to_string()).collect::<Vec<_>>().join(" ")
-        };
+        let layers = |image: &RuntimeImage| image.layers.iter().map(|layer| layer.diff_id.clone()).collect();
         let indexes = Indexes { app: self.registries, npm: self.npm.as_deref(), ..Indexes::default() };
-        let env = build_env(&indexes, &self.build_image.env, &plan.build_env);
-        let key = match context.var("LAPSTRAKE_CACHE_KEY") {
-            Some(text) => blake3::derive_key("lapstrake digests of secrets 1", text.as_bytes()),
-            None if self.options.secrets.is_empty() => [0; 32],
-            None => Cache::of(&context.data_dir)
-                .secret_key()
-                .map_err(|cause| Failure::io("could not make the key of the cache", cause))?,
+        let surroundings = Surroundings {
+            build_layers: layers(self.build_image),
+            run_layers: layers(self.run_image),
+            env: build_env(&indexes, &self.build_image.env, &self.plan.build_env),
+            network: self.options.network,
         };
-        Ok(Sequence {
-            steps: &plan.steps,
-            flow: plan.flow,
-            fields: vec![
-                ("the build image", layers(self.build_image)),
-                ("the runtime image", layers(self.run_image)),
-                ("the environment", format!("{env:?}")),
-                ("the working directory", plan.run.working_dir.clone()),
-                ("the network", format!("{:?}", self.options.network)),
-            ],
-            app: plan.source.given.clone(),
-            secrets: &self.options.secrets,
-            reuse: self.packing.reuse,
-            key,
-        })
+        let Packing { reuse, context, .. } = *self.packing;
+        Sequence::new(self.plan, &surroundings, &self.options.secrets, reuse, context)
     }
 
     /// The layers of an image, unpacked, lowest first.
@@ -301,14 +316,14 @@ impl<'a> Site<'a> {
 
     /// The paths of an image, for which its layers need not be here if they were listed before.
     fn paths(&self, image: &RuntimeImage) -> Result<Listing, Failure> {
-        let layers = image.layers.iter().map(|layer| layer.diff_id.as_ref().as_bytes());
-        let key = Key::of(&std::iter::once(b"paths 1".as_slice()).chain(layers).collect::<Vec<_>>());
+        let layers: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id.clone()).collect();
+        let key = Paths::key(&layers);
         if let Some(listing) = self.packing.reuse.value::<Paths>(&key).and_then(|paths| paths.listing()) {
             return Ok(listing);
         }
         let listing = listing(&self.unpacked(image)?)?;
         if let Some(paths) = Paths::of(&listing) {
-            self.packing.reuse.keep_value(&key, &paths, &[]);
+            self.packing.reuse.keep_value(&key, &paths);
         }
         Ok(listing)
     }
@@ -341,17 +356,17 @@ impl<'a> Site<'a> {
     fn trees_of(&self, ran: &Ran) -> Result<AppTrees, Failure> {
         let owner = self.plan.run.user();
         let recorded = ran.state.outside_of_image();
-        let kept = if recorded.tree.is_empty() && recorded.opaque.is_empty() {
+        let kept = if recorded.is_empty() {
             FileTree::new()
         } else {
             changes::kept(recorded, self.build_paths()?, self.run_paths()?)
         };
-        Ok(changes::app_trees(ran.state.app_of_image(owner)?, kept, owner))
+        Ok(app_trees(ran.state.app_of_image(owner)?, kept, owner))
     }
 
     /// Brings contents to this machine that are in no layer that was packed before; false when they are not to be had.
     fn bring(&self, trees: &mut AppTrees, ran: &Ran) -> Result<bool, Failure> {
-        for tree in [&mut trees.dependencies, &mut trees.app] {
+        for tree in trees.0.iter_mut().map(|layer| &mut layer.tree) {
             let missing = state::missing(&[tree]);
             if missing.is_empty() || self.packing.is_known(tree)? {
                 continue;
@@ -392,7 +407,7 @@ impl<'a> Site<'a> {
         run: &Listing,
         platforms: &[PlatformKey],
     ) -> Result<(), Failure> {
-        let found = native::inspect(facts, &[&trees.dependencies, &trees.app], run);
+        let found = native::inspect(facts, &trees.trees(), run);
         for missing in found.missing.iter().take(10) {
             self.packing
                 .context
@@ -445,7 +460,8 @@ impl Site<'_> {
         let of_app = config.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value);
         let path = of_app.or_else(|| self.run_image.env.get("PATH")).map(String::as_str).unwrap_or_default();
         let places = Places { path, working_dir: &config.working_dir };
-        let exists = |path: &str| native::exists(path, &[&trees.dependencies, &trees.app], run);
+        let trees = trees.trees();
+        let exists = |path: &str| native::exists(path, &trees, run);
         for program in start_program::missing(&config.cmd, &places, exists) {
             self.packing.context.report.warning(&start_program::warning(&program));
         }
@@ -454,12 +470,12 @@ impl Site<'_> {
 
 /// What the files of the app are.
 fn facts(trees: &AppTrees, known: &KnownFacts) -> Result<Facts, Failure> {
-    Facts::of_trees(&[&trees.dependencies, &trees.app], known)
+    Facts::of_trees(&trees.trees(), known)
         .map_err(|cause| Failure::io("could not inspect the files of the app", cause))
 }
 
 /// The source, below `/app`.
-fn below_app(source: FileTree) -> Result<FileTree, Failure> {
+pub fn below_app(source: FileTree) -> Result<FileTree, Failure> {
     let ours = |cause| Failure::because(Exit::Ours, "could not place the source in the image", cause);
     let root = TreePath::new("app").map_err(ours)?;
     let mut nodes = vec![(root.clone(), Node::directory())];
@@ -475,20 +491,13 @@ fn below_app(source: FileTree) -> Result<FileTree, Failure> {
     Ok(nodes.into_iter().collect())
 }
 
+/// A layer of the app.
 struct Packed {
-    role: &'static str,
-    layer: KeptLayer,
-    blob: Blob,
-    /// The contents of its files, as far as they are known.
-    contents: BTreeSet<ContentDigest>,
+    role: Role,
+    part: Option<TreePath>,
+    contents: PackedContents,
     /// Whether it was packed before.
     is_kept: bool,
-}
-
-impl Packed {
-    fn contents(&self) -> (BTreeSet<ContentDigest>, KeptLayer, Blob) {
-        (self.contents.clone(), self.layer.clone(), self.blob.clone())
-    }
 }
 
 /// From trees to layers, which are sent while they are packed.
@@ -504,11 +513,9 @@ impl Packing<'_> {
     fn pack(&self, trees: AppTrees) -> Result<Vec<Packed>, Failure> {
         let directory = self.scratch.directory("layers")?;
         let mut packed = Vec::new();
-        for (role, tree) in [("dependencies", trees.dependencies), ("app", trees.app)] {
-            if !tree.is_empty() {
-                self.context.stop.check()?;
-                packed.push(self.layer(role, &tree, &directory)?);
-            }
+        for layer in trees.0.into_iter().filter(|layer| !layer.tree.is_empty()) {
+            self.context.stop.check()?;
+            packed.push(self.layer(layer, &directory)?);
         }
         if packed.iter().any(|layer| !layer.is_kept) {
             self.reuse.prune(self.context);
@@ -516,28 +523,30 @@ impl Packing<'_> {
         Ok(packed)
     }
 
-    fn layer(&self, role: &'static str, tree: &FileTree, directory: &Path) -> Result<Packed, Failure> {
-        if let Some(kept) = self.kept(role, tree)? {
-            return Ok(kept);
+    fn layer(&self, layer: LayerTree, directory: &Path) -> Result<Packed, Failure> {
+        if let Some(contents) = self.kept(&layer)? {
+            return Ok(Packed { role: layer.role, part: layer.part, contents, is_kept: true });
         }
+        let tree = &layer.tree;
         let options = PackOptions::new(LAYER_TIME).compression(self.compression);
         let mut sending = self.targets.sending();
-        let layer = layer::pack_watched(tree, &options, directory, &mut |growing| {
+        let packed = layer::pack_watched(tree, &options, directory, &mut |growing| {
             if let Some(sending) = &mut sending {
                 sending.begin(growing);
             }
         })
-        .map_err(|cause| Failure::because(Exit::Ours, format!("could not pack the {role} layer"), cause))?;
+        .map_err(|cause| Failure::because(Exit::Ours, format!("could not pack the {} layer", layer.role.name()), cause))?;
         if let Some(sending) = sending {
-            sending.end(layer.descriptor.digest());
+            sending.end(packed.descriptor.digest());
         }
-        let (kept, blob) = self.reuse.keep_layer(&self.key(tree)?, layer)?;
+        let (kept, blob) = self.reuse.keep_layer(&self.key(tree)?, packed)?;
         self.context.report.note(&format!(
-            "packed {role}: {} files, {}",
+            "packed {layer}: {} files, {}",
             kept.files,
             indicatif::HumanBytes(blob.descriptor.size())
         ));
-        Ok(Packed { role, layer: kept, blob, contents: contents(tree), is_kept: false })
+        let contents = PackedContents { contents: contents(tree), layer: kept, blob };
+        Ok(Packed { role: layer.role, part: layer.part, contents, is_kept: false })
     }
 
     /// Whether the layer of a tree was packed before, and is to be had.
@@ -552,13 +561,15 @@ impl Packing<'_> {
     }
 
     /// The layer of a tree that was packed before.
-    fn kept(&self, role: &'static str, tree: &FileTree) -> Result<Option<Packed>, Failure> {
+    fn kept(&self, tree: &LayerTree) -> Result<Option<PackedContents>, Failure> {
         if !self.reuse.may_know_layers() {
             return Ok(None);
         }
-        let Some((layer, blob)) = self.reuse.layer(&self.key(tree)?, self.targets) else { return Ok(None) };
-        self.context.report.note(&format!("kept {role}: {} files, packed before", layer.files));
-        Ok(Some(Packed { role, layer, blob, contents: contents(tree), is_kept: true }))
+        let Some((layer, blob)) = self.reuse.layer(&self.key(&tree.tree)?, self.targets) else {
+            return Ok(None);
+        };
+        self.context.report.note(&format!("kept {tree}: {} files, packed before", layer.files));
+        Ok(Some(PackedContents { contents: contents(&tree.tree), layer, blob }))
     }
 }
 

@@ -25,12 +25,14 @@ pub use layers::{KeptLayer, LayerKey};
 pub use prune::{Kept, Limits, Pruned};
 pub use remote::{NewValue, RemoteCache};
 pub use stamps::StampsKeeper;
-pub use values::{Paths, Value, render};
+pub use values::{Paths, Value};
 
 /// A cache directory.
 #[derive(Clone, Debug)]
 pub struct Cache {
     dir: PathBuf,
+    /// Whether nothing of it may change.
+    is_fixed: bool,
 }
 
 /// The kinds of entries, each in a directory of its own.
@@ -119,7 +121,13 @@ impl Cache {
     /// The cache of a data directory. Nothing is made before something is kept.
     #[must_use]
     pub fn of(data_dir: &Path) -> Self {
-        Self { dir: data_dir.join("cache") }
+        Self { dir: data_dir.join("cache"), is_fixed: false }
+    }
+
+    /// The cache of a data directory, of which nothing may change.
+    #[must_use]
+    pub fn to_look_at(data_dir: &Path) -> Self {
+        Self { is_fixed: true, ..Self::of(data_dir) }
     }
 
     /// What keeps digests of secrets in this cache apart from those of others: 32 random bytes that stay on this machine.
@@ -127,6 +135,10 @@ impl Cache {
         use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
         let path = self.dir.join("key");
         let mut key = [0; 32];
+        if self.is_fixed && !path.is_file() {
+            // Nothing was kept with any key.
+            return Ok(key);
+        }
         if !path.is_file() {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
             fs_err::File::open("/dev/urandom")?.read_exact(&mut key)?;
@@ -139,6 +151,12 @@ impl Cache {
         }
         fs_err::File::open(&path)?.read_exact(&mut key)?;
         Ok(key)
+    }
+
+    /// Whether nothing of it may change.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.is_fixed
     }
 
     fn path(&self, kind: Kind, name: &str) -> PathBuf {
@@ -157,8 +175,15 @@ impl Cache {
     fn read(&self, kind: Kind, name: &str) -> Option<Vec<u8>> {
         let path = self.path(kind, name);
         let bytes = fs_err::read(&path).ok()?;
-        touch(&path);
+        self.note_use(&path);
         Some(bytes)
+    }
+
+    /// Takes note that an entry was of use.
+    fn note_use(&self, path: &Path) {
+        if !self.is_fixed {
+            touch(path);
+        }
     }
 
     /// Writes an entry. It is a cache: nothing is lost if a loss of power takes it back.
@@ -173,6 +198,9 @@ impl Cache {
     /// The directory of a kind, made if it is not there, for its owner alone.
     fn room(&self, kind: Kind) -> io::Result<PathBuf> {
         use std::os::unix::fs::DirBuilderExt;
+        if self.is_fixed {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         let dir = self.dir.join(kind.name());
         if !dir.is_dir() {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;

@@ -1,8 +1,7 @@
 //! From what the build commands changed to what reaches the image.
 //!
-//! Two trees come in: `/app`, whole, and the changes outside of it as an overlay recorded them over the build layers.
-//! Two trees go out, each a layer on top of the run layers: the dependencies and the app. Paths are relative to the
-//! root of the image.
+//! The changes outside of `/app` come in as an overlay recorded them over the build layers. What goes out is a tree of
+//! what an image has on top of the run layers. Paths are relative to the root of the image.
 
 use std::collections::BTreeSet;
 
@@ -21,6 +20,14 @@ pub struct Recorded {
     pub opaque: BTreeSet<TreePath>,
 }
 
+impl Recorded {
+    /// Whether nothing has changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tree.is_empty() && self.opaque.is_empty()
+    }
+}
+
 /// The paths of a stack of layers, as one tree without contents.
 pub type Listing = std::collections::BTreeMap<TreePath, Entry>;
 
@@ -31,63 +38,6 @@ pub enum Entry {
     Directory,
     /// Anything else.
     Other,
-}
-
-/// The trees that become the layers of the app, lowest first.
-pub struct AppTrees {
-    /// What was installed: everything outside `/app`, and `node_modules` and virtual environments in it.
-    pub dependencies: FileTree,
-    /// The rest of `/app`.
-    pub app: FileTree,
-}
-
-/// Sorts the result of the build into the layers of the app. `/app` and the home directory belong to `owner`, who runs
-/// the app; everything else to root.
-#[must_use]
-pub fn app_trees(app: FileTree, outside: FileTree, owner: Owner) -> AppTrees {
-    let homes = dependency_homes(&app);
-    let given = |(path, node): (TreePath, Node)| {
-        let owner = if is_of_app(&path) { owner } else { Owner::default() };
-        (path, Node { owner, ..node })
-    };
-    let app: FileTree = app.into_iter().map(given).collect();
-    let (mut dependencies, app) = app.partition(|path, node| {
-        is_above(path, node, &homes) || homes.iter().any(|home| path.is_within(home))
-    });
-    dependencies.extend(outside.into_iter().map(given));
-    AppTrees { dependencies, app }
-}
-
-/// Whether a path is a directory on the way to a dependency: it belongs to the lower layer, since each appears once.
-fn is_above(path: &TreePath, node: &Node, homes: &[TreePath]) -> bool {
-    matches!(node.kind, Kind::Directory) && homes.iter().any(|home| home.is_within(path))
-}
-
-/// What installers fill below `/app`: the outermost directories, and the files by which yarn's Plug'n'Play finds them.
-fn dependency_homes(app: &FileTree) -> Vec<TreePath> {
-    let mut homes: Vec<TreePath> = Vec::new();
-    for (path, node) in app.iter() {
-        let home = match (&node.kind, path.name()) {
-            (Kind::Directory, b"node_modules") => Some(path.clone()),
-            (Kind::Directory, b"cache" | b"unplugged") if is_in(path, b".yarn") => Some(path.clone()),
-            (Kind::File(_), b".pnp.cjs" | b".pnp.js" | b".pnp.loader.mjs" | b".pnp.data.json") => {
-                Some(path.clone())
-            }
-            (Kind::File(_), b"pyvenv.cfg") => path.parent(),
-            _ => None,
-        };
-        if let Some(home) = home
-            && !homes.iter().any(|outer| home.is_within(outer))
-        {
-            homes.retain(|inner| !inner.is_within(&home));
-            homes.push(home);
-        }
-    }
-    homes
-}
-
-fn is_in(path: &TreePath, directory: &[u8]) -> bool {
-    path.parent().is_some_and(|parent| parent.name() == directory)
 }
 
 /// What of the changes outside `/app` reaches the image.
@@ -135,7 +85,8 @@ fn is_of_the_image(node: &Node, in_build: Option<&Entry>, in_run: Option<&Entry>
 }
 
 /// Whether a path belongs to the user of the app.
-fn is_of_app(path: &TreePath) -> bool {
+#[must_use]
+pub fn is_of_app(path: &TreePath) -> bool {
     let parts: Vec<&[u8]> = path.components().take(2).collect();
     matches!(parts.as_slice(), [b"app", ..] | [b"home", b"app"])
 }
@@ -246,8 +197,8 @@ mod tests {
         let kept = kept(recorded, &lower, &lower);
         assert_eq!(names(&kept), ["home/app/.local/bin/x", "usr/lib/flask", "usr/lib/flask/app.py"]);
         let owner = Owner { uid: 2, gid: 3 };
-        let trees = app_trees(FileTree::new(), kept, owner);
-        let owner_of = |at: &str| trees.dependencies.get(&path(at)).unwrap().owner;
+        let trees = crate::layering::app_trees(FileTree::new(), kept, owner);
+        let owner_of = |at: &str| trees.0[0].tree.get(&path(at)).unwrap().owner;
         assert_eq!(owner_of("home/app/.local/bin/x"), owner);
         assert_eq!(owner_of("usr/lib/flask/app.py"), Owner::default());
     }
@@ -299,50 +250,6 @@ mod tests {
         assert!(matches!(kept.get(&path("usr/d/old")).unwrap().kind, Kind::Whiteout));
     }
 
-    // row 41
-    #[test]
-    fn dependencies_in_app_go_to_the_lower_layer_and_each_directory_appears_once() {
-        let app = tree(vec![
-            ("app", Node::directory()),
-            ("app/web", Node::directory()),
-            ("app/web/index.js", file()),
-            ("app/web/node_modules", Node::directory()),
-            ("app/web/node_modules/x", Node::directory()),
-            ("app/web/node_modules/x/node_modules", Node::directory()),
-            ("app/venv", Node::directory()),
-            ("app/venv/bin/python", file()),
-            ("app/venv/pyvenv.cfg", file()),
-        ]);
-        let trees = app_trees(app, FileTree::new(), APP_OWNER);
-        assert_eq!(names(&trees.app), ["app/web/index.js"]);
-        assert_eq!(trees.dependencies.len(), 8);
-        assert!(trees.dependencies.iter().all(|(_, node)| node.owner == APP_OWNER));
-    }
-
-    #[test]
-    fn what_plug_and_play_loads_goes_to_the_lower_layer() {
-        let app = tree(vec![
-            ("app", Node::directory()),
-            ("app/.pnp.cjs", file()),
-            ("app/.pnp.loader.mjs", file()),
-            ("app/.yarn", Node::directory()),
-            ("app/.yarn/cache", Node::directory()),
-            ("app/.yarn/cache/x.zip", file()),
-            ("app/.yarn/releases", Node::directory()),
-            ("app/.yarn/releases/yarn.cjs", file()),
-            ("app/.yarn/unplugged", Node::directory()),
-            ("app/.yarn/unplugged/y", file()),
-            ("app/cache", Node::directory()),
-            ("app/cache/page.html", file()),
-        ]);
-        let trees = app_trees(app, FileTree::new(), APP_OWNER);
-        assert_eq!(
-            names(&trees.app),
-            ["app/.yarn/releases", "app/.yarn/releases/yarn.cjs", "app/cache", "app/cache/page.html"]
-        );
-        assert_eq!(trees.dependencies.len(), 8);
-    }
-
     #[test]
     fn what_installers_note_for_themselves_is_left_out_and_what_apps_load_is_not() {
         for out in [
@@ -368,16 +275,5 @@ mod tests {
         ] {
             assert!(!is_left_out_of_app(&path(kept)), "{kept}");
         }
-    }
-
-    #[test]
-    fn a_hard_link_across_layers_becomes_a_file() {
-        let app = tree(vec![
-            ("app/node_modules", Node::directory()),
-            ("app/node_modules/a", Node { kind: Kind::Hardlink(path("app/z")), ..file() }),
-            ("app/z", file()),
-        ]);
-        let trees = app_trees(app, FileTree::new(), APP_OWNER);
-        assert!(matches!(trees.dependencies.get(&path("app/node_modules/a")).unwrap().kind, Kind::File(_)));
     }
 }

@@ -272,6 +272,15 @@ pub struct PlanArgs {
     /// Secrets of the build commands.
     #[command(flatten)]
     pub secrets: SecretArgs,
+    /// Say which commands would run, and because of which file, and which layers there would be.
+    #[arg(long)]
+    pub why: bool,
+    /// Network access of the build commands, of which `--why` takes account.
+    #[arg(long, env = "LAPSTRAKE_NETWORK", value_enum, default_value_t = NetworkMode::Proxy)]
+    pub network: NetworkMode,
+    /// Where `--why` looks for results of earlier builds.
+    #[command(flatten)]
+    pub cache: CacheArgs,
     /// How the plan is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,

@@ -28,6 +28,7 @@ pub mod image_size;
 pub mod init;
 pub mod inputs;
 pub mod layer_progress;
+pub mod layering;
 pub mod lint;
 pub mod load;
 pub mod metadata;

@@ -137,6 +137,9 @@ pub struct ImageReport {
 pub struct LayerReport {
     /// What it is: the role in the catalog, `dependencies` or `app`.
     pub role: String,
+    /// The big file or directory of the app that it was made for, by its path in the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// The digest of the compressed blob.
     pub digest: Digest,
     /// The digest of the tar archive.

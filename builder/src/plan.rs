@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use lapstrake_catalog::{EntryId, ImageKind};
-use lapstrake_oci::tree::TreePath;
+use lapstrake_oci::tree::{Kind, TreePath};
 use oci_spec::image::Digest;
 use serde::Serialize;
 
 use crate::checkout::Checkout;
 use crate::cli::{FlowArgs, Keep};
 use crate::image_config::RunConfig;
+use crate::layering::LayerTree;
 use crate::report::printable;
 use crate::secrets::SecretUse;
+use crate::sequence::Verdict;
 use crate::source::SourceDigest;
 use crate::steps::{Phase, PlannedStep};
 
@@ -56,6 +58,41 @@ pub struct Plan {
     pub origins: BTreeMap<String, String>,
     /// Where the image goes.
     pub destinations: Vec<String>,
+    /// What becomes of the commands, and why, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Vec<Verdict>>,
+    /// The layers on top of the runtime's, lowest first, where it is known what commands make.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Vec<PlannedLayer>>,
+}
+
+/// A layer of the app.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedLayer {
+    /// `dependencies` or `app`.
+    pub role: &'static str,
+    /// The big file or directory that it is made for, by its path in the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+    /// How many files it has.
+    pub files: usize,
+    /// The bytes of their contents.
+    pub bytes: u64,
+    /// Why it is a layer of its own.
+    pub reason: &'static str,
+}
+
+impl From<&LayerTree> for PlannedLayer {
+    fn from(layer: &LayerTree) -> Self {
+        let sizes = layer.tree.iter().filter_map(|(_, node)| match &node.kind {
+            Kind::File(content) => Some(content.len()),
+            _ => None,
+        });
+        let (files, bytes) = sizes.fold((0, 0), |(files, bytes), size| (files + 1, bytes + size));
+        let part = layer.part.as_ref().map(ToString::to_string);
+        Self { role: layer.role.name(), part, files, bytes, reason: layer.reason() }
+    }
 }
 
 /// The source, as far as it decides anything.
@@ -157,13 +194,29 @@ impl Plan {
             text.line("build secret", &secret.to_string());
         }
         self.run_text(&mut text);
-        let layers =
-            format!("{} of {}, then dependencies and app", self.runtime.run_image, self.runtime.entry);
-        text.line("layers", &layers);
+        for verdict in self.why.iter().flatten() {
+            text.line("why", &verdict.to_string());
+        }
+        self.layers_text(&mut text);
         for destination in &self.destinations {
             text.line("destination", destination);
         }
         text.0
+    }
+
+    fn layers_text(&self, text: &mut Lines) {
+        let runtime = format!("{} of {}", self.runtime.run_image, self.runtime.entry);
+        let Some(layers) = &self.layers else {
+            text.line("layers", &format!("{runtime}, then dependencies and app, big parts of them apart"));
+            return;
+        };
+        text.line("layers", &format!("{runtime}, then"));
+        for layer in layers {
+            let part = layer.part.as_ref().map(|part| format!(", {part}")).unwrap_or_default();
+            let size = indicatif::HumanBytes(layer.bytes);
+            let line = format!("{}{part}: {} files, {size}: {}", layer.role, layer.files, layer.reason);
+            text.line("layer", &line);
+        }
     }
 
     fn source_text(&self, text: &mut Lines) {

@@ -74,6 +74,8 @@ impl Inputs {
             annotations: self.settings.annotations.pairs().into_iter().collect(),
             origins: self.origins(args, &chosen, context),
             destinations: outputs.iter().map(ToString::to_string).collect(),
+            why: None,
+            layers: None,
         })
     }
 

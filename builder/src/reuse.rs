@@ -3,9 +3,10 @@
 //! A cache that cannot be read or written is no reason to fail: what it does not give is made.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lapstrake_oci::image::Blob;
 use lapstrake_oci::layer::PackedLayer;
@@ -15,7 +16,8 @@ use lapstrake_oci::tree::{Content, ContentDigest};
 
 use crate::bag;
 use crate::cache::{
-    BuildKey, Cache, KeptBuild, KeptLayer, Key, LayerKey, Limits, NewValue, RemoteCache, Value, render,
+    BuildKey, Cache, KeptBuild, KeptLayer, Key, LayerKey, Limits, Made, NewValue, ReadSet, ReadSets,
+    RemoteCache, Value,
 };
 use crate::cli::CacheArgs;
 use crate::context::Context;
@@ -35,20 +37,44 @@ pub struct Reuse {
     new: Mutex<Vec<(LayerKey, KeptLayer, Blob)>>,
     /// Values that it has yet to be told of.
     new_values: Mutex<Vec<NewValue>>,
+    /// What commands have read and made, of which it may have to be told.
+    commands: Mutex<Vec<Command>>,
     report: Arc<Report>,
+}
+
+/// What a command has read and made.
+struct Command {
+    circumstances: Key,
+    read: ReadSet,
+    made: NewValue,
 }
 
 impl Reuse {
     /// Opens what the options of a command name. Nothing is sent yet.
     pub fn open(args: &CacheArgs, client: &Arc<Client>, context: &Context) -> Result<Self, Failure> {
+        Self::with(Cache::of(&context.data_dir), args, client, context)
+    }
+
+    /// Opens the same to look at it: nothing is written, there or on this machine.
+    pub fn look(args: &CacheArgs, client: &Arc<Client>, context: &Context) -> Result<Self, Failure> {
+        Self::with(Cache::to_look_at(&context.data_dir), args, client, context)
+    }
+
+    fn with(
+        cache: Cache,
+        args: &CacheArgs,
+        client: &Arc<Client>,
+        context: &Context,
+    ) -> Result<Self, Failure> {
         let remote = args.repository.as_ref().map(|given| RemoteCache::parse(given, client)).transpose()?;
         Ok(Self {
-            cache: Cache::of(&context.data_dir),
+            cache,
             remote,
             looks: !args.no_cache,
             is_remote_lost: AtomicBool::new(false),
             new: Mutex::default(),
             new_values: Mutex::default(),
+            commands: Mutex::default(),
             report: Arc::clone(&context.report),
         })
     }
@@ -68,10 +94,9 @@ impl Reuse {
         self.cache.build(key).or_else(|| self.ask(|remote| remote.build(key)).flatten())
     }
 
-    /// Keeps a build, and tells the registry's cache of its new layers. `image` is where the registry has them.
+    /// Keeps a build, and tells the registry's cache of what it does not have. `image` is where the registry has the layers.
     pub fn keep_build(&self, key: Option<&BuildKey>, build: &KeptBuild, image: Option<&Reference>) {
-        let layers = std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner));
-        let values = std::mem::take(&mut *self.new_values.lock().unwrap_or_else(PoisonError::into_inner));
+        let (layers, values, commands) = (taken(&self.new), taken(&self.new_values), taken(&self.commands));
         if let Some(image) = image {
             // Layers first: the values name them.
             in_turn(&layers, |(key, layer, blob)| {
@@ -79,6 +104,9 @@ impl Reuse {
             });
             in_turn(&values, |value| {
                 self.ask(|remote| remote.keep_value(value, image));
+            });
+            in_turn(&commands, |command| {
+                self.ask(|remote| command.tell(remote, image));
             });
         }
         let Some(key) = key else { return };
@@ -123,9 +151,11 @@ impl Reuse {
         if !self.looks {
             return None;
         }
-        if let Some(value) = self.cache.value(key) {
-            return Some(value);
-        }
+        self.cache.value(key).or_else(|| self.value_there(key))
+    }
+
+    /// The value of a key in the registry's cache, which this machine has from now on, too.
+    fn value_there<T: Value>(&self, key: &Key) -> Option<T> {
         let value = self.ask(|remote| remote.value(key)).flatten()?;
         // What is not kept is asked for again.
         let _ = self.cache.keep_value(key, &value);
@@ -144,16 +174,84 @@ impl Reuse {
         let _ = self.cache.keep_value(key, value);
     }
 
-    /// Keeps a value that names some layers.
-    pub fn keep_value<T: Value>(&self, key: &Key, value: &T, layers: &[(KeptLayer, Blob)]) {
+    /// Keeps a value.
+    pub fn keep_value<T: Value>(&self, key: &Key, value: &T) {
         self.keep_value_here(key, value);
         if self.remote.is_some()
-            && let Ok(bytes) = render(value)
+            && let Ok(value) = NewValue::of(key, value, Vec::new())
         {
-            let blobs = layers.iter().map(|(_, blob)| blob.clone()).collect();
-            let mut new = self.new_values.lock().unwrap_or_else(PoisonError::into_inner);
-            new.push(NewValue { kind: T::KIND, key: key.clone(), bytes, blobs });
+            locked(&self.new_values).push(value);
         }
+    }
+
+    /// What a command has made that ran under some circumstances before, and has read what `now` finds of the sets that
+    /// it is given. `missed` is told of each set that nothing is known of.
+    pub fn command(
+        &self,
+        circumstances: &Key,
+        now: &dyn Fn(&ReadSet) -> io::Result<Option<ReadSet>>,
+        missed: &mut dyn FnMut(&ReadSet, &ReadSet),
+    ) -> io::Result<Option<Made>> {
+        if !self.looks {
+            return Ok(None);
+        }
+        let mut tried: Vec<ReadSet> = Vec::new();
+        for is_here in [true, false] {
+            let sets: Option<ReadSets> = match is_here {
+                true => self.cache.value(circumstances),
+                false => self.ask(|remote| remote.value(circumstances)).flatten(),
+            };
+            for before in sets.iter().flat_map(ReadSets::iter) {
+                let Some(read) = now(before)?.filter(|read| !tried.contains(read)) else { continue };
+                let key = read.key(circumstances);
+                if let Some(made) = self.cache.value::<Made>(&key) {
+                    self.share(circumstances, &read, &made);
+                    return Ok(Some(made));
+                }
+                if let Some(made) = self.value_there::<Made>(&key) {
+                    self.keep_read(circumstances, read);
+                    return Ok(Some(made));
+                }
+                missed(&read, before);
+                tried.push(read);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps what a command has read and made; `blobs` are those of the layers that the latter names.
+    pub fn keep_command(&self, circumstances: &Key, read: ReadSet, made: &Made, blobs: Vec<Blob>) {
+        let key = read.key(circumstances);
+        self.keep_value_here(&key, made);
+        self.keep_read(circumstances, read.clone());
+        if self.remote.is_some()
+            && let Ok(made) = NewValue::of(&key, made, blobs)
+        {
+            locked(&self.commands).push(Command { circumstances: circumstances.clone(), read, made });
+        }
+    }
+
+    /// Takes note that the registry's cache may have to be told of what this machine has.
+    fn share(&self, circumstances: &Key, read: &ReadSet, made: &Made) {
+        if self.remote.is_none() || self.cache.is_fixed() {
+            return;
+        }
+        let blobs = made.blobs.iter().map(|layer| self.blob(layer)).collect::<Option<Vec<_>>>();
+        if let Some(made) = blobs.and_then(|blobs| NewValue::of(&read.key(circumstances), made, blobs).ok()) {
+            let (circumstances, read) = (circumstances.clone(), read.clone());
+            locked(&self.commands).push(Command { circumstances, read, made });
+        }
+    }
+
+    fn keep_read(&self, circumstances: &Key, read: ReadSet) {
+        let mut sets: ReadSets = self.cache.value(circumstances).unwrap_or_default();
+        sets.add(read);
+        self.keep_value_here(circumstances, &sets);
+    }
+
+    /// What keeps digests of secrets of this machine apart from those of others.
+    pub fn secret_key(&self) -> io::Result<[u8; 32]> {
+        self.cache.secret_key()
     }
 
     /// Whether anything may be taken from the cache.
@@ -218,8 +316,7 @@ impl Reuse {
 
     fn note_new(&self, key: &LayerKey, layer: &KeptLayer, blob: &Blob) {
         if self.remote.is_some() {
-            let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
-            new.push((key.clone(), layer.clone(), blob.clone()));
+            locked(&self.new).push((key.clone(), layer.clone(), blob.clone()));
         }
     }
 
@@ -236,6 +333,31 @@ impl Reuse {
             }
         }
     }
+}
+
+impl Command {
+    /// Tells the registry's cache what the command has read and made, unless it knows.
+    fn tell(&self, remote: &RemoteCache, image: &Reference) -> Result<(), Failure> {
+        let mut sets: ReadSets = remote.value(&self.circumstances)?.unwrap_or_default();
+        if sets.iter().any(|read| *read == self.read) {
+            return Ok(());
+        }
+        // The set last: whoever finds it asks for what was made.
+        remote.keep_value(&self.made, image)?;
+        sets.add(self.read.clone());
+        if let Ok(sets) = NewValue::of(&self.circumstances, &sets, Vec::new()) {
+            remote.keep_value(&sets, image)?;
+        }
+        Ok(())
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn taken<T: Default>(mutex: &Mutex<T>) -> T {
+    std::mem::take(&mut *locked(mutex))
 }
 
 /// How many entries of the registry's cache are written at a time.

@@ -65,6 +65,7 @@ impl RuntimeLayer {
     pub fn report(&self) -> LayerReport {
         LayerReport {
             role: self.role.clone(),
+            part: None,
             digest: self.descriptor.digest().clone(),
             diff_id: self.diff_id.clone(),
             size: self.descriptor.size(),

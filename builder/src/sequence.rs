@@ -4,33 +4,33 @@
 //! ([`crate::trace`]); everything else that it can see counts as read: names, modes and links in `/app`, all files
 //! outside of it, its environment, its secrets, the layers below. What it took from the network does not count.
 
+mod judge;
+mod keep;
+mod observed;
+
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lapstrake_oci::image::Blob;
 use lapstrake_oci::layer::{
     self, Compose, Compression, ModePolicy, PackOptions, Scan, ScanOptions, UnpackOptions,
 };
-use lapstrake_oci::tree::{
-    Content, ContentDigest, ContentHasher, FileTree, Kind, Node, Owner, Place, TreePath,
-};
+use lapstrake_oci::tree::{Content, ContentDigest, FileTree, Kind, Node, Owner};
+use oci_spec::image::Digest;
 use serde::Serialize;
 
-use crate::bag;
-use crate::cache::{Circumstances, KeptLayer, Key, Made, ReadSet, ReadSets, Remembered, in_app};
+use crate::cache::{Circumstances, KeptLayer, Key, Made, ReadSet, Remembered};
 use crate::changes::{Listing, Recorded};
-use crate::cli::FlowArgs;
+use crate::cli::{FlowArgs, Keep, NetworkMode};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::needs::{Facts, KnownFacts};
-use crate::python_records;
+use crate::plan::Plan;
 use crate::reuse::Reuse;
 use crate::scratch::Scratch;
-use crate::secrets::{Search, Secrets};
+use crate::secrets::Secrets;
 use crate::source::{MaterialiseOptions, Modes, in_parallel, materialise};
 use crate::state::{self, State};
 use crate::steps::{
@@ -38,6 +38,10 @@ use crate::steps::{
 };
 use crate::tool_env::SOURCE_TIME;
 use crate::trace::{self, Marks};
+
+pub use judge::Judged;
+pub use keep::{Keeping, PackedContents};
+use observed::{Observed, contents_of, facts_after};
 
 /// What an earlier command made is a minute younger than the source.
 const MADE_TIME: i64 = SOURCE_TIME + 60;
@@ -58,15 +62,25 @@ pub struct Sequence<'a> {
     /// Which of them run on what.
     pub flow: FlowArgs,
     /// What is the same for all of them: what each thing is about, and its value.
-    pub fields: Vec<(&'static str, String)>,
+    fields: Vec<(&'static str, String)>,
     /// Which app it is, to tell what has changed in it.
-    pub app: String,
-    /// The secrets of the commands.
-    pub secrets: &'a Secrets,
-    /// What was done before.
-    pub reuse: &'a Reuse,
+    app: String,
+    secrets: &'a Secrets,
+    reuse: &'a Reuse,
     /// Keeps digests of secrets apart from those of others.
-    pub key: [u8; 32],
+    key: [u8; 32],
+}
+
+/// What the commands of a plan run in, as far as it decides what they make.
+pub struct Surroundings {
+    /// The diffIDs of the build image's layers, lowest first.
+    pub build_layers: Vec<Digest>,
+    /// Those of the runtime image.
+    pub run_layers: Vec<Digest>,
+    /// The environment, without what leads to this machine's network.
+    pub env: BTreeMap<String, String>,
+    /// What commands reach.
+    pub network: NetworkMode,
 }
 
 /// What became of one unit of commands.
@@ -112,85 +126,14 @@ pub struct NewResult {
     contents: BTreeMap<ContentDigest, Content>,
 }
 
-impl Ran {
-    /// Keeps the results of the commands that were run. `packed` are the layers of the image with the contents that they
-    /// have; what none of them has goes into a layer of its own. A result that holds a hidden value is not kept.
-    pub fn keep(
-        new: Vec<NewResult>,
-        packed: &[(BTreeSet<ContentDigest>, KeptLayer, Blob)],
-        layers: &[KeptLayer],
-        reuse: &Reuse,
-        search: &Search,
-        scratch: &Scratch,
-    ) -> Result<(), Failure> {
-        let mut packed: Vec<(BTreeSet<ContentDigest>, KeptLayer, Blob)> = packed.to_vec();
-        let is_packed =
-            |digest: &ContentDigest| packed.iter().any(|(contents, ..)| contents.contains(digest));
-        let mut rest: BTreeMap<ContentDigest, Content> = BTreeMap::new();
-        let mut sound = Vec::new();
-        for result in new {
-            let (mut own, mut is_whole) = (BTreeMap::new(), true);
-            for (digest, content) in result.contents.iter().filter(|(digest, _)| !is_packed(digest)) {
-                // A later command may have written into the file.
-                is_whole &= !content.is_here() || is_still(content, *digest);
-                if content.is_here() {
-                    own.insert(*digest, content.clone());
-                }
-            }
-            if is_whole && !result.holds_any_of(&own, search)? {
-                rest.extend(own);
-                sound.push(result);
-            }
-        }
-        if !rest.is_empty() {
-            let options = PackOptions::new(MADE_TIME).compression(Compression::Zstd(3));
-            let layer = layer::pack(&bag::tree(&rest), &options, scratch.path()).map_err(|cause| {
-                Failure::because(Exit::Ours, "could not keep what the commands made", cause)
-            })?;
-            let (layer, blob) = reuse.keep_blob(layer)?;
-            packed.push((rest.into_keys().collect(), layer, blob));
-        }
-        let mut sets: BTreeMap<String, (Key, ReadSets)> = BTreeMap::new();
-        for NewResult { circumstances, read, mut made, contents } in sound {
-            let has_some = |(of_layer, ..): &&(BTreeSet<ContentDigest>, KeptLayer, Blob)| {
-                contents.keys().any(|digest| of_layer.contains(digest))
-            };
-            let mut with: Vec<(KeptLayer, Blob)> = packed
-                .iter()
-                .filter(has_some)
-                .map(|(_, layer, blob)| (layer.clone(), blob.clone()))
-                .collect();
-            if contents.values().any(|content| !content.is_here()) {
-                with.extend(layers.iter().filter_map(|layer| Some((layer.clone(), reuse.blob(layer)?))));
-            }
-            made.blobs = with.iter().map(|(layer, _)| layer.clone()).collect();
-            reuse.keep_value(&read.key(&circumstances), &made, &with);
-            let (_, known) = sets
-                .entry(circumstances.to_string())
-                .or_insert_with(|| (circumstances.clone(), reuse.value(&circumstances).unwrap_or_default()));
-            known.add(read);
-        }
-        for (key, sets) in sets.into_values() {
-            reuse.keep_value(&key, &sets, &[]);
-        }
-        Ok(())
-    }
-}
-
-impl NewResult {
-    /// Whether a hidden value stands in it.
-    fn holds_any_of(&self, own: &BTreeMap<ContentDigest, Content>, search: &Search) -> Result<bool, Failure> {
-        let leaks = search.in_trees(&[&bag::tree(own)]).map_err(unreadable)?;
-        let text = serde_json::to_vec(&self.made)
-            .map_err(|cause| Failure::because(Exit::Ours, "could not write what a command made", cause))?;
-        Ok(!leaks.is_empty() || search.in_document("a result", &text).is_some())
-    }
-}
-
-/// Whether a content still is what it was known by.
-fn is_still(content: &Content, digest: ContentDigest) -> bool {
-    let mut hasher = ContentHasher::default();
-    content.each_part(|part| hasher.update(part)).is_ok() && hasher.finish() == digest
+/// How a sequence ended.
+pub enum End {
+    /// Every command was carried out, or what it made before was taken.
+    Done,
+    /// A command has to run on what was made before, and that is not to be had any more.
+    Gone,
+    /// A command failed, or could not run.
+    Failed(Failure),
 }
 
 /// What was found of a unit in the cache.
@@ -208,9 +151,43 @@ struct Laid {
     temporary: Marks,
 }
 
-impl Sequence<'_> {
+impl<'a> Sequence<'a> {
+    /// The commands of a plan.
+    pub fn new(
+        plan: &'a Plan,
+        surroundings: &Surroundings,
+        secrets: &'a Secrets,
+        reuse: &'a Reuse,
+        context: &Context,
+    ) -> Result<Self, Failure> {
+        let layers =
+            |layers: &[Digest]| layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let key = match context.var("LAPSTRAKE_CACHE_KEY") {
+            Some(text) => blake3::derive_key("lapstrake digests of secrets 1", text.as_bytes()),
+            None if secrets.is_empty() => [0; 32],
+            None => reuse
+                .secret_key()
+                .map_err(|cause| Failure::io("could not make the key of the cache", cause))?,
+        };
+        Ok(Self {
+            steps: &plan.steps,
+            flow: plan.flow,
+            fields: vec![
+                ("the build image", layers(&surroundings.build_layers)),
+                ("the runtime image", layers(&surroundings.run_layers)),
+                ("the environment", format!("{:?}", surroundings.env)),
+                ("the working directory", plan.run.working_dir.clone()),
+                ("the network", format!("{:?}", surroundings.network)),
+            ],
+            app: plan.source.given.clone(),
+            secrets,
+            reuse,
+            key,
+        })
+    }
+
     /// Carries the commands out, or takes what they have made before. With `looks`, contents of earlier results may be
-    /// on another machine when this returns; it returns none when a command has to run on some that are nowhere to be had.
+    /// on another machine when this returns.
     pub fn run(
         &self,
         source: FileTree,
@@ -218,7 +195,7 @@ impl Sequence<'_> {
         scratch: &Scratch,
         context: &Context,
         looks: bool,
-    ) -> Result<Option<Ran>, Failure> {
+    ) -> Result<(Ran, End), Failure> {
         let work = scratch.directory("sandbox")?;
         let mut course = Course {
             sequence: self,
@@ -238,30 +215,8 @@ impl Sequence<'_> {
                 dropped: Vec::new(),
             },
         };
-        let units = units(self.steps, self.flow);
-        for (index, unit) in units.iter().enumerate() {
-            context.stop.check()?;
-            course.enter(unit.on);
-            let circumstances = self.circumstances(unit, &course.ran.state)?;
-            let found = if looks {
-                self.find(unit, &circumstances, &course.ran.state).map_err(unreadable)?
-            } else {
-                Found::Not("nothing is taken from the cache".to_owned())
-            };
-            let why = match found {
-                Found::Made(made) if course.take(unit, &made) => continue,
-                Found::Made(_) => "its entry in the cache is damaged".to_owned(),
-                Found::Not(why) => why,
-            };
-            let is_last = units[index + 1..].iter().all(|later| later.on == On::Scrap);
-            if !course.carry_out(unit, &circumstances, why, is_last)? {
-                return Ok(None);
-            }
-        }
-        if self.flow.keep == crate::cli::Keep::App {
-            course.enter(On::AppAlone);
-        }
-        Ok(Some(course.ran))
+        let end = course.go(looks).unwrap_or_else(End::Failed);
+        Ok((course.ran, end))
     }
 
     fn circumstances(&self, unit: &Unit<'_>, state: &State) -> Result<Circumstances, Failure> {
@@ -277,16 +232,14 @@ impl Sequence<'_> {
         Ok(Circumstances::new(fields, state.names()))
     }
 
-    fn find(&self, unit: &Unit<'_>, circumstances: &Circumstances, state: &State) -> io::Result<Found> {
-        let key = circumstances.key();
-        let sets: ReadSets = self.reuse.value(&key).unwrap_or_default();
+    fn find(&self, unit: &Unit<'_>, circumstances: &Circumstances, state: &State) -> Result<Found, Failure> {
         let mut changed = None;
-        for before in sets.iter() {
-            let Some(now) = before.now(state)? else { continue };
-            if let Some(made) = self.reuse.value::<Made>(&now.key(&key)) {
-                return Ok(Found::Made(Box::new(made)));
-            }
-            changed = changed.or_else(|| now.changed_since(before));
+        let mut missed = |now: &ReadSet, before: &ReadSet| {
+            changed = changed.take().or_else(|| now.changed_since(before));
+        };
+        let found = self.reuse.command(&circumstances.key(), &|before| before.now(state), &mut missed);
+        if let Some(made) = found.map_err(unreadable)? {
+            return Ok(Found::Made(Box::new(made)));
         }
         let changed = changed.or_else(|| {
             let before: Option<Remembered> = self.reuse.value_here(&self.place(unit));
@@ -332,6 +285,34 @@ struct Course<'a> {
 }
 
 impl Course<'_> {
+    fn go(&mut self, looks: bool) -> Result<End, Failure> {
+        let sequence = self.sequence;
+        let units = units(sequence.steps, sequence.flow);
+        for (index, unit) in units.iter().enumerate() {
+            self.context.stop.check()?;
+            self.enter(unit.on);
+            let circumstances = sequence.circumstances(unit, &self.ran.state)?;
+            let found = if looks {
+                sequence.find(unit, &circumstances, &self.ran.state)?
+            } else {
+                Found::Not("nothing is taken from the cache".to_owned())
+            };
+            let why = match found {
+                Found::Made(made) if self.take(unit, &made) => continue,
+                Found::Made(_) => "its entry in the cache is damaged".to_owned(),
+                Found::Not(why) => why,
+            };
+            let is_last = units[index + 1..].iter().all(|later| later.on == On::Scrap);
+            if !self.carry_out(unit, &circumstances, why, is_last)? {
+                return Ok(End::Gone);
+            }
+        }
+        if sequence.flow.keep == Keep::App {
+            self.enter(On::AppAlone);
+        }
+        Ok(End::Done)
+    }
+
     /// Leaves behind what the commands of a unit do not find.
     fn enter(&mut self, on: On) {
         if on == On::AppAlone && !self.is_apart {
@@ -504,7 +485,7 @@ impl Course<'_> {
         };
         materialise(&state.app, &disk.app, &options).map_err(failed)?;
         hand_over(&disk.app)?;
-        if !state.outside.tree.is_empty() || !state.outside.opaque.is_empty() {
+        if !state.outside.is_empty() {
             let tree = with_whiteouts(&state.outside, self.ground.build_paths()?);
             self.unpack(&tree, &disk.outside(), Compose::Overlay)?;
         }
@@ -535,110 +516,6 @@ impl Course<'_> {
             .map(drop)
             .map_err(|cause| failed(cause.into()))
     }
-}
-
-/// A tree as it was found on disk. What is as it was before has the content that it had.
-struct Observed {
-    tree: FileTree,
-    /// The paths of the others.
-    changed: BTreeSet<TreePath>,
-}
-
-impl Observed {
-    fn new(mut scanned: FileTree, before: &FileTree, dir: &Path, marks: &Marks) -> Result<Self, Failure> {
-        python_records::settle(&mut scanned)
-            .map_err(|cause| Failure::io("could not read what the commands installed", cause))?;
-        let mut changed = BTreeSet::new();
-        let merge = |(path, node): (TreePath, Node)| {
-            let same = before
-                .get(&path)
-                .filter(|other| other.mode == node.mode && is_same(&path, other, &node, dir, marks));
-            if same.is_none() {
-                changed.insert(path.clone());
-            }
-            let node = same.cloned().unwrap_or(node);
-            (path, node)
-        };
-        let tree = scanned.into_iter().map(merge).collect();
-        Ok(Self { tree, changed })
-    }
-
-    /// Gives files that have changed second names in `dir`, where later commands do not remove or replace them.
-    fn hold(&mut self, dir: &Path) -> io::Result<()> {
-        for (number, path) in self.changed.iter().enumerate() {
-            let Some(Kind::File(content)) = self.tree.get_mut(path).map(|node| &mut node.kind) else {
-                continue;
-            };
-            let Place::Path { path: place, len } = content.place() else { continue };
-            if number == 0 || !dir.exists() {
-                fs_err::create_dir_all(dir)?;
-            }
-            let held = dir.join(number.to_string());
-            fs_err::hard_link(place, &held)?;
-            *content = Content::path(held, *len);
-        }
-        Ok(())
-    }
-
-    /// The contents of the files that have changed.
-    fn contents(&self) -> Vec<Content> {
-        let contents = self.changed.iter().filter_map(|path| match &self.tree.get(path)?.kind {
-            Kind::File(content) => Some(content.clone()),
-            _ => None,
-        });
-        contents.collect()
-    }
-}
-
-fn is_same(path: &TreePath, before: &Node, now: &Node, dir: &Path, marks: &Marks) -> bool {
-    match (&before.kind, &now.kind) {
-        (Kind::File(_), Kind::File(_)) => trace::is_unchanged(path, dir, marks),
-        (Kind::Directory, Kind::Directory) | (Kind::Whiteout, Kind::Whiteout) => true,
-        (Kind::Symlink(one), Kind::Symlink(other)) => one == other,
-        (Kind::Hardlink(one), Kind::Hardlink(other)) => one == other,
-        _ => false,
-    }
-}
-
-/// What the files are that commands have made so far. Those that have changed are looked at.
-fn facts_after(before: &State, app: &Observed, outside: &Observed) -> io::Result<KnownFacts> {
-    let files = |observed: &Observed| -> Vec<(TreePath, Node)> {
-        let file = |path: &TreePath| {
-            let node = observed.tree.get(path)?;
-            matches!(node.kind, Kind::File(_)).then(|| (path.clone(), node.clone()))
-        };
-        observed.changed.iter().filter_map(file).collect()
-    };
-    let of_app = files(app).into_iter().filter_map(|(path, node)| Some((in_app(&path)?, node)));
-    let changed: FileTree = of_app.chain(files(outside)).collect();
-    let facts = Facts::of_trees(&[&changed], &KnownFacts::new())?;
-    let is_there = |path: &TreePath| {
-        let below = path.as_bytes().strip_prefix(b"app/").and_then(|below| TreePath::new(below).ok());
-        let node = match below {
-            Some(below) => app.tree.get(&below),
-            None => outside.tree.get(path),
-        };
-        node.is_some_and(|node| matches!(node.kind, Kind::File(_)))
-    };
-    let mut after: KnownFacts = before
-        .facts
-        .iter()
-        .filter(|(path, _)| is_there(path))
-        .map(|(path, fact)| (path.clone(), fact.clone()))
-        .collect();
-    after.extend(changed.iter().map(|(path, _)| (path.clone(), facts.get(path).cloned())));
-    Ok(after)
-}
-
-/// The contents of what commands have made, by digest.
-fn contents_of(after: &State, changed: &BTreeSet<TreePath>) -> BTreeMap<ContentDigest, Content> {
-    let of_app = after.app.iter().filter(|(path, _)| changed.contains(*path));
-    let others = after.outside.tree.iter().chain(after.temporary.iter());
-    let contents = of_app.chain(others).filter_map(|(_, node)| match &node.kind {
-        Kind::File(content) => Some((content.known_digest()?, content.clone())),
-        _ => None,
-    });
-    contents.collect()
 }
 
 /// Changes of an overlay in which a directory that hides what is below it is written as so many deletions.

@@ -4,6 +4,7 @@ Packages come through the ordinary clients of their registries, with versions th
 measure the same files.
 """
 
+import os
 import pathlib
 import random
 import shutil
@@ -29,6 +30,8 @@ LARGE = """next@16.4.6 aws-sdk@2.1693.0 @aws-sdk/client-s3@3.1175.0 @aws-sdk/cli
 @aws-sdk/client-dynamodb@3.1169.0 @aws-sdk/client-sqs@3.1175.0 eslint@10.15.0 jest@30.5.2 webpack@5.113.0
 @mui/material@9.5.0 @emotion/react@11.14.0 @emotion/styled@11.14.1 react@19.3.1 react-dom@19.3.1 typescript@7.0.2"""
 
+CHANGE = "# changed\n"
+
 WORDS = (
     "def return self value import from class for in if else None True request response handler config data load store"
     " cache user session token parse format render model field query index result error raise with open close"
@@ -40,22 +43,37 @@ class App:
 
     def __init__(self, name, base, runtime, command, directory):
         self.name, self.base, self.runtime, self.command, self.directory = name, base, runtime, command, directory
-
-    @property
-    def tar(self):
-        return self.directory.with_suffix(".tar")
-
-    @property
-    def tar_gz(self):
-        return self.directory.with_suffix(".tar.gz")
+        self.is_changed = self.source_file.exists() and self.source_file.read_text().endswith(CHANGE)
 
     @property
     def source_file(self):
         """The file that differs in the state `changed`."""
         return self.directory / "src" / "m1.py"
 
+    @property
+    def tar(self):
+        return self.archive("tar")
+
+    @property
+    def tar_gz(self):
+        return self.archive("tar.gz")
+
+    def archive(self, kind):
+        """The archive with what the directory holds now."""
+        return self.directory.with_name(f"{self.name}{'-changed' if self.is_changed else ''}.{kind}")
+
+    def change(self, changed):
+        """Makes the source file another one, or what it was."""
+        if changed != self.is_changed:
+            text = self.source_file.read_text()
+            self.source_file.write_text(text + CHANGE if changed else text.removesuffix(CHANGE))
+            # A file that was written a moment ago may change once more without a trace: builders read it again.
+            moment = 1_700_000_000 + changed
+            os.utime(self.source_file, (moment, moment))
+            self.is_changed = changed
+
     def pack(self):
-        """Packs the archives again; the plain one has its files below /app, as a layer has."""
+        """Packs the archives of both; the plain ones have their files below /app, as a layer has."""
 
         def plain(info):
             info.uid = info.gid = 1000
@@ -63,9 +81,11 @@ class App:
             info.mtime = 315619200
             return info
 
-        for path, mode, below in ((self.tar, "w", "app"), (self.tar_gz, "w:gz", ".")):
-            with tarfile.open(path, mode, format=tarfile.PAX_FORMAT, **({"compresslevel": 6} if "gz" in mode else {})) as tar:
-                tar.add(self.directory, below, filter=plain)
+        for changed in (True, False):
+            self.change(changed)
+            for path, mode, below in ((self.tar, "w", "app"), (self.tar_gz, "w:gz", ".")):
+                with tarfile.open(path, mode, format=tarfile.PAX_FORMAT, **({"compresslevel": 6} if "gz" in mode else {})) as tar:
+                    tar.add(self.directory, below, filter=plain)
 
     def sizes(self):
         """How many files there are, and how many bytes."""
@@ -97,8 +117,9 @@ def make(name, work):
     python = ("python3", "python3", "python3 src/m1.py")
     node = ("nodejs22", "nodejs22", "node src/index.js")
     base, runtime, command = node if name == "large" else python
-    app = App(name, base, runtime, command, directory)
-    if app.tar_gz.exists():
+    if directory.with_name(f"{name}.tar.gz").exists():
+        app = App(name, base, runtime, command, directory)
+        app.change(False)
         return app
     shutil.rmtree(directory, ignore_errors=True)
     sources(directory / "src", 98)
@@ -114,6 +135,7 @@ def make(name, work):
     for link in [path for path in directory.rglob("*") if path.is_symlink()]:
         # Links between packages are the same work for everybody, but not all peers keep them.
         link.unlink()
+    app = App(name, base, runtime, command, directory)
     app.pack()
     return app
 

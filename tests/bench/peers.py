@@ -19,7 +19,7 @@ def lapstrake(*options, archive=False, cache=False):
     def commands(job):
         source = job.app.tar_gz if archive else job.app.directory
         run = [LAPSTRAKE, "build", source, "-t", job.target, "--catalog", f"{job.registry}/catalog/runtimes:latest"]
-        run += ["--data-dir", job.state, "--progress", "quiet", *options]
+        run += ["--data-dir", job.state, "--progress", "plain", *options]
         if cache:
             run += ["--cache", f"{job.registry}/{job.repository}-cache"]
         return [run]

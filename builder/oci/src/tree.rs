@@ -259,14 +259,33 @@ impl FileTree {
     /// the same content, and the others there become links to it: a layer holds no link into another one.
     #[must_use]
     pub fn partition(self, mut passes: impl FnMut(&TreePath, &Node) -> bool) -> (Self, Self) {
+        let mut halves = self.divide(2, |path, node| usize::from(!passes(path, node))).into_iter();
+        (halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
+    }
+
+    /// Splits the tree in `count` trees: `place` says into which each path goes. Hard links that would lead from one to
+    /// another become files as with [`Self::partition`].
+    ///
+    /// # Panics
+    ///
+    /// When a place is not less than `count`.
+    #[must_use]
+    pub fn divide(self, count: usize, mut place: impl FnMut(&TreePath, &Node) -> usize) -> Vec<Self> {
+        let mut parts: Vec<Vec<(TreePath, Node)>> = (0..count).map(|_| Vec::new()).collect();
+        for (path, node) in self.nodes {
+            parts[place(&path, &node)].push((path, node));
+        }
         // A tree of what is in order already is made at once.
-        let (passing, rest): (Vec<_>, Vec<_>) =
-            self.nodes.into_iter().partition(|(path, node)| passes(path, node));
-        let (mut passing, mut rest) = (Self::from_iter(passing), Self::from_iter(rest));
-        let (into_passing, into_rest) = (rest.files_linked_from(&passing), passing.files_linked_from(&rest));
-        passing.adopt(&into_passing);
-        rest.adopt(&into_rest);
-        (passing, rest)
+        let mut trees: Vec<Self> = parts.into_iter().map(Self::from_iter).collect();
+        let linked = |to: &Self| -> BTreeMap<TreePath, Node> {
+            let others = trees.iter().filter(|other| !std::ptr::eq(*other, to));
+            others.flat_map(|other| other.files_linked_from(to)).collect()
+        };
+        let linked: Vec<_> = trees.iter().map(linked).collect();
+        for (tree, files) in trees.iter_mut().zip(&linked) {
+            tree.adopt(files);
+        }
+        trees
     }
 
     /// The files of this tree to which another tree has hard links.

@@ -8,7 +8,7 @@ use lapstrake_oci::layer::{Compression, FORMAT, PackedLayer};
 use oci_spec::image::{Descriptor, Digest, MediaType};
 use serde::{Deserialize, Serialize};
 
-use super::{Cache, Key, Kind, touch};
+use super::{Cache, Key, Kind};
 
 /// What a layer is found by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Cache {
         if !found.is_file() || found.len() != kept.size {
             return None;
         }
-        touch(&blob);
+        self.note_use(&blob);
         Some((kept, blob))
     }
 
@@ -127,7 +127,7 @@ impl Cache {
         if !path.is_file() || !self.is_sound(layer) {
             return None;
         }
-        touch(&path);
+        self.note_use(&path);
         Some(path)
     }
 

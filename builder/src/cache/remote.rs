@@ -5,6 +5,7 @@
 //! write the same. Whoever may write to the repository decides what others build, as with any image that they take.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,6 +45,13 @@ pub struct NewValue {
     pub bytes: Vec<u8>,
     /// The blobs that it names.
     pub blobs: Vec<Blob>,
+}
+
+impl NewValue {
+    /// A value, and the blobs that it names.
+    pub fn of<T: Value>(key: &Key, value: &T, blobs: Vec<Blob>) -> io::Result<Self> {
+        Ok(Self { kind: T::KIND, key: key.clone(), bytes: values::render(value)?, blobs })
+    }
 }
 
 /// A repository that holds a cache.

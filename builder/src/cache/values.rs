@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use lapstrake_oci::tree::{ContentDigest, TreePath};
+use oci_spec::image::Digest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,13 @@ impl Value for Paths {
 pub struct Paths(Vec<(String, bool)>);
 
 impl Paths {
+    /// What the paths of an image are found by, given the diffIDs of its layers, lowest first.
+    #[must_use]
+    pub fn key(layers: &[Digest]) -> Key {
+        let layers = layers.iter().map(|layer| layer.as_ref().as_bytes());
+        Key::of(&std::iter::once(b"paths 1".as_slice()).chain(layers).collect::<Vec<_>>())
+    }
+
     /// The paths of a listing; none when one is no text.
     #[must_use]
     pub fn of(listing: &Listing) -> Option<Self> {
@@ -88,7 +96,7 @@ pub(super) fn parse<T: Value>(bytes: &[u8]) -> Option<T> {
 }
 
 /// The bytes of a value.
-pub fn render<T: Value>(value: &T) -> io::Result<Vec<u8>> {
+pub(super) fn render<T: Value>(value: &T) -> io::Result<Vec<u8>> {
     let packed = zstd::bulk::compress(&serde_json::to_vec(value)?, 3)?;
     Ok([ContentDigest::of(&packed).0.as_slice(), &packed].concat())
 }

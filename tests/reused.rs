@@ -329,3 +329,207 @@ fn commands_run_again_where_what_they_made_is_gone() {
     assert!(second.outcome.stderr.contains("not to be had any more"), "{}", second.outcome.stderr);
     assert_ne!(second.digest(), first.digest());
 }
+
+/// Everything below a directory: paths, sizes, times and modes.
+fn listing(directory: &Path) -> String {
+    let format = "%p %y %s %T@ %C@ %m\n";
+    let found = tools::run("find", [directory.as_os_str(), "-printf".as_ref(), format.as_ref()]);
+    let mut lines: Vec<&str> = found.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+impl Scene {
+    /// What `plan --why` says of each command, without its reason where that is not asked for.
+    fn why(&self, machine: &Lapstrake, more: &[&str]) -> Value {
+        let app = self.app();
+        let words = ["plan", app.to_str().unwrap(), "--catalog", &self.catalog, "--why", "--format", "json"];
+        let outcome = machine.run(words.into_iter().chain(more.iter().copied())).expect(0);
+        serde_json::from_str(&outcome.stdout).unwrap()
+    }
+}
+
+#[test]
+fn a_plan_says_which_commands_will_run_because_of_which_file_and_writes_nothing() {
+    let scene = Scene::with_commands();
+    let (machine, app) = (scene.machine("one"), scene.app());
+    let plan = scene.why(&machine, &[]);
+    assert_eq!(plan["why"][0]["reason"], "it has not run before");
+    assert_eq!(
+        plan["why"][1]["reason"],
+        format!("it comes after `{}`, which runs", plan["why"][0]["commands"][0].as_str().unwrap())
+    );
+    assert_eq!(plan["layers"], Value::Null, "what commands make is not known before they run");
+    scene.build(&machine, &app, "team/app:1", &[]);
+    let before = listing(&machine.data().join("cache"));
+    let plan = scene.why(&machine, &[]);
+    for verdict in plan["why"].as_array().unwrap() {
+        assert_eq!(
+            (&verdict["runs"], &verdict["reason"]),
+            (&false.into(), &"nothing that it read has changed".into())
+        );
+    }
+    let roles: Vec<&Value> = plan["layers"].as_array().unwrap().iter().map(|layer| &layer["role"]).collect();
+    assert_eq!(roles, ["dependencies", "app"]);
+    scene.write("src/one.txt", "changed");
+    let plan = scene.why(&machine, &[]);
+    assert_eq!(plan["why"][1]["reason"], "`src/one.txt` has changed");
+    assert!(listing(&machine.data().join("cache")) == before, "the plan has written something");
+    let text =
+        machine.run(["plan", app.to_str().unwrap(), "--catalog", &scene.catalog, "--why"]).expect(0).stdout;
+    assert!(text.contains("why          [PreBuild] `mkdir -p /opt/made && "), "{text}");
+    assert!(text.contains("runs: `src/one.txt` has changed"), "{text}");
+    let built = scene.build(&machine, &app, "team/app:1", &[]);
+    assert_eq!(built.ran()[..3], [false, true, true]);
+    assert_eq!(built.report["commands"][1]["reason"], plan["why"][1]["reason"]);
+}
+
+#[test]
+fn a_plan_looks_into_the_registrys_cache_and_leaves_it_as_it_is() {
+    let scene = Scene::with_commands();
+    let app = scene.app();
+    let cache = scene.registry.reference("team/cache");
+    let cached = ["--cache", cache.as_str()];
+    scene.build(&scene.machine("one"), &app, "team/app:1", &cached);
+    let fresh = scene.machine("two");
+    let before = scene.registry.requests().len();
+    let plan = scene.why(&fresh, &cached);
+    let runs: Vec<&Value> = plan["why"].as_array().unwrap().iter().map(|verdict| &verdict["runs"]).collect();
+    assert_eq!(runs, [false; 4]);
+    let requests = scene.registry.requests().split_off(before);
+    assert!(
+        requests.iter().all(|request| request.starts_with("GET") || request.starts_with("HEAD")),
+        "{requests:#?}"
+    );
+    assert!(!fresh.data().join("cache").exists());
+    let alone = scene.why(&fresh, &[]);
+    assert_eq!(alone["why"][0]["reason"], "it has not run before");
+}
+
+#[test]
+fn what_commands_made_before_one_that_failed_is_not_made_again() {
+    let scene = Scene::with_commands();
+    let (machine, app) = (scene.machine("one"), scene.app());
+    scene.write(
+        "apprunner.yaml",
+        &COMMANDS.replace("cp /tmp/when /opt/when", "cp /tmp/when /opt/when && cat late.txt"),
+    );
+    let reference = scene.registry.reference("team/app:1");
+    let cache = scene.registry.reference("team/cache");
+    let words =
+        ["build", app.to_str().unwrap(), "--catalog", &scene.catalog, "--tag", &reference, "--cache", &cache];
+    let failed = machine.run(words).expect(1);
+    assert!(failed.stderr.contains("late.txt"), "{}", failed.stderr);
+    scene.write("apprunner.yaml", COMMANDS);
+    let mended = scene.build(&machine, &app, "team/app:1", &["--cache", &cache]);
+    // The app file is one of the files of the app, which nobody reads here.
+    assert_eq!(mended.ran(), [false, true, true, true], "{}", mended.outcome.stderr);
+    let elsewhere = scene.build(&scene.machine("two"), &app, "team/app:2", &["--cache", &cache]);
+    assert_eq!(elsewhere.digest(), mended.digest());
+    scene.write("src/two.txt", "nobody reads this");
+    let elsewhere = scene.build(&scene.machine("three"), &app, "team/app:2", &["--cache", &cache]);
+    assert_eq!(elsewhere.ran()[..3], [false; 3], "{}", elsewhere.outcome.stderr);
+}
+
+/// Commands without a clock or chance in them, which read, list, link, move, change and remove.
+const RANDOM_COMMANDS: &str = "version: 1.0
+runtime: python3
+build:
+  commands:
+    pre-build:
+      - mkdir -p /opt/made && cat src/a src/b >/opt/made/ab 2>/dev/null; ls src >/opt/made/names; true
+    build:
+      - sh -c 'for file in src/*; do if test -d \"$file\"; then ls \"$file\"; else cat \"$file\"; fi; done' >all.txt; true
+      - test -x src/c && echo c >>runs.txt; readlink src/d >link.txt; cat src/d >>link.txt 2>/dev/null; true
+      - mv src/e moved.txt 2>/dev/null; cp -r src/f copied 2>/dev/null; rm -rf src/g; ln src/h hard.txt 2>/dev/null; true
+      - python3 -c \"import os; print([os.path.exists('src/' + name) for name in 'abcd'], os.path.exists('/opt/made/ab'))\" >seen.txt
+run:
+  command: python3 main.py
+";
+
+/// A random walk: each step is a number that the next one follows from, the same in every run.
+struct Walk(u64);
+
+impl Walk {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+
+    /// Changes one of the files; few names and few contents, so that earlier states come back.
+    fn step(&mut self, app: &Path) -> String {
+        use std::os::unix::fs::PermissionsExt;
+        let name = char::from(b'a' + u8::try_from(self.below(8)).unwrap());
+        let path = app.join("src").join(name.to_string());
+        let other = char::from(b'a' + u8::try_from(self.below(8)).unwrap());
+        let text = format!("text {}\n", self.below(3));
+        let clear = || {
+            if fs_err::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
+                fs_err::remove_dir_all(&path).unwrap();
+            } else {
+                let _ = fs_err::remove_file(&path);
+            }
+        };
+        match self.below(7) {
+            0 => {
+                clear();
+                format!("{name} is gone")
+            }
+            1 => {
+                clear();
+                std::os::unix::fs::symlink(other.to_string(), &path).unwrap();
+                format!("{name} leads to {other}")
+            }
+            2 => {
+                clear();
+                fs_err::create_dir(&path).unwrap();
+                fs_err::write(path.join("inner"), &text).unwrap();
+                format!("{name} is a directory")
+            }
+            3 if path.is_file() && !path.is_symlink() => {
+                let mode = fs_err::metadata(&path).unwrap().permissions().mode() ^ 0o111;
+                fs_err::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+                format!("{name} has another mode")
+            }
+            _ => {
+                clear();
+                fs_err::write(&path, &text).unwrap();
+                format!("{name} has {text:?}")
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_changes_what_is_taken_from_the_cache_is_what_would_be_made_anew() {
+    let scene = Scene::new();
+    scene.write("apprunner.yaml", RANDOM_COMMANDS);
+    let app = scene.app();
+    let (machine, anew) = (scene.machine("one"), scene.machine("two"));
+    let given = |name: &str, usual: u64| {
+        std::env::var_os(name).map_or(usual, |given| given.to_str().unwrap().parse().unwrap())
+    };
+    let steps = given("LAPSTRAKE_TEST_MUTATIONS", 16);
+    let mut walk = Walk(given("LAPSTRAKE_TEST_SEED", 7));
+    scene.write("src/a", "text 0\n");
+    let mut history = Vec::new();
+    let (mut ran, mut taken) = (0, 0);
+    for _ in 0..steps {
+        history.push(walk.step(&app));
+        let planned = scene.why(&machine, &["--symlinks", "keep-dangling"]);
+        let cached = scene.build(&machine, &app, "team/app:1", &["--symlinks", "keep-dangling"]);
+        let fresh = scene.build(&anew, &app, "team/fresh:1", &["--symlinks", "keep-dangling", "--no-cache"]);
+        assert_eq!(cached.digest(), fresh.digest(), "{history:#?}\n{}", cached.outcome.stderr);
+        if cached.report["commands"].is_array() {
+            ran += cached.ran().iter().filter(|runs| **runs).count();
+            taken += cached.ran().iter().filter(|runs| !**runs).count();
+            let foreseen =
+                planned["why"].as_array().unwrap().iter().map(|verdict| verdict["runs"].as_bool().unwrap());
+            for (foreseen, runs) in foreseen.zip(cached.ran()) {
+                // What comes behind a command that runs may turn out to be known.
+                assert!(foreseen || !runs, "{history:#?}\n{planned:#}\n{}", cached.outcome.stderr);
+            }
+        }
+    }
+    assert!(ran > 0 && taken > 0, "{ran} commands ran, {taken} did not");
+}

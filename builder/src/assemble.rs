@@ -11,8 +11,8 @@ use oci_spec::image::{Digest, MediaType};
 
 use crate::failure::{Exit, Failure};
 use crate::image_config::{ConfigLayer, RunConfig, image_config};
-use crate::metadata::LayerReport;
 use crate::layering::Role;
+use crate::metadata::LayerReport;
 use crate::needs::{self, Needs};
 use crate::plan::Plan;
 use crate::runtime::RuntimeImage;

@@ -535,7 +535,9 @@ impl Packing<'_> {
                 sending.begin(growing);
             }
         })
-        .map_err(|cause| Failure::because(Exit::Ours, format!("could not pack the {} layer", layer.role.name()), cause))?;
+        .map_err(|cause| {
+            Failure::because(Exit::Ours, format!("could not pack the {} layer", layer.role.name()), cause)
+        })?;
         if let Some(sending) = sending {
             sending.end(packed.descriptor.digest());
         }

@@ -95,6 +95,7 @@ mod tests {
         let digest: oci_spec::image::Digest = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
         let layers = sizes.iter().map(|&(role, size)| LayerReport {
             role: role.to_owned(),
+            part: None,
             digest: digest.clone(),
             diff_id: digest.clone(),
             size,

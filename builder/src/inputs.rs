@@ -52,8 +52,14 @@ pub enum Told {
 }
 
 impl Inputs {
-    /// Reads the source and the app file, and reports what is wrong or questionable in it.
-    pub fn read(args: &SourceArgs, scratch: &Path, context: &Context) -> Result<Self, Failure> {
+    /// Reads the source and the app file, and reports what is wrong or questionable in it. Files that `cache` knows by
+    /// their stamps are not read again.
+    pub fn read(
+        args: &SourceArgs,
+        cache: Option<Cache>,
+        scratch: &Path,
+        context: &Context,
+    ) -> Result<Self, Failure> {
         let fetcher = Fetcher::new(&args.remote, context);
         let address = fetcher.parse(&args.source)?;
         let symlinks = match args.symlinks {
@@ -63,7 +69,7 @@ impl Inputs {
         let given_dir = app_directory(address.directory(), args.source_dir.as_deref(), context)?;
         let no_directory = |cause: AppDirError| Failure::new(Exit::NotUnderstood, cause.to_string());
         let app_file = in_directory(source::app_path(given_dir).map_err(no_directory)?.as_ref(), FILE_NAME)?;
-        let stamps = Some(StampsAt { cache: Cache::of(&context.data_dir), now: context.now });
+        let stamps = cache.map(|cache| StampsAt { cache, now: context.now });
         let options = ReadOptions { symlinks, aside: vec![app_file], stamps, ..ReadOptions::new(scratch) };
         let source = fetcher.read(&address, std::io::stdin().lock(), &options)?;
         for warning in &source.warnings {

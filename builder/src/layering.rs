@@ -364,7 +364,10 @@ mod tests {
             ("app/y-1.dist-info/METADATA", file()),
         ]);
         let trees = app_trees(app, FileTree::new(), APP_OWNER);
-        assert_eq!(names(&trees.0[1].tree), ["app/main.py", "app/y-1.dist-info", "app/y-1.dist-info/METADATA"]);
+        assert_eq!(
+            names(&trees.0[1].tree),
+            ["app/main.py", "app/y-1.dist-info", "app/y-1.dist-info/METADATA"]
+        );
     }
 
     #[test]
@@ -418,7 +421,8 @@ mod tests {
     #[test]
     fn more_big_parts_than_the_budget_has_room_for_leave_the_biggest() {
         let names: Vec<String> = (0..9).map(|number| format!("app/data{number}/x")).collect();
-        let nodes = names.iter().zip(0..).map(|(name, number)| (name.as_str(), big(40 + 10 * number))).collect();
+        let nodes =
+            names.iter().zip(0..).map(|(name, number)| (name.as_str(), big(40 + 10 * number))).collect();
         let parts = layers(nodes);
         assert_eq!(parts.len(), 1 + 6, "{parts:?}");
         assert_eq!(parts[0], "app, app/data3/x");

@@ -197,9 +197,10 @@ impl Reuse {
         }
         let mut tried: Vec<ReadSet> = Vec::new();
         for is_here in [true, false] {
-            let sets: Option<ReadSets> = match is_here {
-                true => self.cache.value(circumstances),
-                false => self.ask(|remote| remote.value(circumstances)).flatten(),
+            let sets: Option<ReadSets> = if is_here {
+                self.cache.value(circumstances)
+            } else {
+                self.ask(|remote| remote.value(circumstances)).flatten()
             };
             for before in sets.iter().flat_map(ReadSets::iter) {
                 let Some(read) = now(before)?.filter(|read| !tried.contains(read)) else { continue };
@@ -247,6 +248,12 @@ impl Reuse {
         let mut sets: ReadSets = self.cache.value(circumstances).unwrap_or_default();
         sets.add(read);
         self.keep_value_here(circumstances, &sets);
+    }
+
+    /// The cache that knows files of sources, unless nothing may be taken from it.
+    #[must_use]
+    pub fn of_sources(&self) -> Option<Cache> {
+        self.looks.then(|| self.cache.clone())
     }
 
     /// What keeps digests of secrets of this machine apart from those of others.

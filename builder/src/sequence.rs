@@ -160,8 +160,7 @@ impl<'a> Sequence<'a> {
         reuse: &'a Reuse,
         context: &Context,
     ) -> Result<Self, Failure> {
-        let layers =
-            |layers: &[Digest]| layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let layers = |layers: &[Digest]| layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let key = match context.var("LAPSTRAKE_CACHE_KEY") {
             Some(text) => blake3::derive_key("lapstrake digests of secrets 1", text.as_bytes()),
             None if secrets.is_empty() => [0; 32],

@@ -69,7 +69,7 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
     let mut targets = Targets::open(outputs, args.source.catalog.catalog.as_deref(), &client)?;
     let reuse = Reuse::open(&args.cache, &client, context)?;
     let scratch = Scratch::new(&context.scratch_dir())?;
-    let read_inputs = || Inputs::read(&args.source, scratch.path(), context);
+    let read_inputs = || Inputs::read(&args.source, reuse.of_sources(), scratch.path(), context);
     let open_catalog = || CatalogAt::open(&args.source.catalog, args.locked, Arc::clone(&client), context);
     let key_of = |mark: Option<SourceMark>, catalog: &CatalogAt| {
         mark.and_then(|mark| BuildKey::new(args, &mark, catalog.trusted(), context))

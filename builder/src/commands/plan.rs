@@ -1,4 +1,5 @@
-//! `lapstrake plan`: what `build` would do. It fetches no package and writes nothing.
+//! `lapstrake plan`: what `build` would do. It fetches no package, and writes nothing but which revision of a catalog it
+//! has seen, so that nobody shows it an older one later.
 
 use lapstrake_catalog::{Catalog, ImageKind};
 use lapstrake_oci::tree::FileTree;
@@ -7,7 +8,7 @@ use oci_spec::image::Digest;
 use super::looked;
 use crate::app_registries::AppRegistries;
 use crate::build::below_app;
-use crate::cache::Paths;
+use crate::cache::{Cache, Paths};
 use crate::changes;
 use crate::cli::{Format, PlanArgs};
 use crate::context::Context;
@@ -30,7 +31,8 @@ pub fn run(args: &PlanArgs, context: &Context) -> Result<(), Failure> {
     let secrets = Secrets::read(&args.secrets.secrets, context)?;
     let scratch =
         tempfile::tempdir().map_err(|cause| Failure::io("could not make a temporary directory", cause))?;
-    let inputs = Inputs::read(&args.source, scratch.path(), context)?;
+    let known = Some(Cache::to_look_at(&context.data_dir));
+    let inputs = Inputs::read(&args.source, known, scratch.path(), context)?;
     let trusted = looked(&args.source.catalog, &args.registry, Strictness::Refuse, context)?;
     let mut plan = inputs.plan(&args.source, &trusted, &[], context)?;
     plan.build_secrets = secrets.uses();

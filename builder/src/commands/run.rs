@@ -97,7 +97,8 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
         settings: SettingArgs::default(),
     };
     let client = registry::client(&args.registry, context)?;
-    let inputs = Inputs::read(&source, scratch.path(), context)?;
+    let reuse = Reuse::open(&CacheArgs::default(), &client, context)?;
+    let inputs = Inputs::read(&source, reuse.of_sources(), scratch.path(), context)?;
     let catalog = CatalogAt::open(&args.catalog, false, Arc::clone(&client), context)?;
     let mut plan = inputs.plan(&source, catalog.trusted(), &[], context)?;
     let options = Options {
@@ -107,7 +108,6 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
         compression: Compression::default(),
     };
     let targets = Targets::open(Vec::new(), None, &client)?;
-    let reuse = Reuse::open(&CacheArgs::default(), &client, context)?;
     let build =
         Build { catalog: &catalog, options: &options, targets: &targets, reuse: &reuse, scratch, context };
     let mut images = build.images(&mut plan, inputs, &mut Metadata::new())?;

@@ -46,8 +46,7 @@ impl Keeping<'_> {
         layers: &[KeptLayer],
     ) -> Result<(), Failure> {
         let Self { reuse, search, scratch } = *self;
-        let is_packed =
-            |digest: &ContentDigest| packed.iter().any(|layer| layer.contents.contains(digest));
+        let is_packed = |digest: &ContentDigest| packed.iter().any(|layer| layer.contents.contains(digest));
         let mut rest: BTreeMap<ContentDigest, Content> = BTreeMap::new();
         let mut sound = Vec::new();
         for result in new {
@@ -103,4 +102,3 @@ fn is_still(content: &Content, digest: ContentDigest) -> bool {
     let mut hasher = ContentHasher::default();
     content.each_part(|part| hasher.update(part)).is_ok() && hasher.finish() == digest
 }
-

@@ -21,7 +21,12 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    pub(super) fn new(mut scanned: FileTree, before: &FileTree, dir: &Path, marks: &Marks) -> Result<Self, Failure> {
+    pub(super) fn new(
+        mut scanned: FileTree,
+        before: &FileTree,
+        dir: &Path,
+        marks: &Marks,
+    ) -> Result<Self, Failure> {
         python_records::settle(&mut scanned)
             .map_err(|cause| Failure::io("could not read what the commands installed", cause))?;
         let mut changed = BTreeSet::new();
@@ -116,4 +121,3 @@ pub(super) fn contents_of(after: &State, changed: &BTreeSet<TreePath>) -> BTreeM
     });
     contents.collect()
 }
-

@@ -9,11 +9,12 @@ use lapstrake_catalog::PlatformKey;
 use lapstrake_oci::image::Image;
 use lapstrake_oci::layer::{self, Compression, PackOptions};
 use lapstrake_oci::tree::{ContentDigest, FileTree, Kind, Node, TreePath, tree_digest};
+use lapstrake_sandbox::Mount;
 use oci_spec::image::Digest;
 
 use crate::app_registries::AppRegistries;
 use crate::assemble::{AppLayer, assemble};
-use crate::cache::{LayerKey, Paths};
+use crate::cache::{LayerKey, Packages, Paths};
 use crate::catalog::CatalogAt;
 use crate::changes::{self, Listing};
 use crate::cli::NetworkMode;
@@ -37,9 +38,9 @@ use crate::sequence::{End, Ground, Keeping, PackedContents, Ran, Sequence, Surro
 use crate::settings;
 use crate::start_program::{self, Places};
 use crate::state;
-use crate::steps::Workshop;
+use crate::steps::{Workshop, give_to_commands};
 use crate::targets::Targets;
-use crate::tool_env::{Indexes, build_env};
+use crate::tool_env::{Indexes, PACKAGES, build_env};
 
 /// The modification time of everything in a layer, in seconds since 1970: 1980-01-02, which is a time that zip archives
 /// can hold in every time zone.
@@ -124,7 +125,9 @@ impl Build<'_> {
                 options,
                 network,
                 registries: AppRegistries::of(&inputs.source.tree, inputs.directory.as_ref()),
+                place: inputs.address.place(),
                 npm,
+                packages: OnceCell::new(),
                 workshop: OnceCell::new(),
                 build_paths: OnceCell::new(),
                 run_paths: OnceCell::new(),
@@ -207,6 +210,10 @@ struct Site<'a> {
     network: BuildNetwork,
     registries: AppRegistries,
     npm: Option<String>,
+    /// Where the source comes from.
+    place: Option<String>,
+    /// What installers have downloaded, where it is kept.
+    packages: OnceCell<Option<Packages>>,
     /// What is made ready only when a command has to run.
     workshop: OnceCell<Workshop<'a>>,
     build_paths: OnceCell<Listing>,
@@ -255,6 +262,10 @@ impl<'a> Site<'a> {
         let Packing { reuse, scratch, context, .. } = *self.packing;
         let (ran, end) =
             metadata.timed("commands", || sequence.run(source, self, scratch, context, looks))?;
+        if let Some(Some(packages)) = self.packages.get() {
+            // It is found out another time.
+            let _ = packages.measure();
+        }
         match end {
             End::Done => Ok(Some(ran)),
             End::Gone => Ok(None),
@@ -340,12 +351,18 @@ impl<'a> Site<'a> {
             &self.build_image.env,
             &self.plan.build_env,
         );
+        let packages = self.packages.get_or_init(|| self.packing.reuse.packages(self.place.as_deref()));
+        let mut mounts = network.mounts;
+        if let Some(packages) = packages {
+            give_to_commands(&packages.tree())?;
+            mounts.push(Mount::writable(packages.tree(), PACKAGES));
+        }
         Ok(Workshop {
             layers: build_layers.into_iter().rev().collect(),
             scratch: self.packing.scratch.directory("sandbox")?,
             working_dir: PathBuf::from(&self.plan.run.working_dir),
             env,
-            mounts: network.mounts,
+            mounts,
             network: network.mode,
             files: network.files,
             secrets: &self.options.secrets,
@@ -513,9 +530,12 @@ impl Packing<'_> {
     fn pack(&self, trees: AppTrees) -> Result<Vec<Packed>, Failure> {
         let directory = self.scratch.directory("layers")?;
         let mut packed = Vec::new();
+        // What is kept meanwhile is known by what it was packed from, and asked for by nobody.
+        let looks = self.reuse.may_know_layers();
         for layer in trees.0.into_iter().filter(|layer| !layer.tree.is_empty()) {
             self.context.stop.check()?;
-            packed.push(self.layer(layer, &directory)?);
+            let kept = if looks { self.kept(&layer)? } else { None };
+            packed.push(self.layer(layer, kept, &directory)?);
         }
         if packed.iter().any(|layer| !layer.is_kept) {
             self.reuse.prune(self.context);
@@ -523,8 +543,13 @@ impl Packing<'_> {
         Ok(packed)
     }
 
-    fn layer(&self, layer: LayerTree, directory: &Path) -> Result<Packed, Failure> {
-        if let Some(contents) = self.kept(&layer)? {
+    fn layer(
+        &self,
+        layer: LayerTree,
+        kept: Option<PackedContents>,
+        directory: &Path,
+    ) -> Result<Packed, Failure> {
+        if let Some(contents) = kept {
             return Ok(Packed { role: layer.role, part: layer.part, contents, is_kept: true });
         }
         let tree = &layer.tree;
@@ -564,9 +589,6 @@ impl Packing<'_> {
 
     /// The layer of a tree that was packed before.
     fn kept(&self, tree: &LayerTree) -> Result<Option<PackedContents>, Failure> {
-        if !self.reuse.may_know_layers() {
-            return Ok(None);
-        }
         let Some((layer, blob)) = self.reuse.layer(&self.key(&tree.tree)?, self.targets) else {
             return Ok(None);
         };

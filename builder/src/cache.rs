@@ -1,5 +1,6 @@
 //! What is kept from build to build, so that nothing is done twice: layers by the tree that they were packed from, the
-//! stamps of source files, what build commands have read and made, and the digests of whole builds; on this machine and, where that is asked for, in a registry.
+//! stamps of source files, what build commands have read and made, what installers have downloaded, and the digests of
+//! whole builds; on this machine and, where that is asked for, in a registry.
 //!
 //! Everything is a file of its own that appears whole or not at all, so that any number of builds share a cache without
 //! a lock. Nothing of it decides what an image holds: what is missing or damaged is made again.
@@ -7,6 +8,7 @@
 mod builds;
 mod commands;
 mod layers;
+mod packages;
 mod prune;
 mod remote;
 mod stamps;
@@ -22,6 +24,7 @@ use lapstrake_oci::document::Hasher;
 pub use builds::{BuildKey, KeptBuild, SourceMark};
 pub use commands::{Circumstances, Made, ReadSet, ReadSets, Remembered, in_app};
 pub use layers::{KeptLayer, LayerKey};
+pub use packages::Packages;
 pub use prune::{Kept, Limits, Pruned};
 pub use remote::{NewValue, RemoteCache};
 pub use stamps::StampsKeeper;

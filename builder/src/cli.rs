@@ -261,6 +261,10 @@ pub struct CacheArgs {
     /// Do everything anew, whatever was done before.
     #[arg(long, env = "LAPSTRAKE_NO_CACHE")]
     pub no_cache: bool,
+    /// Share what pip, uv and npm download with the builds on this machine that give the same name; by default with those
+    /// of the same source.
+    #[arg(long, env = "LAPSTRAKE_PACKAGE_CACHE", value_name = "NAME")]
+    pub package_cache: Option<String>,
 }
 
 /// Arguments of `plan`.

@@ -16,7 +16,7 @@ use lapstrake_oci::tree::{Content, ContentDigest};
 
 use crate::bag;
 use crate::cache::{
-    BuildKey, Cache, KeptBuild, KeptLayer, Key, LayerKey, Limits, Made, NewValue, ReadSet, ReadSets,
+    BuildKey, Cache, KeptBuild, KeptLayer, Key, LayerKey, Limits, Made, NewValue, Packages, ReadSet, ReadSets,
     RemoteCache, Value,
 };
 use crate::cli::CacheArgs;
@@ -32,6 +32,8 @@ pub struct Reuse {
     remote: Option<RemoteCache>,
     /// Whether it is asked for anything.
     looks: bool,
+    /// The name that the user gave to what installers download.
+    package_cache: Option<String>,
     is_remote_lost: AtomicBool,
     /// Layers that the registry's cache has yet to be told of.
     new: Mutex<Vec<(LayerKey, KeptLayer, Blob)>>,
@@ -71,6 +73,7 @@ impl Reuse {
             cache,
             remote,
             looks: !args.no_cache,
+            package_cache: args.package_cache.clone(),
             is_remote_lost: AtomicBool::new(false),
             new: Mutex::default(),
             new_values: Mutex::default(),
@@ -248,6 +251,26 @@ impl Reuse {
         let mut sets: ReadSets = self.cache.value(circumstances).unwrap_or_default();
         sets.add(read);
         self.keep_value_here(circumstances, &sets);
+    }
+
+    /// What installers have downloaded in builds of the same name, or of the same place; nothing where nothing may be taken
+    /// from the cache.
+    #[must_use]
+    pub fn packages(&self, place: Option<&str>) -> Option<Packages> {
+        let scope = match (&self.package_cache, place) {
+            (Some(name), _) => format!("name {name}"),
+            (None, Some(place)) => format!("place {place}"),
+            (None, None) => return None,
+        };
+        if !self.looks {
+            return None;
+        }
+        let packages = self.cache.packages(&scope);
+        packages
+            .inspect_err(|cause| {
+                self.report.warning(&format!("what installers download is not kept: {cause}"));
+            })
+            .ok()
     }
 
     /// The cache that knows files of sources, unless nothing may be taken from it.

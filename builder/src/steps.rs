@@ -291,6 +291,19 @@ pub fn hand_over(tree: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Gives one directory to the user that build commands run under, unless it is theirs.
+pub fn give_to_commands(directory: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::MetadataExt;
+    let (uid, gid) = lapstrake_sandbox::outside_identity(BUILD_UID);
+    let given = fs_err::symlink_metadata(directory).and_then(|found| {
+        if !rustix::process::geteuid().is_root() || (found.uid(), found.gid()) == (uid, gid) {
+            return Ok(());
+        }
+        std::os::unix::fs::lchown(directory, Some(uid), Some(gid))
+    });
+    given.map_err(|cause| Failure::io("could not hand a directory over to the build user", cause))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,8 @@ use crate::app_registries::AppRegistries;
 pub const CA_BUNDLE: &str = "/run/build/ca.crt";
 /// Where npm's logins are inside the sandbox.
 pub const NPM_CONFIG: &str = "/run/build/npmrc";
+/// Where installers keep what they have downloaded, inside the sandbox.
+pub const PACKAGES: &str = "/run/build/packages";
 /// The home directory of build commands and of the app.
 pub const HOME: &str = "/home/app";
 
@@ -159,8 +161,15 @@ fn installers() -> BTreeMap<String, String> {
         // npm writes the address of the registry into node_modules otherwise.
         ("npm_config_omit_lockfile_registry_resolved", "true"),
         ("COREPACK_ENABLE_DOWNLOAD_PROMPT", "0"),
+        // Logs of one build are nothing for the next.
+        ("npm_config_logs_max", "0"),
+        // The cache lies on another file system, as far as links are concerned.
+        ("UV_LINK_MODE", "copy"),
     ] {
         set(&mut env, name, value);
+    }
+    for (name, directory) in [("PIP_CACHE_DIR", "pip"), ("UV_CACHE_DIR", "uv"), ("npm_config_cache", "npm")] {
+        set(&mut env, name, &format!("{PACKAGES}/{directory}"));
     }
     env
 }

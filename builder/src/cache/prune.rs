@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use lapstrake_oci::layer::remove_tree;
 use serde::Serialize;
 
-use super::{Cache, Kind, TEMPORARY};
+use super::{Cache, Kind, TEMPORARY, packages};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,8 @@ const IN_USE: Duration = Duration::from_hours(1);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Kept {
-    /// Its kind: `blobs`, `builds`, `circumstances`, `commands`, `layers`, `paths`, `reads` or `stamps`.
+    /// Its kind: `blobs`, `builds`, `circumstances`, `commands`, `layers`, `packages`, `paths`, `reads` or
+    /// `stamps`.
     pub kind: &'static str,
     /// Its name.
     pub name: String,
@@ -62,9 +64,11 @@ impl Cache {
 
     /// All entries, the longest unused first.
     pub fn list(&self, now: Timestamp) -> io::Result<Vec<Kept>> {
+        let kinds = Kind::ALL.map(|kind| (kind.name(), self.dir.join(kind.name())));
+        let packages = ("packages", self.packages_dir());
         let mut all = Vec::new();
-        for kind in Kind::ALL {
-            let entries = match fs_err::read_dir(self.dir.join(kind.name())) {
+        for (kind, dir) in kinds.into_iter().chain([packages]) {
+            let entries = match fs_err::read_dir(dir) {
                 Ok(entries) => entries,
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
                 Err(cause) => return Err(cause),
@@ -73,12 +77,13 @@ impl Cache {
                 let entry = entry?;
                 // Another build may have moved or removed it.
                 let Ok(found) = entry.metadata() else { continue };
+                let path = entry.path();
                 all.push(Kept {
-                    kind: kind.name(),
+                    kind,
                     name: entry.file_name().to_string_lossy().into_owned(),
-                    size: found.len(),
+                    size: if found.is_dir() { packages::size_of(&path) } else { found.len() },
                     unused: u64::try_from(now.as_second() - found.mtime()).unwrap_or_default(),
-                    path: entry.path(),
+                    path,
                 });
             }
         }
@@ -99,10 +104,7 @@ impl Cache {
             if unused < IN_USE || !is_too_much {
                 continue;
             }
-            match fs_err::remove_file(&kept.path) {
-                Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
-                _ => {}
-            }
+            remove_tree(&kept.path)?;
             left -= kept.size;
             pruned.entries += 1;
             pruned.bytes += kept.size;
@@ -148,5 +150,23 @@ mod tests {
         cache.prune(limits(1 << 20, hours(4)), now).unwrap();
         cache.prune(limits(0, Duration::ZERO), now).unwrap();
         assert_eq!(names(&cache, now), ["layers/young"]);
+    }
+
+    #[test]
+    fn what_installers_downloaded_is_given_up_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::of(&dir.path().join("data"));
+        let packages = cache.packages("an app").unwrap();
+        fs_err::create_dir(packages.tree().join("pip")).unwrap();
+        fs_err::write(packages.tree().join("pip/wheel"), [0; 50_000]).unwrap();
+        packages.measure().unwrap();
+        let now = Timestamp::from_second(jiff::Timestamp::now().as_second() + 10_000).unwrap();
+        let kept = cache.list(now).unwrap();
+        assert_eq!((kept.len(), kept[0].kind), (1, "packages"));
+        assert!(kept[0].size >= 50_000, "{}", kept[0].size);
+        assert!((9_000..=10_001).contains(&kept[0].unused), "{}", kept[0].unused);
+        cache.prune(Limits { bytes: 1000, age: Duration::from_hours(9) }, now).unwrap();
+        assert_eq!(cache.list(now).unwrap(), []);
+        assert!(!packages.tree().exists());
     }
 }

@@ -99,6 +99,22 @@ impl SourceAddress {
         GitAddress::of_scp(given).map_or_else(|| Ok(path()), |address| address.map(Self::Git))
     }
 
+    /// What stays the same from one state of the source to the next: its real path on this machine, or its address; none for
+    /// standard input.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        let real = |path: &Path| Some(fs_err::canonicalize(path).ok()?.display().to_string());
+        match self {
+            Self::Local(SourceSpec::Stdin) => None,
+            Self::Local(SourceSpec::Path(path)) => real(path),
+            Self::Git(git) => match &git.place {
+                GitPlace::Directory(path) => real(path),
+                GitPlace::Remote(remote) => Some(remote.to_string()),
+            },
+            Self::Archive(archive) => Some(archive.to_string()),
+        }
+    }
+
     /// The directory of the app that the address names, if it names one.
     #[must_use]
     pub fn directory(&self) -> Option<&str> {

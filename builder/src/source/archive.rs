@@ -25,15 +25,14 @@ pub(crate) fn read(input: impl Read, name: &str, options: &ReadOptions) -> Resul
     let mut buffer = vec![0; BUFFER];
     while let Some(member) = reader.next().map_err(|failure| context.at(&reader, failure))? {
         let node = match &member.kind {
-            MemberKind::File { size } => {
-                let offset = spool.position();
+            MemberKind::File { .. } => {
                 loop {
                     match reader.read_content(&mut buffer).map_err(|failure| context.at(&reader, failure))? {
                         0 => break,
                         count => spool.write(&buffer[..count]).map_err(|source| context.spool(source))?,
                     }
                 }
-                Node::file(spool.content(offset, *size), if member.executable { 0o755 } else { 0o644 })
+                Node::file(spool.end(), if member.executable { 0o755 } else { 0o644 })
             }
             MemberKind::Directory => Node::directory(),
             MemberKind::Symlink { target } => Node::symlink(target.clone()),

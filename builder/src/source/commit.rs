@@ -180,7 +180,6 @@ fn spool(
         if sizes.get(id) != Some(&size) {
             return Err(crate::git::GitError::Malformed { what: format!("object {id}") }.into());
         }
-        let offset = spool.position();
         loop {
             match content.read(&mut buffer) {
                 Ok(0) => break,
@@ -189,7 +188,7 @@ fn spool(
                 Err(error) => return Err(failed(error)),
             }
         }
-        contents.insert(id.clone(), spool.content(offset, size));
+        contents.insert(id.clone(), spool.end());
         Ok(())
     })?;
     spool.flush().map_err(failed)?;

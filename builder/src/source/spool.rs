@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use lapstrake_oci::tree::Content;
+use lapstrake_oci::tree::{Content, ContentHasher};
 
 /// How much is read at a time.
 pub(super) const BUFFER: usize = 128 << 10;
@@ -18,29 +18,59 @@ const WAITING: usize = 4;
 
 /// The contents of all files, one after the other, in a file without a name: nothing is left behind whatever happens.
 ///
-/// A thread of its own writes, so that an archive is unpacked meanwhile. What is in the file may be read once the spool is
-/// flushed.
+/// A thread of its own writes and finds out the digests, so that an archive is unpacked meanwhile. What is in the file may
+/// be read once the spool is flushed.
 pub(super) struct Spool {
     file: Arc<File>,
-    buffer: Vec<u8>,
+    /// Where the content begins that is being written.
+    start: u64,
+    piece: Piece,
     sent: u64,
     writer: Option<Writer>,
 }
 
+/// Bytes on their way to the file, and the contents that end in them.
+#[derive(Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    ends: Vec<(usize, Content)>,
+}
+
+impl Piece {
+    fn new() -> Self {
+        Self { bytes: Vec::with_capacity(PIECE + BUFFER), ends: Vec::new() }
+    }
+
+    /// Writes the bytes; `hasher` knows what came before of the content that they begin with.
+    fn write(&mut self, mut file: &File, hasher: &mut ContentHasher) -> io::Result<()> {
+        let mut from = 0;
+        for (to, content) in self.ends.drain(..) {
+            hasher.update(&self.bytes[from..to]);
+            content.know_digest(std::mem::take(hasher).finish());
+            from = to;
+        }
+        hasher.update(&self.bytes[from..]);
+        file.write_all(&self.bytes)?;
+        self.bytes.clear();
+        Ok(())
+    }
+}
+
 struct Writer {
-    pieces: SyncSender<Vec<u8>>,
-    /// Buffers that were written, to be filled again.
-    used: Receiver<Vec<u8>>,
+    pieces: SyncSender<Piece>,
+    /// Pieces that were written, to be filled again.
+    used: Receiver<Piece>,
     thread: JoinHandle<io::Result<()>>,
 }
 
 impl Writer {
     fn start(file: Arc<File>) -> Self {
-        let (pieces, incoming) = sync_channel::<Vec<u8>>(WAITING);
+        let (pieces, incoming) = sync_channel::<Piece>(WAITING);
         let (recycle, used) = sync_channel(WAITING + 2);
         let thread = thread::spawn(move || {
-            for piece in incoming {
-                (&*file).write_all(&piece)?;
+            let mut hasher = ContentHasher::default();
+            for mut piece in incoming {
+                piece.write(&file, &mut hasher)?;
                 // A full circle is no loss: the buffer is simply freed.
                 let _ = recycle.try_send(piece);
             }
@@ -62,24 +92,33 @@ impl Spool {
     pub(super) fn new(scratch: &Path) -> io::Result<Self> {
         let file = Arc::new(tempfile::tempfile_in(scratch)?);
         let writer = Some(Writer::start(Arc::clone(&file)));
-        Ok(Self { file, buffer: Vec::with_capacity(PIECE + BUFFER), sent: 0, writer })
+        Ok(Self { file, start: 0, piece: Piece::new(), sent: 0, writer })
     }
 
-    pub(super) fn position(&self) -> u64 {
-        self.sent + self.buffer.len() as u64
+    fn position(&self) -> u64 {
+        self.sent + self.piece.bytes.len() as u64
     }
 
+    /// Adds bytes to the content that is being written.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= PIECE { self.send() } else { Ok(()) }
+        self.piece.bytes.extend_from_slice(bytes);
+        if self.piece.bytes.len() >= PIECE { self.send() } else { Ok(()) }
+    }
+
+    /// Ends the content that is being written. Its bytes are in the file, or will be.
+    pub(super) fn end(&mut self) -> Content {
+        let end = self.position();
+        let content = Content::range(Arc::clone(&self.file), self.start, end - self.start);
+        self.piece.ends.push((self.piece.bytes.len(), content.clone()));
+        self.start = end;
+        content
     }
 
     fn send(&mut self) -> io::Result<()> {
         let Some(writer) = &self.writer else { return Err(io::Error::other("the spool is closed")) };
-        let mut fresh = writer.used.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE + BUFFER));
-        fresh.clear();
-        let full = std::mem::replace(&mut self.buffer, fresh);
-        self.sent += full.len() as u64;
+        let fresh = writer.used.try_recv().unwrap_or_else(|_| Piece::new());
+        let full = std::mem::replace(&mut self.piece, fresh);
+        self.sent += full.bytes.len() as u64;
         if writer.pieces.send(full).is_ok() {
             return Ok(());
         }
@@ -90,7 +129,7 @@ impl Spool {
 
     /// Writes what is left. Nothing can be added afterwards.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        if !self.buffer.is_empty() {
+        if !self.piece.bytes.is_empty() || !self.piece.ends.is_empty() {
             self.send()?;
         }
         self.close()
@@ -98,11 +137,6 @@ impl Spool {
 
     fn close(&mut self) -> io::Result<()> {
         self.writer.take().map_or(Ok(()), Writer::finish)
-    }
-
-    /// Bytes that were written, or will be.
-    pub(super) fn content(&self, offset: u64, len: u64) -> Content {
-        Content::range(Arc::clone(&self.file), offset, len)
     }
 }
 
@@ -115,6 +149,8 @@ impl Drop for Spool {
 
 #[cfg(test)]
 mod tests {
+    use lapstrake_oci::tree::ContentDigest;
+
     use super::*;
 
     #[test]
@@ -122,14 +158,15 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let mut spool = Spool::new(scratch.path()).unwrap();
         let texts: Vec<Vec<u8>> = (0..40u8).map(|n| vec![n; 30_000 * usize::from(n)]).collect();
-        let mut places = Vec::new();
+        let mut contents = Vec::new();
         for text in &texts {
-            places.push(spool.position());
             text.chunks(BUFFER).for_each(|part| spool.write(part).unwrap());
+            contents.push(spool.end());
         }
         spool.flush().unwrap();
-        for (text, offset) in texts.iter().zip(places) {
-            assert!(spool.content(offset, text.len() as u64).read().unwrap() == *text);
+        for (text, content) in texts.iter().zip(contents) {
+            assert_eq!(content.known_digest(), Some(ContentDigest::of(text)));
+            assert!(content.read().unwrap() == *text);
         }
         assert!(spool.write(&vec![0; PIECE]).is_err());
     }
@@ -138,7 +175,7 @@ mod tests {
     fn a_full_disk_is_an_error_of_the_one_who_writes() {
         let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
         let writer = Some(Writer::start(Arc::clone(&full)));
-        let mut spool = Spool { file: full, buffer: Vec::new(), sent: 0, writer };
+        let mut spool = Spool { file: full, start: 0, piece: Piece::new(), sent: 0, writer };
         let mut written = Ok(());
         for _ in 0..100 {
             written = written.and_then(|()| spool.write(&vec![0; PIECE]));

@@ -13,7 +13,7 @@ use super::codec::Compression;
 use super::entry::{WHITEOUT, ordered};
 use super::growing::Growing;
 use super::header::{Flag, Header};
-use crate::tree::{Content, ContentHasher, FileTree, Kind, Node, Owner, TreePath};
+use crate::tree::{Content, ContentHasher, FileTree, Kind, Node, Owner, Place, TreePath};
 
 /// What besides the tree determines a layer's bytes, and how many threads make them (which does not).
 #[derive(Clone, Copy, Debug)]
@@ -229,8 +229,11 @@ fn write_content(writer: &mut BlockWriter, path: &TreePath, content: &Content) -
         Ok(reader) => reader,
         Err(source) => return Ok(Err(unreadable(source))),
     };
-    let mut hasher = ContentHasher::default();
-    let copied = match writer.copy(&mut *reader, expected, |bytes| hasher.update(bytes)) {
+    // What lies in a file of this program's own, or in memory, is what it was when it was hashed.
+    let may_differ = content.known_digest().is_none() || matches!(content.place(), Place::Path { .. });
+    let mut hasher = may_differ.then(ContentHasher::default);
+    let hash = |bytes: &[u8]| hasher.iter_mut().for_each(|hasher| hasher.update(bytes));
+    let copied = match writer.copy(&mut *reader, expected, hash) {
         Ok(copied) => copied?,
         Err(source) => return Ok(Err(unreadable(source))),
     };
@@ -247,7 +250,7 @@ fn write_content(writer: &mut BlockWriter, path: &TreePath, content: &Content) -
         Err(source) => return Ok(Err(unreadable(source))),
     }
     // A layer may be known by the digests of its contents: they must be those of the bytes that are in it.
-    if let Err(source) = content.settle_digest(hasher.finish()) {
+    if let Some(Err(source)) = hasher.map(|hasher| content.settle_digest(hasher.finish())) {
         return Ok(Err(unreadable(source)));
     }
     let tail = expected % 512;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use lapstrake_catalog::PlatformKey;
-use lapstrake_oci::image::Image;
+use lapstrake_oci::image::{Blob, Image};
 use lapstrake_oci::layer::{self, Compression, PackOptions};
 use lapstrake_oci::tree::{ContentDigest, FileTree, Kind, Node, TreePath, tree_digest};
 use lapstrake_sandbox::Mount;
@@ -94,6 +94,9 @@ impl Build<'_> {
                 layer.file = Some(metadata.timed("runtime", || catalog.layer_file(layer, context))?);
             }
         }
+        let base: Vec<Blob> =
+            runtimes.run.iter().flat_map(|image| &image.layers).map(RuntimeLayer::blob).collect();
+        self.targets.mount_ahead(&base);
         metadata.isolation = Some(if plan.has_commands() { "strict" } else { "none-needed" });
         for doubt in options.secrets.doubts(&plan.steps, &plan.build_env) {
             context.report.warning(&doubt);
@@ -538,6 +541,7 @@ impl Packing<'_> {
             packed.push(self.layer(layer, kept, &directory)?);
         }
         if packed.iter().any(|layer| !layer.is_kept) {
+            self.targets.expect_new();
             self.reuse.prune(self.context);
         }
         Ok(packed)

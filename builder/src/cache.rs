@@ -7,6 +7,7 @@
 
 mod builds;
 mod commands;
+mod documents;
 mod layers;
 mod packages;
 mod prune;
@@ -49,6 +50,8 @@ pub enum Kind {
     Circumstances,
     /// What commands have made, by key.
     Commands,
+    /// Documents of catalogs, by digest.
+    Documents,
     /// Descriptors of layers, by key.
     Layers,
     /// The paths of runtime images, by their layers.
@@ -60,11 +63,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Blobs,
         Self::Builds,
         Self::Circumstances,
         Self::Commands,
+        Self::Documents,
         Self::Layers,
         Self::Paths,
         Self::Reads,
@@ -77,6 +81,7 @@ impl Kind {
             Self::Builds => "builds",
             Self::Circumstances => "circumstances",
             Self::Commands => "commands",
+            Self::Documents => "documents",
             Self::Layers => "layers",
             Self::Paths => "paths",
             Self::Reads => "reads",

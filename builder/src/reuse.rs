@@ -16,8 +16,8 @@ use lapstrake_oci::tree::{Content, ContentDigest};
 
 use crate::bag;
 use crate::cache::{
-    BuildKey, Cache, KeptBuild, KeptLayer, Key, LayerKey, Limits, Made, NewValue, Packages, ReadSet, ReadSets,
-    RemoteCache, Value,
+    BuildKey, Cache, KeptBuild, KeptLayer, Key, LayerKey, Limits, Made, NewValue, Packages, ReadSet,
+    ReadSets, RemoteCache, Value,
 };
 use crate::cli::CacheArgs;
 use crate::context::Context;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use lapstrake_oci::image::Blob;
 use lapstrake_oci::layer::Growing;
 use lapstrake_oci::registry::{Client, Following, RegistryDestination};
 use oci_spec::distribution::Reference;
@@ -71,6 +72,24 @@ impl<'c> Targets<'c> {
     #[must_use]
     pub fn need_local_layers(&self) -> bool {
         self.all.is_empty() || self.all.iter().any(|target| matches!(target, Target::Local(_)))
+    }
+
+    /// Begins to mount layers that registries have in other repositories.
+    pub fn mount_ahead(&self, blobs: &[Blob]) {
+        for target in &self.all {
+            if let Target::Registry { destination, .. } = target {
+                destination.mount_ahead(blobs);
+            }
+        }
+    }
+
+    /// Says that the image is a new one.
+    pub fn expect_new(&self) {
+        for target in &self.all {
+            if let Target::Registry { destination, .. } = target {
+                destination.expect_new();
+            }
+        }
     }
 
     /// What takes a layer while it is packed: the first registry. The others get it when it is whole.

@@ -1,9 +1,12 @@
 """The programs that are measured, each as a list of commands that bring an application onto a base and push it."""
 
+import os
 import pathlib
 import shutil
 
-LAPSTRAKE = pathlib.Path(__file__).resolve().parents[2] / "target" / "release" / "lapstrake"
+BUILT = pathlib.Path(__file__).resolve().parents[2] / "target" / "release" / "lapstrake"
+# Another build of this program may be measured instead.
+LAPSTRAKE = pathlib.Path(os.environ.get("LAPSTRAKE_BENCH_BINARY", BUILT))
 
 
 class Job:

@@ -304,6 +304,9 @@ fn pushed(blob: &Blob, outcome: BlobOutcome) -> PushedBlob {
     PushedBlob { digest: blob.descriptor.digest().clone(), size: blob.descriptor.size(), outcome }
 }
 
+/// A blob of so many bytes is worth a connection of its own.
+const LARGE: u64 = 1 << 20;
+
 /// Puts blobs in parallel. After the first failure no further blob is begun.
 fn put_blobs(
     blobs: &[Blob],
@@ -328,7 +331,7 @@ fn put_blobs(
         }
     };
     thread::scope(|scope| {
-        for _ in 0..destination.parallel().min(blobs.len()) {
+        for _ in 0..workers(blobs, destination.parallel()) {
             let sender = sender.clone();
             scope.spawn(|| work(sender));
         }
@@ -336,6 +339,14 @@ fn put_blobs(
         events.iter().for_each(progress);
     });
     results.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
+/// How many blobs are put at a time: what is small is soon sent, and a connection of its own costs more than its turn.
+fn workers(blobs: &[Blob], most: usize) -> usize {
+    let is_large =
+        |blob: &&Blob| !matches!(blob.source, BlobSource::Mounted { .. }) && blob.descriptor.size() >= LARGE;
+    let large = blobs.iter().filter(is_large).count();
+    large.max(2).min(most).min(blobs.len())
 }
 
 fn put_one(

@@ -33,8 +33,8 @@ const IN_USE: Duration = Duration::from_hours(1);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Kept {
-    /// Its kind: `blobs`, `builds`, `circumstances`, `commands`, `layers`, `packages`, `paths`, `reads` or
-    /// `stamps`.
+    /// Its kind: `blobs`, `builds`, `circumstances`, `commands`, `documents`, `layers`, `packages`, `paths`,
+    /// `reads` or `stamps`.
     pub kind: &'static str,
     /// Its name.
     pub name: String,
@@ -158,7 +158,7 @@ mod tests {
         let cache = Cache::of(&dir.path().join("data"));
         let packages = cache.packages("an app").unwrap();
         fs_err::create_dir(packages.tree().join("pip")).unwrap();
-        fs_err::write(packages.tree().join("pip/wheel"), [0; 50_000]).unwrap();
+        fs_err::write(packages.tree().join("pip/wheel"), vec![0; 50_000]).unwrap();
         packages.measure().unwrap();
         let now = Timestamp::from_second(jiff::Timestamp::now().as_second() + 10_000).unwrap();
         let kept = cache.list(now).unwrap();

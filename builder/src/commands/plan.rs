@@ -1,5 +1,5 @@
-//! `lapstrake plan`: what `build` would do. It fetches no package, and writes nothing but which revision of a catalog it
-//! has seen, so that nobody shows it an older one later.
+//! `lapstrake plan`: what `build` would do. It fetches no package, and writes nothing but the catalog that it has read,
+//! so that nobody shows it an older one later and it need not be fetched again.
 
 use lapstrake_catalog::{Catalog, ImageKind};
 use lapstrake_oci::tree::FileTree;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use jiff::{Timestamp, ToSpan};
 use lapstrake_catalog::{
     CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog, Change, Edit, Entry, EntryId, ImageKind, NewEntry,
@@ -335,6 +337,8 @@ impl Next<'_> {
         let manifest = Document::new(MediaType::ImageManifest, &manifest);
         let mut first = json!(manifest.descriptor());
         first["artifactType"] = json!(CATALOG_ARTIFACT_TYPE);
+        // Whoever reads the index need not ask for the manifest (image-spec, descriptor.md, `data`).
+        first["data"] = json!(BASE64_STANDARD.encode(manifest.bytes()));
         let before = self.previous.map(|previous| children(&previous.index)).transpose()?.unwrap_or_default();
         let index = json!({
             "schemaVersion": 2,

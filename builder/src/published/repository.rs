@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use fs_err::File;
 use lapstrake_catalog::format::MAX_BYTES;
 use lapstrake_catalog::{CATALOG_ARTIFACT_TYPE, CATALOG_MEDIA_TYPE, Catalog, EntryId};
@@ -15,6 +17,7 @@ use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
 use serde::Deserialize;
 
 use super::next::RUNTIME_ID;
+use crate::cache::Cache;
 use crate::context::Context;
 use crate::deliver::Delivery;
 use crate::failure::{Exit, Failure};
@@ -260,13 +263,34 @@ impl Repository {
         let parsed: ImageIndex = index.parse().map_err(|cause| malformed_because(malformed(), cause))?;
         let manifest =
             parsed.manifests().iter().find(|descriptor| is_catalog(descriptor)).ok_or_else(malformed)?;
+        let document = match embedded(manifest) {
+            Some(document) => document,
+            None => self.kept_or(manifest, |descriptor| self.document(descriptor))?,
+        };
         let manifest: ImageManifest =
-            self.document(manifest)?.parse().map_err(|cause| malformed_because(malformed(), cause))?;
+            document.parse().map_err(|cause| malformed_because(malformed(), cause))?;
         let json = MediaType::from(CATALOG_MEDIA_TYPE);
         let layer =
             manifest.layers().iter().find(|layer| *layer.media_type() == json).ok_or_else(malformed)?;
-        let json = self.large(layer)?;
+        let json = self.kept_or(layer, |descriptor| self.large(descriptor))?;
         Catalog::parse(json.bytes()).map_err(|cause| malformed_because(malformed(), cause))
+    }
+
+    /// A document that this machine has read before, or reads now.
+    fn kept_or(
+        &self,
+        descriptor: &Descriptor,
+        read: impl FnOnce(&Descriptor) -> Result<Document, Failure>,
+    ) -> Result<Document, Failure> {
+        let Self::Registry { context, .. } = self else { return read(descriptor) };
+        let cache = Cache::of(&context.data_dir);
+        if let Some(document) = cache.document(descriptor) {
+            return Ok(document);
+        }
+        let document = read(descriptor)?;
+        // What is not kept is read again.
+        let _ = cache.keep_document(&document);
+        Ok(document)
     }
 
     /// Any manifest or index of the repository, also one that no tag leads to.
@@ -436,6 +460,12 @@ pub(crate) fn number_of(tag: &str) -> Option<u64> {
 /// Whether an image index lists the manifest as that of the catalog itself.
 pub(super) fn is_catalog(descriptor: &Descriptor) -> bool {
     descriptor.artifact_type().as_ref() == Some(&MediaType::from(CATALOG_ARTIFACT_TYPE))
+}
+
+/// The document that a descriptor has in itself (image-spec, descriptor.md, `data`), if it is the right one.
+fn embedded(descriptor: &Descriptor) -> Option<Document> {
+    let data = BASE64_STANDARD.decode(descriptor.data().as_ref()?).ok()?;
+    Document::verified(descriptor, data).ok()
 }
 
 /// The document `catalog.json` of a layout: it may be larger than any other document that is read at once.

@@ -45,6 +45,14 @@ pub enum BlobOutcome {
     },
 }
 
+/// What became of the attempt to mount a blob.
+pub(super) enum Mounted {
+    /// It is there.
+    Done(BlobOutcome),
+    /// It has to be sent, into the upload that the registry opened instead if it did.
+    Not(Option<Url>),
+}
+
 /// An answer to an attempt to mount.
 enum Mount {
     Done,
@@ -79,22 +87,38 @@ impl Remote {
         if self.core.is_present(&self.registry.name, &self.access.repository, digest.as_ref()) {
             return Ok(BlobOutcome::Present);
         }
-        let mut session = None;
-        let sources = self.mount_sources(blob);
-        for from in &sources {
-            match self.mount(digest, from).await? {
+        let mounted = self.try_mount(blob).await?;
+        self.put_after(blob, mounted, sent).await
+    }
+
+    /// Mounts a blob from another repository, where one is known to have it.
+    pub(super) async fn try_mount(&self, blob: &Blob) -> Result<Mounted, RegistryError> {
+        let digest = blob.descriptor.digest();
+        for from in self.mount_sources(blob) {
+            match self.mount(digest, &from).await? {
                 Mount::Done => {
                     self.note_present(digest);
-                    return Ok(BlobOutcome::Mounted { from: from.clone() });
+                    return Ok(Mounted::Done(BlobOutcome::Mounted { from }));
                 }
-                Mount::Session(url) => {
-                    session = Some(url);
-                    break;
-                }
+                Mount::Session(url) => return Ok(Mounted::Not(Some(url))),
                 Mount::Refused => {}
             }
         }
-        if blob.descriptor.size() >= ASK_FROM && self.has_blob(digest).await? {
+        Ok(Mounted::Not(None))
+    }
+
+    /// Puts a blob that may have been mounted, into the upload that is open if one is.
+    pub(super) async fn put_after(
+        &self,
+        blob: &Blob,
+        mounted: Mounted,
+        sent: &(dyn Fn(u64) + Sync),
+    ) -> Result<BlobOutcome, RegistryError> {
+        let session = match mounted {
+            Mounted::Done(outcome) => return Ok(outcome),
+            Mounted::Not(session) => session,
+        };
+        if blob.descriptor.size() >= ASK_FROM && self.has_blob(blob.descriptor.digest()).await? {
             return Ok(BlobOutcome::Present);
         }
         match &blob.source {
@@ -107,6 +131,11 @@ impl Remote {
             }
             BlobSource::Mounted { from } => self.relay(&blob.descriptor, from, session, sent).await,
         }
+    }
+
+    /// Whether a repository of this registry is known from which a blob may be mounted.
+    pub(super) fn may_mount(&self, blob: &Blob) -> bool {
+        sha256_only(blob.descriptor.digest()).is_ok() && !self.mount_sources(blob).is_empty()
     }
 
     /// The repositories of this registry from which a blob may be mounted, without this one itself.

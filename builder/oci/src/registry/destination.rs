@@ -15,7 +15,7 @@ use crate::layer::Growing;
 use crate::reference::Reference;
 
 use super::Client;
-use super::blob::BlobOutcome;
+use super::blob::{BlobOutcome, Mounted};
 use super::error::RegistryError;
 use super::following::Following;
 use super::remote::Remote;
@@ -37,6 +37,10 @@ pub struct RegistryDestination<'a> {
     has_looked_early: AtomicBool,
     /// Whether blobs were taken to be there because of what the tag points at.
     has_assumed: AtomicBool,
+    /// Whether the push is of an image that was just made.
+    is_new: AtomicBool,
+    /// Blobs that are being put ahead of the push, by digest.
+    ahead: Mutex<BTreeMap<String, JoinHandle<Result<Mounted, RegistryError>>>>,
 }
 
 /// The look at what is under the tag.
@@ -65,6 +69,8 @@ impl<'a> RegistryDestination<'a> {
             early: Mutex::default(),
             has_looked_early: AtomicBool::new(false),
             has_assumed: AtomicBool::new(false),
+            is_new: AtomicBool::new(false),
+            ahead: Mutex::default(),
         })
     }
 
@@ -86,6 +92,27 @@ impl<'a> RegistryDestination<'a> {
         if matches!(*look, Look::NotYet) && self.tag().is_some() {
             *look = Look::UnderWay(self.begin_look());
             self.has_looked_early.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Says that the image was just made: where nothing is under the tag, nobody has pushed it before.
+    pub fn expect_new(&self) {
+        self.is_new.store(true, Ordering::Relaxed);
+    }
+
+    /// Begins to mount blobs from other repositories of the registry, while something else is done. Those that cannot be
+    /// mounted are sent by the push.
+    pub fn mount_ahead<'b>(&self, blobs: impl IntoIterator<Item = &'b Blob>) {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        for blob in blobs {
+            let is_there = self.names(blob.descriptor.digest());
+            if !is_there && self.remote.may_mount(blob) {
+                let (remote, blob) = (Arc::clone(&self.remote), blob.clone());
+                let digest = blob.descriptor.digest().to_string();
+                ahead.entry(digest).or_insert_with(|| {
+                    self.client.runtime.spawn(async move { remote.try_mount(&blob).await })
+                });
+            }
         }
     }
 
@@ -205,6 +232,9 @@ impl Destination for RegistryDestination<'_> {
             // What replaces an image under a tag is new, as good as always.
             return Ok(false);
         }
+        if self.is_new.load(Ordering::Relaxed) && matches!(self.tagged(), Ok(None)) {
+            return Ok(false);
+        }
         let digest = document.digest().to_string();
         match self.client.runtime.block_on(self.remote.manifest_digest(&digest)) {
             Ok(found) => Ok(found.as_ref() == Some(document.digest())),
@@ -218,7 +248,14 @@ impl Destination for RegistryDestination<'_> {
         let digest = blob.descriptor.digest().to_string();
         let following = self.followed.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
         let is_sent = following.as_ref().is_some_and(Following::is_finished);
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
         Ok(self.client.runtime.block_on(async {
+            if let Some(ahead) = ahead
+                && let Ok(Ok(mounted)) = ahead.await
+            {
+                self.note_early(1, 0);
+                return self.remote.put_after(blob, mounted, sent).await;
+            }
             if let Some(following) = following
                 && let Some(outcome) = self.remote.put_followed(&blob.descriptor, following).await?
             {

@@ -156,6 +156,9 @@ fn labels(plan: &Plan, runtime: &RuntimeImage, created: Timestamp) -> BTreeMap<S
 }
 
 #[cfg(test)]
+mod golden;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

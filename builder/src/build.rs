@@ -44,7 +44,7 @@ use crate::tool_env::{Indexes, PACKAGES, build_env};
 
 /// The modification time of everything in a layer, in seconds since 1970: 1980-01-02, which is a time that zip archives
 /// can hold in every time zone.
-const LAYER_TIME: i64 = 315_619_200;
+pub const LAYER_TIME: i64 = 315_619_200;
 
 /// How a plan is carried out.
 pub struct Options {

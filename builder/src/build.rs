@@ -14,6 +14,7 @@ use oci_spec::image::Digest;
 
 use crate::app_registries::AppRegistries;
 use crate::assemble::{AppLayer, assemble};
+use crate::bytecode::Compiler;
 use crate::cache::{LayerKey, Packages, Paths};
 use crate::catalog::CatalogAt;
 use crate::changes::{self, Listing};
@@ -84,19 +85,7 @@ impl Build<'_> {
     ) -> Result<Vec<Image>, Failure> {
         let Self { catalog, options, context, .. } = *self;
         let platforms = platforms(plan)?;
-        let mut runtimes =
-            metadata.timed("runtime", || Runtimes::prepare(plan, &platforms, catalog, context))?;
-        metadata.runtime = Some(plan.runtime.clone());
-        let of_runtime = runtimes.run.first().and_then(|image| settings::user(&image.user).ok());
-        plan.run.user = plan.run.user.or(of_runtime);
-        if self.targets.need_local_layers() {
-            for layer in runtimes.run.iter_mut().flat_map(|image| &mut image.layers) {
-                layer.file = Some(metadata.timed("runtime", || catalog.layer_file(layer, context))?);
-            }
-        }
-        let base: Vec<Blob> =
-            runtimes.run.iter().flat_map(|image| &image.layers).map(RuntimeLayer::blob).collect();
-        self.targets.mount_ahead(&base);
+        let runtimes = self.runtimes(plan, &platforms, metadata)?;
         metadata.isolation = Some(if plan.has_commands() { "strict" } else { "none-needed" });
         for doubt in options.secrets.doubts(&plan.steps, &plan.build_env) {
             context.report.warning(&doubt);
@@ -129,6 +118,7 @@ impl Build<'_> {
                 network,
                 registries: AppRegistries::of(&inputs.source.tree, inputs.directory.as_ref()),
                 place: inputs.address.place(),
+                compiler: Compiler::of(&here.build.entry, catalog.catalog()),
                 npm,
                 packages: OnceCell::new(),
                 workshop: OnceCell::new(),
@@ -184,6 +174,30 @@ impl Build<'_> {
         }
         Ok(images)
     }
+
+    /// Makes the runtime's images ready, as far as they are needed here.
+    fn runtimes(
+        &self,
+        plan: &mut Plan,
+        platforms: &[PlatformKey],
+        metadata: &mut Metadata,
+    ) -> Result<Runtimes, Failure> {
+        let Self { catalog, context, .. } = *self;
+        let mut runtimes =
+            metadata.timed("runtime", || Runtimes::prepare(plan, platforms, catalog, context))?;
+        metadata.runtime = Some(plan.runtime.clone());
+        let of_runtime = runtimes.run.first().and_then(|image| settings::user(&image.user).ok());
+        plan.run.user = plan.run.user.or(of_runtime);
+        if self.targets.need_local_layers() {
+            for layer in runtimes.run.iter_mut().flat_map(|image| &mut image.layers) {
+                layer.file = Some(metadata.timed("runtime", || catalog.layer_file(layer, context))?);
+            }
+        }
+        let base: Vec<Blob> =
+            runtimes.run.iter().flat_map(|image| &image.layers).map(RuntimeLayer::blob).collect();
+        self.targets.mount_ahead(&base);
+        Ok(runtimes)
+    }
 }
 
 fn search_trees(search: &Search, trees: &AppTrees) -> Result<(), Failure> {
@@ -215,6 +229,8 @@ struct Site<'a> {
     npm: Option<String>,
     /// Where the source comes from.
     place: Option<String>,
+    /// What compiles the packages of the app.
+    compiler: Option<Compiler>,
     /// What installers have downloaded, where it is kept.
     packages: OnceCell<Option<Packages>>,
     /// What is made ready only when a command has to run.
@@ -312,7 +328,7 @@ impl<'a> Site<'a> {
             network: self.options.network,
         };
         let Packing { reuse, context, .. } = *self.packing;
-        Sequence::new(self.plan, &surroundings, &self.options.secrets, reuse, context)
+        Sequence::new(self.plan, &surroundings, &self.options.secrets, self.compiler.as_ref(), reuse, context)
     }
 
     /// The layers of an image, unpacked, lowest first.
@@ -381,7 +397,11 @@ impl<'a> Site<'a> {
         } else {
             changes::kept(recorded, self.build_paths()?, self.run_paths()?)
         };
-        Ok(app_trees(ran.state.app_of_image(owner)?, kept, owner))
+        let (mut app, mut outside) = (ran.state.app_of_image(owner)?, kept);
+        if let Some(compiler) = &self.compiler {
+            compiler.add(&ran.state, &mut app, &mut outside);
+        }
+        Ok(app_trees(app, outside, owner))
     }
 
     /// Brings contents to this machine that are in no layer that was packed before; false when they are not to be had.

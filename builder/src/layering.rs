@@ -88,13 +88,13 @@ pub fn app_trees(app: FileTree, outside: FileTree, owner: Owner) -> AppTrees {
     };
     let app: FileTree = app.into_iter().map(given).collect();
     let mut homes = Homes::default();
-    homes.find_in(&app);
+    homes.find_in(&app, TreePath::new("app").ok().as_ref());
     let (mut dependencies, app) = app.partition(|path, node| {
         let is_above = matches!(node.kind, Kind::Directory) && homes.is_below(path);
         // Each directory appears once.
         is_above || homes.outermost.iter().any(|home| path.is_within(home))
     });
-    homes.find_in(&outside);
+    homes.find_in(&outside, None);
     dependencies.extend(outside.into_iter().map(given));
     let mut layers = split(Role::Dependencies, dependencies, &homes);
     layers.extend(split(Role::App, app, &homes));
@@ -103,7 +103,7 @@ pub fn app_trees(app: FileTree, outside: FileTree, owner: Owner) -> AppTrees {
 
 /// What installers fill.
 #[derive(Default)]
-struct Homes {
+pub struct Homes {
     /// The outermost directories, and the files by which yarn's Plug'n'Play finds its packages.
     outermost: Vec<TreePath>,
     /// Directories that pip has installed packages into, known by what it notes of each of them there.
@@ -111,7 +111,8 @@ struct Homes {
 }
 
 impl Homes {
-    fn find_in(&mut self, tree: &FileTree) {
+    /// Finds those of a tree. `root` is the directory of the app itself, which holds the app even where pip has filled it.
+    pub fn find_in(&mut self, tree: &FileTree, root: Option<&TreePath>) {
         for (path, node) in tree.iter() {
             let home = match (&node.kind, path.name()) {
                 (Kind::Directory, b"node_modules" | b"site-packages") => Some(path.clone()),
@@ -121,8 +122,7 @@ impl Homes {
                 }
                 (Kind::File(_), b"pyvenv.cfg") => path.parent(),
                 (Kind::File(_), b"METADATA") => {
-                    // `/app` itself holds the app, even where pip has filled it.
-                    let home = installed_into(path).filter(|home| home.parent().is_some());
+                    let home = installed_into(path).filter(|home| Some(home) != root);
                     self.of_pip.extend(home.clone());
                     home
                 }
@@ -135,6 +135,13 @@ impl Homes {
                 self.outermost.push(home);
             }
         }
+    }
+
+    /// Whether a path lies in what an installer of Python's packages has filled.
+    #[must_use]
+    pub fn has_python(&self, path: &TreePath) -> bool {
+        let is_named = path.components().any(|part| part == b"site-packages");
+        is_named || self.of_pip.iter().any(|home| path.is_within(home))
     }
 
     /// Whether one of them is a path or lies below it.
@@ -315,7 +322,7 @@ mod tests {
             ("app/venv/pyvenv.cfg", file()),
         ]);
         let trees = app_trees(app, FileTree::new(), APP_OWNER);
-        assert_eq!(shown(&trees), [("dependencies".to_owned(), 8), ("app".to_owned(), 1)]);
+        assert_eq!(shown(&trees), [("dependencies".to_owned(), 9), ("app".to_owned(), 1)]);
         assert!(trees.0[0].tree.iter().all(|(_, node)| node.owner == APP_OWNER));
     }
 

@@ -8,6 +8,7 @@ pub mod assemble;
 pub mod audit;
 pub mod bag;
 pub mod build;
+pub mod bytecode;
 pub mod cache;
 pub mod catalog;
 pub mod catalog_text;

@@ -22,9 +22,10 @@ use lapstrake_oci::tree::{Content, ContentDigest, FileTree, Kind, Node, Owner};
 use oci_spec::image::Digest;
 use serde::Serialize;
 
+use crate::bytecode::{self, Compiler};
 use crate::cache::{Circumstances, KeptLayer, Key, Made, ReadSet, Remembered};
 use crate::changes::{Listing, Recorded};
-use crate::cli::{FlowArgs, Keep, NetworkMode};
+use crate::cli::{FlowArgs, NetworkMode};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::plan::Plan;
@@ -69,6 +70,8 @@ pub struct Sequence<'a> {
     reuse: &'a Reuse,
     /// Keeps digests of secrets apart from those of others.
     key: [u8; 32],
+    /// What compiles the packages that they have installed.
+    compiler: Option<&'a Compiler>,
 }
 
 /// What the commands of a plan run in, as far as it decides what they make.
@@ -82,6 +85,9 @@ pub struct Surroundings {
     /// What commands reach.
     pub network: NetworkMode,
 }
+
+/// Why the byte code of packages is not made again.
+const COMPILED: &str = "byte code of packages: made before";
 
 /// What became of one unit of commands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -157,6 +163,7 @@ impl<'a> Sequence<'a> {
         plan: &'a Plan,
         surroundings: &Surroundings,
         secrets: &'a Secrets,
+        compiler: Option<&'a Compiler>,
         reuse: &'a Reuse,
         context: &Context,
     ) -> Result<Self, Failure> {
@@ -182,6 +189,7 @@ impl<'a> Sequence<'a> {
             secrets,
             reuse,
             key,
+            compiler,
         })
     }
 
@@ -247,6 +255,14 @@ impl<'a> Sequence<'a> {
         Ok(Found::Not(changed.unwrap_or_else(|| "it has not run before".to_owned())))
     }
 
+    /// What compiles the packages of a state; none where it has none.
+    fn compiling(&self, state: &State) -> Option<Unit<'a>> {
+        let compiler = self.compiler?;
+        let sources = bytecode::sources(state);
+        let own = (!sources.is_empty()).then(|| Compiler::files(&sources))?;
+        Some(Unit { on: On::the_image(self.flow), steps: vec![&compiler.step], own: Some(own) })
+    }
+
     /// What it is remembered by under which circumstances a unit ran.
     fn place(&self, unit: &Unit<'_>) -> Key {
         let phase = format!("{:?} {:?}", unit.phase(), unit.on);
@@ -288,28 +304,46 @@ impl Course<'_> {
         let sequence = self.sequence;
         let units = units(sequence.steps, sequence.flow);
         for (index, unit) in units.iter().enumerate() {
-            self.context.stop.check()?;
-            self.enter(unit.on);
-            let circumstances = sequence.circumstances(unit, &self.ran.state)?;
-            let found = if looks {
-                sequence.find(unit, &circumstances, &self.ran.state)?
-            } else {
-                Found::Not("nothing is taken from the cache".to_owned())
-            };
-            let why = match found {
-                Found::Made(made) if self.take(unit, &made) => continue,
-                Found::Made(_) => "its entry in the cache is damaged".to_owned(),
-                Found::Not(why) => why,
-            };
-            let is_last = units[index + 1..].iter().all(|later| later.on == On::Scrap);
-            if !self.carry_out(unit, &circumstances, why, is_last)? {
+            let is_last =
+                sequence.compiler.is_none() && units[index + 1..].iter().all(|later| later.on == On::Scrap);
+            if !self.unit(unit, looks, is_last)? {
                 return Ok(End::Gone);
             }
         }
-        if sequence.flow.keep == Keep::App {
-            self.enter(On::AppAlone);
+        let on = On::the_image(sequence.flow);
+        self.enter(on);
+        if let Some(unit) = sequence.compiling(&self.ran.state) {
+            match self.unit(&unit, looks, true) {
+                Ok(true) => {}
+                Ok(false) => return Ok(End::Gone),
+                Err(failure) if failure.exit == Exit::AppFailed => {
+                    let note =
+                        format!("packages are not compiled ahead of the app's start: {}", failure.what);
+                    self.context.report.warning(&note);
+                }
+                Err(failure) => return Err(failure),
+            }
         }
         Ok(End::Done)
+    }
+
+    /// Takes what a unit has made before, or runs it. False when the state that it runs on cannot be laid out.
+    fn unit(&mut self, unit: &Unit<'_>, looks: bool, is_last: bool) -> Result<bool, Failure> {
+        let sequence = self.sequence;
+        self.context.stop.check()?;
+        self.enter(unit.on);
+        let circumstances = sequence.circumstances(unit, &self.ran.state)?;
+        let found = if looks {
+            sequence.find(unit, &circumstances, &self.ran.state)?
+        } else {
+            Found::Not("nothing is taken from the cache".to_owned())
+        };
+        let why = match found {
+            Found::Made(made) if self.take(unit, &made) => return Ok(true),
+            Found::Made(_) => "its entry in the cache is damaged".to_owned(),
+            Found::Not(why) => why,
+        };
+        self.carry_out(unit, &circumstances, why, is_last)
     }
 
     /// Leaves behind what the commands of a unit do not find.
@@ -330,11 +364,17 @@ impl Course<'_> {
             self.ran.layers.extend(made.blobs.iter().cloned());
             self.laid = None;
         }
-        self.tell(verdict(unit, false, UNCHANGED.to_owned()));
+        self.tell(unit, false, UNCHANGED.to_owned());
         true
     }
 
-    fn tell(&mut self, verdict: Verdict) {
+    fn tell(&mut self, unit: &Unit<'_>, runs: bool, reason: String) {
+        if unit.own.is_some() {
+            let note = if runs { "compiling the packages of the app" } else { COMPILED };
+            self.context.report.note(note);
+            return;
+        }
+        let verdict = verdict(unit, runs, reason);
         self.context.report.note(&verdict.to_string());
         self.ran.verdicts.push(verdict);
     }
@@ -348,7 +388,7 @@ impl Course<'_> {
         is_last: bool,
     ) -> Result<bool, Failure> {
         let Some(laid) = self.lay_out()? else { return Ok(false) };
-        self.tell(verdict(unit, true, why));
+        self.tell(unit, true, why);
         self.sequence.reuse.keep_value_here(&self.sequence.place(unit), &circumstances.remembered());
         let app = match &self.traced {
             Ok(()) if unit.on != On::Scrap => trace::begin(&self.ran.state.app, &laid.disk.app),
@@ -388,7 +428,7 @@ impl Course<'_> {
         }
         let read = trace::read_since(marks, &disk.app)?;
         let commands = unit.steps.iter().map(|step| step.command.as_str());
-        if may_be_seen(commands, &read, |path| state.content(path).cloned()) {
+        if unit.own.is_none() && may_be_seen(commands, &read, |path| state.content(path).cloned()) {
             return ReadSet::everything(state).map(Some);
         }
         ReadSet::of(state, &read)

@@ -139,6 +139,7 @@ impl Workshop<'_> {
             })
             .collect();
         let mut listener = Listener::new(&unit.steps, watch.report);
+        listener.is_quiet = unit.own.is_some();
         let outcome = lapstrake_sandbox::run(&spec, &steps, watch.stop, &mut |event| listener.hear(&event))
             .map_err(|cause| sandbox_failure(cause, "could not run the build commands"))?;
         for host in &outcome.hosts {
@@ -166,10 +167,12 @@ impl Workshop<'_> {
         let mut limits = Limits::default();
         // The limit is for all commands of a build together.
         limits.time = limits.time.map(|time| time.saturating_sub(spent));
+        let own = unit.own.iter().flatten().cloned();
+        let files = self.files.iter().cloned().chain(own).chain(self.secrets.files(unit.phase()));
         Spec {
             root,
             mounts: std::iter::once(app).chain(self.mounts.clone()).collect(),
-            files: self.files.iter().cloned().chain(self.secrets.files(unit.phase())).collect(),
+            files: files.collect(),
             hostname: "build".to_owned(),
             identity: lapstrake_sandbox::Identity::default(),
             network: self.network.clone(),
@@ -219,18 +222,29 @@ struct Listener<'a> {
     /// Lines of standard output and standard error that come in pieces.
     pieces: [Pieces; 2],
     last: Tail,
+    /// Whether only the failure of one of them is told.
+    is_quiet: bool,
 }
 
 impl<'a> Listener<'a> {
     fn new(group: &'a [&'a PlannedStep], report: &'a Report) -> Self {
-        Self { group, report, mask: report.mask(), pieces: Default::default(), last: Tail::default() }
+        Self {
+            group,
+            report,
+            mask: report.mask(),
+            pieces: Default::default(),
+            last: Tail::default(),
+            is_quiet: false,
+        }
     }
 
     fn hear(&mut self, event: &Event) {
         match event {
             Event::StepStarted { step } => {
                 self.last = Tail::default();
-                self.report.step(self.group[*step].phase.prefix(), &self.group[*step].command);
+                if !self.is_quiet {
+                    self.report.step(self.group[*step].phase.prefix(), &self.group[*step].command);
+                }
             }
             Event::Output { step, stream, line, continues } => {
                 let stream =
@@ -251,7 +265,9 @@ impl<'a> Listener<'a> {
     }
 
     fn show(&mut self, step: usize, stream: Stream, line: String) {
-        self.report.output(self.group[step].phase.prefix(), stream, &line);
+        if !self.is_quiet {
+            self.report.output(self.group[step].phase.prefix(), stream, &line);
+        }
         self.last.push(stream, line);
     }
 }
@@ -353,7 +369,7 @@ mod tests {
             secrets: &secrets,
         };
         let step = step(Phase::Build, "true");
-        workshop.spec(&Unit { on, steps: vec![&step] }, disk, Duration::from_mins(10))
+        workshop.spec(&Unit { on, steps: vec![&step], own: None }, disk, Duration::from_mins(10))
     }
 
     #[test]

@@ -43,11 +43,11 @@ class App:
 
     def __init__(self, name, base, runtime, command, directory):
         self.name, self.base, self.runtime, self.command, self.directory = name, base, runtime, command, directory
-        self.is_changed = self.source_file.exists() and self.source_file.read_text().endswith(CHANGE)
+        self.changes = self.source_file.read_text().count(CHANGE) if self.source_file.exists() else 0
 
     @property
     def source_file(self):
-        """The file that differs in the state `changed`."""
+        """The file that differs in the states `changed` and `cichanged`."""
         return self.directory / "src" / "m1.py"
 
     @property
@@ -60,20 +60,20 @@ class App:
 
     def archive(self, kind):
         """The archive with what the directory holds now."""
-        return self.directory.with_name(f"{self.name}{'-changed' if self.is_changed else ''}.{kind}")
+        return self.directory.with_name(f"{self.name}{f'-{self.changes}' if self.changes else ''}.{kind}")
 
-    def change(self, changed):
-        """Makes the source file another one, or what it was."""
-        if changed != self.is_changed:
-            text = self.source_file.read_text()
-            self.source_file.write_text(text + CHANGE if changed else text.removesuffix(CHANGE))
+    def change(self, changes):
+        """Makes the source file one with so many lines more than it had."""
+        if changes != self.changes:
+            text = self.source_file.read_text().replace(CHANGE, "")
+            self.source_file.write_text(text + CHANGE * changes)
             # A file that was written a moment ago may change once more without a trace: builders read it again.
-            moment = 1_700_000_000 + changed
+            moment = 1_700_000_000 + changes
             os.utime(self.source_file, (moment, moment))
-            self.is_changed = changed
+            self.changes = changes
 
     def pack(self):
-        """Packs the archives of both; the plain ones have their files below /app, as a layer has."""
+        """Packs the archives of all; the plain ones have their files below /app, as a layer has."""
 
         def plain(info):
             info.uid = info.gid = 1000
@@ -81,8 +81,8 @@ class App:
             info.mtime = 315619200
             return info
 
-        for changed in (True, False):
-            self.change(changed)
+        for changes in (2, 1, 0):
+            self.change(changes)
             for path, mode, below in ((self.tar, "w", "app"), (self.tar_gz, "w:gz", ".")):
                 with tarfile.open(path, mode, format=tarfile.PAX_FORMAT, **({"compresslevel": 6} if "gz" in mode else {})) as tar:
                     tar.add(self.directory, below, filter=plain)
@@ -119,7 +119,7 @@ def make(name, work):
     base, runtime, command = node if name == "large" else python
     if directory.with_name(f"{name}.tar.gz").exists():
         app = App(name, base, runtime, command, directory)
-        app.change(False)
+        app.change(0)
         return app
     shutil.rmtree(directory, ignore_errors=True)
     sources(directory / "src", 98)

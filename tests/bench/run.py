@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Measures whole processes: this program and its peers, in interleaved rounds on the same inputs.
 
-    tests/bench/run.py [--apps small,medium,large,onegb] [--states cold,warm,changed,ciwarm] [--rounds 5]
+    tests/bench/run.py [--apps small,medium,large,onegb] [--states cold,warm,changed,ciwarm,cichanged] [--rounds 5]
                        [--peers lapstrake,crane,...] [--delay 40] [--work DIR]
 
 Needs target/release/lapstrake, docker-registry, pip and npm. Peers that are not on PATH are skipped by name. Every round
 takes a repository of its own; the states follow one another: `cold` (the repository is empty, nothing is kept on this
 machine), `warm` (the same again), `changed` (one source file differs), `ciwarm` (that again, with nothing kept on this
-machine). Wall times are compared within a round, and the medians of the ratios are printed. Requests and bytes are
+machine), `cichanged` (the file differs once more, and nothing is kept on this machine). Wall times are compared within a round, and the medians of the ratios are printed. Requests and bytes are
 counted in a round of its own, through a proxy that would disturb the times.
 """
 
@@ -25,7 +25,7 @@ import inputs
 import peers
 import service
 
-STATES = ["cold", "warm", "changed", "ciwarm"]
+STATES = ["cold", "warm", "changed", "ciwarm", "cichanged"]
 
 
 class Measured:
@@ -70,12 +70,14 @@ def states_of(name, commands, app, options, registry, number, measure):
     results = {}
     for kind in STATES[: 1 + max(STATES.index(kind) for kind in options.states)]:
         if kind == "changed":
-            app.change(True)
-        if kind == "ciwarm":
+            app.change(1)
+        if kind == "cichanged":
+            app.change(2)
+        if kind in ("ciwarm", "cichanged"):
             shutil.rmtree(state, ignore_errors=True)
             state.mkdir(parents=True)
         results[kind] = measure(commands(job), kind)
-    app.change(False)
+    app.change(0)
     shutil.rmtree(state, ignore_errors=True)
     return results
 

@@ -8,6 +8,7 @@ use oci_spec::image::Digest;
 use super::looked;
 use crate::app_registries::AppRegistries;
 use crate::build::below_app;
+use crate::bytecode::Compiler;
 use crate::cache::{Cache, Paths};
 use crate::changes;
 use crate::cli::{Format, PlanArgs};
@@ -86,7 +87,9 @@ impl Why<'_> {
             let reason = format!("the runtime {} is yet to be made on this machine", plan.runtime.entry);
             return Ok(Answer { verdicts: verdicts_of_all(plan, &reason), layers: None });
         };
-        let sequence = Sequence::new(plan, &surroundings, self.secrets, &reuse, self.context)?;
+        let compiler = Compiler::of(&plan.runtime.entry, self.catalog);
+        let sequence =
+            Sequence::new(plan, &surroundings, self.secrets, compiler.as_ref(), &reuse, self.context)?;
         let Judged { verdicts, state } = sequence.judge(inputs.source.tree)?;
         let Some(state) = state else { return Ok(Answer { verdicts, layers: None }) };
         let owner = plan.run.user();
@@ -98,8 +101,13 @@ impl Why<'_> {
             let (build, run) = (paths(&surroundings.build_layers), paths(&surroundings.run_layers));
             build.zip(run).map(|(build, run)| changes::kept(outside, &build, &run))
         };
-        let app = state.app_of_image(owner)?;
-        let layers = kept.map(|kept| planned(&app_trees(app, kept, owner)));
+        let mut app = state.app_of_image(owner)?;
+        let layers = kept.map(|mut outside| {
+            if let Some(compiler) = &compiler {
+                compiler.add(&state, &mut app, &mut outside);
+            }
+            planned(&app_trees(app, outside, owner))
+        });
         Ok(Answer { verdicts, layers })
     }
 

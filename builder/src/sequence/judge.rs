@@ -3,7 +3,6 @@
 use lapstrake_oci::tree::FileTree;
 
 use super::{Found, Sequence, UNCHANGED, Verdict, verdict};
-use crate::cli::Keep;
 use crate::failure::Failure;
 use crate::state::State;
 use crate::steps::{On, units};
@@ -49,8 +48,17 @@ impl Sequence<'_> {
             }
             verdicts.push(verdict(&unit, why.is_err(), why.err().unwrap_or_else(|| UNCHANGED.to_owned())));
         }
-        if self.flow.keep == Keep::App && !is_apart {
+        if On::the_image(self.flow) == On::AppAlone && !is_apart {
             state = state.app_alone();
+        }
+        if let Some(unit) = self.compiling(&state).filter(|_| runs.is_none()) {
+            let circumstances = self.circumstances(&unit, &state)?;
+            let found = self.find(&unit, &circumstances, &state)?;
+            if let Found::Made(made) = found
+                && let Some(after) = made.applied(state.clone())
+            {
+                state = after;
+            }
         }
         Ok(Judged { verdicts, state: runs.is_none().then_some(state) })
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lapstrake_sandbox::Root;
+use lapstrake_sandbox::{MemoryFile, Root};
 
 use super::{Phase, PlannedStep};
 use crate::cli::{FlowArgs, Keep};
@@ -20,6 +20,17 @@ pub enum On {
     AppAlone,
 }
 
+impl On {
+    /// What becomes the image.
+    #[must_use]
+    pub fn the_image(flow: FlowArgs) -> Self {
+        match flow.keep {
+            Keep::All => Self::Image,
+            Keep::App => Self::AppAlone,
+        }
+    }
+}
+
 /// Commands that run in one sandbox, whose result is kept as one.
 #[derive(Clone, Debug)]
 pub struct Unit<'s> {
@@ -27,6 +38,8 @@ pub struct Unit<'s> {
     pub on: On,
     /// The commands.
     pub steps: Vec<&'s PlannedStep>,
+    /// Files that they need, where they are this program's own; the user hears of those only when they fail.
+    pub own: Option<Vec<MemoryFile>>,
 }
 
 impl Unit<'_> {
@@ -42,13 +55,12 @@ impl Unit<'_> {
 #[must_use]
 pub fn units(steps: &[PlannedStep], flow: FlowArgs) -> Vec<Unit<'_>> {
     let of = |phase: Phase| steps.iter().filter(move |step| step.phase == phase);
-    let each = |on, phase| of(phase).map(move |step| Unit { on, steps: vec![step] }).collect::<Vec<_>>();
-    let on_the_image = match flow.keep {
-        Keep::All => On::Image,
-        Keep::App => On::AppAlone,
-    };
+    let each =
+        |on, phase| of(phase).map(move |step| Unit { on, steps: vec![step], own: None }).collect::<Vec<_>>();
+    let on_the_image = On::the_image(flow);
     let scrap: Vec<&PlannedStep> = of(Phase::PostBuild).collect();
-    let scrap = if scrap.is_empty() { Vec::new() } else { vec![Unit { on: On::Scrap, steps: scrap }] };
+    let scrap =
+        if scrap.is_empty() { Vec::new() } else { vec![Unit { on: On::Scrap, steps: scrap, own: None }] };
     let again = if flow.repeat_build { each(on_the_image, Phase::Build) } else { Vec::new() };
     [
         each(On::Build, Phase::PreBuild),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::harness::{Lapstrake, Outcome, Registry, tools, workspace};
+use crate::harness::{Image, Lapstrake, Outcome, Registry, tools, workspace};
 
 /// A registry with a catalog, an app without commands, and machines that build it.
 struct Scene {
@@ -534,4 +534,45 @@ fn whatever_changes_what_is_taken_from_the_cache_is_what_would_be_made_anew() {
         }
     }
     assert!(ran > 0 && taken > 0, "{ran} commands ran, {taken} did not");
+}
+
+/// Commands that tell what of the installers' caches they find, and leave something there.
+const PACKAGES: &str = "version: 1.0
+runtime: python3
+build:
+  commands:
+    build:
+      - cat $PIP_CACHE_DIR/left $UV_CACHE_DIR/left $npm_config_cache/left 2>/dev/null | tr -d '\\n' >found.txt; true
+      - for kind in $PIP_CACHE_DIR $UV_CACHE_DIR $npm_config_cache; do mkdir -p $kind && echo left >>$kind/left; done
+run:
+  command: python3 main.py
+";
+
+#[test]
+fn what_installers_download_is_kept_for_the_same_source_or_name_and_for_no_other() {
+    let scene = Scene::new();
+    scene.write("apprunner.yaml", PACKAGES);
+    let machine = scene.machine("one");
+    let other = scene.scratch.path().join("other");
+    tools::run("cp", [Path::new("-r"), &scene.app(), &other]);
+    // Each build is another one, so that the commands run.
+    let mut count = 0;
+    let mut found = |source: &Path, more: &[&str]| {
+        count += 1;
+        fs_err::write(source.join(format!("new{count}.txt")), "").unwrap();
+        let layout = scene.scratch.path().join(format!("layout{count}"));
+        let output = format!("oci:{}", layout.display());
+        let words = ["build", source.to_str().unwrap(), "--catalog", &scene.catalog, "--output", &output];
+        machine.run(words.into_iter().chain(more.iter().copied())).expect(0);
+        let files = Image::open(&layout, None).files();
+        String::from_utf8(files["app/found.txt"].content.clone()).unwrap()
+    };
+    assert_eq!(found(&scene.app(), &[]), "");
+    assert_eq!(found(&scene.app(), &[]), "leftleftleft");
+    assert_eq!(found(&other, &[]), "");
+    assert_eq!(found(&other, &["--no-cache"]), "");
+    assert_eq!(found(&scene.app(), &["--package-cache", "team"]), "");
+    assert_eq!(found(&other, &["--package-cache", "team"]), "leftleftleft");
+    let listed = machine.run(["cache", "ls"]).expect(0).stdout;
+    assert_eq!(listed.lines().filter(|line| line.starts_with("packages ")).count(), 3, "{listed}");
 }

@@ -565,7 +565,7 @@ fn what_installers_download_is_kept_for_the_same_source_or_name_and_for_no_other
         let words = ["build", source.to_str().unwrap(), "--catalog", &scene.catalog, "--output", &output];
         machine.run(words.into_iter().chain(more.iter().copied())).expect(0);
         let files = Image::open(&layout, None).files();
-        String::from_utf8(files["app/found.txt"].content.clone()).unwrap()
+        String::from_utf8(files["app/found.txt"].bytes.clone()).unwrap()
     };
     assert_eq!(found(&scene.app(), &[]), "");
     assert_eq!(found(&scene.app(), &[]), "leftleftleft");

@@ -91,10 +91,12 @@ def together(registry, options):
         serial = sum(timed(build(FLASK, name, registry, data, "--no-cache")) for name in names)
         started = time.monotonic()
         running = [
-            subprocess.Popen(build(FLASK, name, registry, data, "--no-cache"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.Popen(build(FLASK, name, registry, data, "--no-cache"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             for name in names
         ]
-        assert all(process.wait() == 0 for process in running)
+        for process in running:
+            errors = process.communicate()[1].decode(errors="replace")
+            assert process.returncode == 0, errors
         ratios.append((time.monotonic() - started) / (serial / os.cpu_count()))
     print(f"together: eight at once take {statistics.median(ratios):.2f} of (serial / {os.cpu_count()} processors)")
 

@@ -71,7 +71,9 @@ impl Inputs {
         let app_file = in_directory(source::app_path(given_dir).map_err(no_directory)?.as_ref(), FILE_NAME)?;
         let stamps = cache.map(|cache| StampsAt { cache, now: context.now });
         let options = ReadOptions { symlinks, aside: vec![app_file], stamps, ..ReadOptions::new(scratch) };
-        let source = fetcher.read(&address, std::io::stdin().lock(), &options)?;
+        let mut source = fetcher.read(&address, std::io::stdin().lock(), &options)?;
+        // The newest one is known, and images have none of them.
+        source.times.clear();
         for warning in &source.warnings {
             context.report.warning(&warning.to_string());
         }

@@ -145,6 +145,6 @@ def tools(work):
     directory = pathlib.Path(work) / "npm"
     if not (directory / "node_modules" / ".bin" / "containerify").exists():
         directory.mkdir(parents=True, exist_ok=True)
-        run = ["npm", "install", "--no-audit", "--no-fund", "--loglevel", "error", "--prefix", directory, "containerify@3.2.1"]
+        run = ["npm", "install", "--no-audit", "--no-fund", "--loglevel", "error", "--prefix", directory, "containerify@4.1.0"]
         subprocess.run(run, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return directory / "node_modules" / ".bin"

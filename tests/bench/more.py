@@ -119,8 +119,11 @@ def files(registry, options):
                 path.read_bytes()
             wall = timed(build(app, f"{registry}/bench/files{number}-{count}:1", registry, fresh(options.work / "state")))
             costs[count].append(wall)
-    per = {count: 1e6 * statistics.median(walls) / count for count, walls in costs.items()}
-    print("files: " + "; ".join(f"{count}: {statistics.median(costs[count]):.3f} s, {cost:.0f} us each" for count, cost in per.items()))
+    walls = {count: statistics.median(walls) for count, walls in costs.items()}
+    counts = list(walls)
+    each = [1e6 * (walls[more] - walls[less]) / (more - less) for less, more in zip(counts, counts[1:])]
+    shown = "; ".join(f"{count}: {wall:.3f} s" for count, wall in walls.items())
+    print(f"files: {shown}; each file between them {each[0]:.1f} and {each[1]:.1f} us")
 
 
 def main():

@@ -74,7 +74,8 @@ def containerify(path):
     def commands(job):
         run = [path, "--fromImage", f"catalog/runtimes:{job.app.base}", "--fromRegistry", f"http://{job.registry}/v2/"]
         run += ["--folder", job.app.directory, "--toRegistry", f"http://{job.registry}/v2/", "--toImage", f"{job.repository}:1"]
-        return [[*run, "--workdir", "/app", "--entrypoint", job.app.command, "--allowInsecureRegistries"]]
+        run += ["--customContent", ".:/app", "--workdir", "/app", "--entrypoint", job.app.command]
+        return [[*run, "--doCrossMount", "--allowInsecureRegistries", "--allowNoPushAuth"]]
 
     return commands
 

@@ -12,19 +12,19 @@ counted in a round of its own, through a proxy that would disturb the times.
 """
 
 import argparse
+import json
 import os
 import pathlib
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import time
 
 import inputs
 import peers
 import service
 
+MEASURED = pathlib.Path(__file__).with_name("measured.py")
 STATES = ["cold", "warm", "changed", "ciwarm", "cichanged"]
 
 
@@ -37,19 +37,15 @@ class Measured:
 
 def run(commands, environment):
     """Runs commands one after the other, as one measurement."""
-    started, cpu, memory = time.monotonic(), 0.0, 0
+    wall, cpu, memory = 0.0, 0.0, 0
     for command in commands:
-        process = subprocess.Popen(
-            [str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
-        )
-        errors = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            sys.exit(f"{command[0]} failed with {process.returncode}:\n{errors.decode(errors='replace')[-3000:]}")
-        cpu += usage.ru_utime + usage.ru_stime
-        memory = max(memory, usage.ru_maxrss * 1024)
-    return Measured(time.monotonic() - started, cpu, memory)
+        measured = [sys.executable, "-S", "-E", MEASURED, *(str(word) for word in command)]
+        done = subprocess.run(measured, capture_output=True, env=environment)
+        took = json.loads(done.stdout)
+        if took["code"] != 0:
+            sys.exit(f"{command[0]} failed with {took['code']}:\n{done.stderr.decode(errors='replace')[-3000:]}")
+        wall, cpu, memory = wall + took["wall"], cpu + took["cpu"], max(memory, took["memory"])
+    return Measured(wall, cpu, memory)
 
 
 def warm_up(app):

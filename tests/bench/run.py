@@ -127,6 +127,8 @@ def main():
     options.work.mkdir(parents=True, exist_ok=True)
     everyone = peers.all_peers(inputs.tools(options.work))
     chosen = {name: what for name, what in everyone.items() if not options.peers or name in options.peers}
+    for name, reason in peers.LEFT_OUT.items():
+        print(f"skipped: {name}: {reason}", file=sys.stderr)
     for name in [name for name, (program, _) in chosen.items() if not peers.installed(program)]:
         print(f"skipped: {name} is not installed", file=sys.stderr)
         del chosen[name]

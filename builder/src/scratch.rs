@@ -28,9 +28,10 @@ impl Scratch {
             let directory = tempfile::Builder::new().prefix("build-").tempdir_in(parent).map_err(failed)?;
             let lock = directory.path().with_extension("lock");
             let held = File::create_new(&lock).map_err(failed)?;
-            flock(&held, FlockOperation::NonBlockingLockExclusive).map_err(|cause| failed(cause.into()))?;
+            // Another process may take the directory for a left-over before it is locked: then it holds the lock for as
+            // long as that takes.
+            flock(&held, FlockOperation::LockExclusive).map_err(|cause| failed(cause.into()))?;
             let path = directory.keep();
-            // Another process may have taken the directory for a left-over before it was locked.
             if path.is_dir() && lock.is_file() {
                 return Ok(Self { path, lock, held });
             }
@@ -98,5 +99,20 @@ mod tests {
         let second = Scratch::new(parent.path()).unwrap();
         assert!(living.path().is_dir() && second.path().is_dir());
         assert!(!parent.path().join("build-dead").exists());
+    }
+
+    #[test]
+    fn any_number_of_builds_begin_at_once() {
+        let parent = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        assert!(Scratch::new(parent.path()).unwrap().path().is_dir());
+                    }
+                });
+            }
+        });
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
     }
 }

@@ -86,7 +86,7 @@ impl Build<'_> {
         let Self { catalog, options, context, .. } = *self;
         let platforms = platforms(plan)?;
         let runtimes = self.runtimes(plan, &platforms, metadata)?;
-        metadata.isolation = Some(if plan.has_commands() { "strict" } else { "none-needed" });
+        metadata.isolation = Some(if plan.has_commands() { context.isolation.name() } else { "none-needed" });
         for doubt in options.secrets.doubts(&plan.steps, &plan.build_env) {
             context.report.warning(&doubt);
         }
@@ -326,6 +326,7 @@ impl<'a> Site<'a> {
             run_layers: layers(self.run_image),
             env: build_env(&indexes, &self.build_image.env, &self.plan.build_env),
             network: self.options.network,
+            isolation: self.packing.context.isolation,
         };
         let Packing { reuse, context, .. } = *self.packing;
         Sequence::new(self.plan, &surroundings, &self.options.secrets, self.compiler.as_ref(), reuse, context)
@@ -379,6 +380,7 @@ impl<'a> Site<'a> {
         Ok(Workshop {
             layers: build_layers.into_iter().rev().collect(),
             scratch: self.packing.scratch.directory("sandbox")?,
+            isolation: self.packing.context.isolation,
             working_dir: PathBuf::from(&self.plan.run.working_dir),
             env,
             mounts,

@@ -6,6 +6,7 @@ mod changed;
 mod commit;
 mod flow;
 mod init;
+mod isolation;
 mod lint;
 mod published;
 mod rebase;
@@ -31,6 +32,7 @@ pub use changed::ChangedArgs;
 pub use commit::CommitArgs;
 pub use flow::{FlowArgs, Keep};
 pub use init::InitArgs;
+pub use isolation::IsolationMode;
 pub use lint::{LintArgs, LintFormat};
 pub use published::{
     CopyArgs, DeprecateArgs, DiffArgs, ImportArgs, LogArgs, PromoteArgs, PublishArgs, RenewArgs, ResolveArgs,
@@ -75,6 +77,11 @@ pub struct Global {
     /// Trust these certificate authorities besides the system's (PEM): for registries, sources and build commands.
     #[arg(long, global = true, env = "LAPSTRAKE_CA", value_name = "FILE")]
     pub ca: Vec<PathBuf>,
+    /// What keeps build commands, and programs of a runtime that is being made, away from the machine.
+    ///
+    /// No mode is ever taken in another's place: where the one that was asked for is not to be had, nothing runs.
+    #[arg(long, global = true, env = "LAPSTRAKE_ISOLATION", value_enum, default_value_t = IsolationMode::Strict)]
+    pub isolation: IsolationMode,
     /// Base address of the Debian mirror, instead of the machine's apt configuration.
     #[arg(long, global = true, env = "LAPSTRAKE_DEBIAN_MIRROR", value_name = "URL", hide_env_values = true)]
     pub debian_mirror: Option<String>,

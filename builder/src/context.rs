@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use jiff::Timestamp;
 
 use lapstrake_runtimes::mirrors::MirrorFlags;
+use lapstrake_sandbox::Isolation;
 
 use crate::failure::{Exit, Failure};
 use crate::origin::Origin;
@@ -28,6 +29,8 @@ pub struct Context {
     pub report: Arc<Report>,
     /// Set when the command should stop.
     pub stop: Stop,
+    /// What keeps the commands of others away from the machine.
+    pub isolation: Isolation,
     /// Certificate authorities that are trusted besides the system's, as PEM files.
     pub authorities: Vec<PathBuf>,
     /// Explicit addresses of package mirrors, from the command line.
@@ -91,6 +94,7 @@ impl Context {
             state_dir: "/nonexistent".into(),
             report: Arc::new(Report::silent()),
             stop: Stop::default(),
+            isolation: Isolation::Strict,
             authorities: Vec::new(),
             mirrors: MirrorFlags::default(),
             given_by_variable: BTreeSet::new(),

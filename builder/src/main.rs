@@ -88,6 +88,7 @@ fn context(
                 state_dir,
                 report,
                 stop,
+                isolation: global.isolation.into(),
                 authorities,
                 mirrors,
                 given_by_variable,

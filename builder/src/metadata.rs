@@ -49,7 +49,7 @@ pub struct Metadata {
     /// What became of each build command: whether it ran, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<Verdict>,
-    /// How build commands were isolated: `strict`, or `none-needed` where there were none.
+    /// How build commands were isolated: the mode, or `none-needed` where there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<&'static str>,
     /// The secrets of the build commands, without their values.

@@ -19,6 +19,7 @@ use lapstrake_oci::layer::{
     self, Compose, Compression, ModePolicy, PackOptions, Scan, ScanOptions, UnpackOptions,
 };
 use lapstrake_oci::tree::{Content, ContentDigest, FileTree, Kind, Node, Owner};
+use lapstrake_sandbox::Isolation;
 use oci_spec::image::Digest;
 use serde::Serialize;
 
@@ -84,6 +85,8 @@ pub struct Surroundings {
     pub env: BTreeMap<String, String>,
     /// What commands reach.
     pub network: NetworkMode,
+    /// What keeps them away from the machine.
+    pub isolation: Isolation,
 }
 
 /// Why the byte code of packages is not made again.
@@ -184,6 +187,7 @@ impl<'a> Sequence<'a> {
                 ("the environment", format!("{:?}", surroundings.env)),
                 ("the working directory", plan.run.working_dir.clone()),
                 ("the network", format!("{:?}", surroundings.network)),
+                ("the isolation", surroundings.isolation.name().to_owned()),
             ],
             app: plan.source.given.clone(),
             secrets,

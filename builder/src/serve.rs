@@ -44,6 +44,7 @@ pub fn prepared(
     let settings = Settings::of(&config, start)?;
     let layers = unpack(image, &config, scratch, context)?;
     let spec = Spec {
+        isolation: context.isolation,
         root: Root { lower: layers.into_iter().rev().collect(), scratch: scratch.directory("run")? },
         mounts: Vec::new(),
         files: Vec::new(),

@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use lapstrake_sandbox::{
-    Event, Failure as StepEnd, Limits, MemoryFile, Mount, Network, Root, SandboxError, Spec, Step,
+    Event, Failure as StepEnd, Isolation, Limits, MemoryFile, Mount, Network, Root, SandboxError, Spec, Step,
     StepFailure,
 };
 use serde::Serialize;
@@ -98,6 +98,8 @@ pub struct Workshop<'a> {
     pub layers: Vec<PathBuf>,
     /// A directory for what is thrown away.
     pub scratch: PathBuf,
+    /// What keeps the commands away from the machine.
+    pub isolation: Isolation,
     /// The working directory, inside.
     pub working_dir: PathBuf,
     /// The environment of every command.
@@ -170,6 +172,7 @@ impl Workshop<'_> {
         let own = unit.own.iter().flatten().cloned();
         let files = self.files.iter().cloned().chain(own).chain(self.secrets.files(unit.phase()));
         Spec {
+            isolation: self.isolation,
             root,
             mounts: std::iter::once(app).chain(self.mounts.clone()).collect(),
             files: files.collect(),
@@ -359,6 +362,7 @@ mod tests {
     fn spec(on: On, disk: &Disk) -> Spec {
         let secrets = Secrets::default();
         let workshop = Workshop {
+            isolation: Isolation::Strict,
             layers: vec!["/layers/top".into(), "/layers/bottom".into()],
             scratch: "/scratch".into(),
             working_dir: "/app".into(),

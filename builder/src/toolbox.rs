@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use lapstrake_runtimes::pyc::{RunTool, ToolError};
-use lapstrake_sandbox::{Event, Identity, Limits, Mount, Network, Root, Spec, Step};
+use lapstrake_sandbox::{Event, Identity, Isolation, Limits, Mount, Network, Root, Spec, Step};
 
 use crate::context::Stop;
 use crate::steps::{BUILD_UID, hand_over};
@@ -19,6 +19,8 @@ pub struct Toolbox {
     pub scratch: PathBuf,
     /// A request to stop.
     pub stop: Stop,
+    /// What keeps the programs away from the machine.
+    pub isolation: Isolation,
 }
 
 impl RunTool for Toolbox {
@@ -39,6 +41,7 @@ impl Toolbox {
         let scratch = tempfile::tempdir_in(&self.scratch)?;
         hand_over(work)?;
         let spec = Spec {
+            isolation: self.isolation,
             root: Root { lower: rootfs.to_vec(), scratch: scratch.path().join("root") },
             mounts: vec![Mount::writable(work, WORK)],
             files: Vec::new(),

@@ -20,8 +20,13 @@ const LEAST: u64 = 1024;
 /// Starts watching; the flag that it returns is set when the limit is exceeded, and `stop` ends it.
 pub(crate) fn watch(spec: &Spec, stop: Arc<AtomicBool>) -> Arc<AtomicBool> {
     let exceeded = Arc::new(AtomicBool::new(false));
-    let mut paths = vec![spec.root.upper(), spec.root.scratch.join("tmp")];
-    paths.extend(spec.mounts.iter().filter_map(Mount::grows));
+    let mut paths = vec![spec.root.upper(), spec.root.temporary()];
+    if spec.isolation.has_namespaces() {
+        paths.extend(spec.mounts.iter().filter_map(Mount::grows));
+    } else {
+        // What steps may change was moved in there.
+        paths = vec![spec.root.copy()];
+    }
     let (limit, flag) = (spec.limits.disk, Arc::clone(&exceeded));
     thread::spawn(move || {
         let before = Use::of(&paths);

@@ -30,6 +30,10 @@ pub enum Feature {
     Seccomp,
     /// Landlock, the second line for files; its absence is reported and tolerated.
     Landlock,
+    /// A change of the root directory, which only root may make.
+    Chroot,
+    /// Landlock for TCP ports, where the steps share the machine's network.
+    LandlockNetwork,
     /// Cgroups with memory and process limits; without them, limits are polled.
     Cgroup,
 }
@@ -48,6 +52,8 @@ impl fmt::Display for Feature {
             Self::Loopback => "loopback device",
             Self::Seccomp => "seccomp",
             Self::Landlock => "landlock",
+            Self::Chroot => "chroot",
+            Self::LandlockNetwork => "landlock for TCP",
             Self::Cgroup => "cgroup limits",
         })
     }

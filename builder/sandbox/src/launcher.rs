@@ -12,10 +12,11 @@ use rustix::process::{
 };
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
+use crate::descendants;
 use crate::error::Feature;
 use crate::inside;
 use crate::owner;
-use crate::spec::{MountKind, Network, Spec};
+use crate::spec::{Isolation, MountKind, Network, Spec};
 use crate::sys::{self, Closing, Fork};
 use crate::wire::{self, Report};
 
@@ -78,8 +79,12 @@ fn launch() -> i32 {
     let control = UnixStream::from(control);
     // The modes of what steps make do not depend on who called.
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    let Ok(Some(spec)) = wire::receive_set_up(&control) else { return 125 };
-    match enter(&control, &spec) {
+    let Ok(Some((spec, proxy))) = wire::receive_set_up(&control) else { return 125 };
+    let entered = match spec.isolation {
+        Isolation::Strict => enter_namespaces(&control, &spec),
+        Isolation::Chroot => enter_shared(&control, &spec, proxy),
+    };
+    match entered {
         Ok(code) => code,
         Err(stop) => {
             // The caller may be gone; there is nobody else to tell.
@@ -89,8 +94,28 @@ fn launch() -> i32 {
     }
 }
 
+/// Forks the process that locks itself in and runs the steps, and stays to end all that it leaves behind: without a
+/// process namespace the kernel does not.
+fn enter_shared(control: &UnixStream, spec: &Spec, proxy: Option<u16>) -> Result<i32, Stop> {
+    give_streams(spec).map_err(Stop::with("standard streams"))?;
+    inside::make_devices(spec)?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(Stop::lacking(Feature::Namespaces))?;
+    match sys::fork().map_err(Stop::lacking(Feature::Namespaces))? {
+        Fork::Child => {
+            die_with_parent()?;
+            inside::run_shared(control, spec, proxy)
+        }
+        Fork::Parent(first) => {
+            let code = descendants::watch(control, first, spec.limits.memory);
+            descendants::end_all();
+            Ok(code)
+        }
+    }
+}
+
 /// Makes the namespaces and forks process 1; returns the exit code of the launcher.
-fn enter(control: &UnixStream, spec: &Spec) -> Result<i32, Stop> {
+fn enter_namespaces(control: &UnixStream, spec: &Spec) -> Result<i32, Stop> {
     // Root reaches directories that the build uid cannot traverse, so it opens them while it still is root. Anyone
     // else, root of a container included, may make such mounts only inside the new user namespace.
     let early = if may_mount() { Some(open_sources(spec)?) } else { None };

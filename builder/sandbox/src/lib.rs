@@ -18,6 +18,8 @@
 compile_error!("the sandbox is made of Linux namespaces");
 
 mod cgroup;
+mod copied;
+mod descendants;
 mod disk;
 mod error;
 mod event;
@@ -42,6 +44,6 @@ pub use probe::probe;
 pub use proxy::policy::{HostPort, ProxyMode, ProxyPolicy, Upstream};
 pub use session::{run, serve};
 pub use spec::{
-    Forward, Identity, Limits, MemoryFile, Mount, MountKind, Network, PROXY_URL, Root, Spec, Step,
+    Forward, Identity, Isolation, Limits, MemoryFile, Mount, MountKind, Network, PROXY_URL, Root, Spec, Step,
 };
 pub use sys::return_freed_memory;

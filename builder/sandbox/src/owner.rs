@@ -29,6 +29,11 @@ pub(crate) fn make_directory(path: &Path, mode: u32, build_uid: u32) -> io::Resu
         Err(error) => return Err(error),
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    give(path, build_uid)
+}
+
+/// Gives a path, or a link itself, to the outside identity.
+pub(crate) fn give(path: &Path, build_uid: u32) -> io::Result<()> {
     if rustix::process::geteuid().is_root() {
         rustix::fs::chownat(
             rustix::fs::CWD,
@@ -37,6 +42,17 @@ pub(crate) fn make_directory(path: &Path, mode: u32, build_uid: u32) -> io::Resu
             Some(Gid::from_raw(build_uid)),
             rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
         )?;
+    }
+    Ok(())
+}
+
+/// Gives a tree that this program made to the outside identity.
+pub(crate) fn give_tree(path: &Path, build_uid: u32) -> io::Result<()> {
+    give(path, build_uid)?;
+    if fs::symlink_metadata(path)?.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give_tree(&entry?.path(), build_uid)?;
+        }
     }
     Ok(())
 }

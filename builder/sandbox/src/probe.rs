@@ -7,7 +7,7 @@ use crate::cgroup::Groups;
 use crate::error::{Feature, SandboxError};
 use crate::owner;
 use crate::session;
-use crate::spec::{Identity, Limits, Network, Root, Spec};
+use crate::spec::{Identity, Isolation, Limits, Network, Root, Spec};
 
 /// Tries every feature; each is available or has a reason why not.
 ///
@@ -17,6 +17,7 @@ use crate::spec::{Identity, Limits, Network, Root, Spec};
 #[must_use]
 pub fn probe(scratch: &Path, build_uid: u32) -> Vec<(Feature, Result<(), String>)> {
     let spec = Spec {
+        isolation: Isolation::Strict,
         root: Root { lower: vec![scratch.join("lower")], scratch: scratch.join("scratch") },
         mounts: Vec::new(),
         files: Vec::new(),

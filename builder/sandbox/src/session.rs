@@ -1,19 +1,22 @@
 //! The caller's side: starts the sandbox, tells it what to run, and passes on what it says.
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::cgroup::Groups;
+use crate::copied::Copied;
 use crate::disk;
 use crate::error::SandboxError;
 use crate::event::{Event, Failure, HostUse, Outcome, StepFailure, Stream};
@@ -22,7 +25,7 @@ use crate::launcher::HIDDEN_MODE;
 use crate::output::{Budget, Lines};
 use crate::proxy::Proxy;
 use crate::scratch;
-use crate::spec::{Network, Spec, Step};
+use crate::spec::{Network, PROXY_URL, Spec, Step};
 use crate::wire::{self, Order, Report};
 
 /// How long a cancellation or a time-out may go unnoticed.
@@ -47,6 +50,9 @@ pub fn run(
     session.wait_until_ready(events)?;
     let result = session.run_steps(steps, cancel, events)?;
     let hosts = session.finish(events)?;
+    if let Some(copied) = session.copied.take() {
+        copied.settle()?;
+    }
     Ok(Outcome { result, hosts })
 }
 
@@ -79,7 +85,11 @@ struct Session<'spec> {
     disk_full: Arc<AtomicBool>,
     groups: Option<Groups>,
     proxy: Option<Proxy>,
+    /// Where the proxy listens, for steps that share the machine's network.
+    proxy_address: Option<SocketAddr>,
     forwarder: Option<Forwarder>,
+    /// The root directory of steps that have no mounts.
+    copied: Option<Copied<'spec>>,
 }
 
 impl Drop for Session<'_> {
@@ -95,9 +105,23 @@ impl Drop for Session<'_> {
 impl<'spec> Session<'spec> {
     fn start(spec: &'spec Spec) -> Result<Self, SandboxError> {
         scratch::prepare(spec)?;
+        let (mut copied, mut proxy, mut proxy_address) = (None, None, None);
+        if !spec.isolation.has_namespaces() {
+            copied = Some(Copied::lay_out(spec)?);
+            if let Network::Proxy(policy) = &spec.network {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+                let listener = listener.map_err(SandboxError::io("listen for the proxy"))?;
+                proxy_address =
+                    Some(listener.local_addr().map_err(SandboxError::io("listen for the proxy"))?);
+                let started = Proxy::start(listener, policy.clone());
+                proxy = Some(started.map_err(SandboxError::io("serve the proxy"))?);
+            }
+        }
         let (control, theirs) = UnixStream::pair().map_err(SandboxError::io("make a socket"))?;
-        let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(output_pipe);
-        let ((stdout, their_stdout), (stderr, their_stderr)) = (stdout?, stderr?);
+        let names = copied.as_ref().map(Copied::streams).transpose()?;
+        let [out_name, err_name] = names.map_or([None, None], |names| names.map(Some));
+        let (stdout, their_stdout) = output_pipe(Stream::Stdout, out_name.as_deref())?;
+        let (stderr, their_stderr) = output_pipe(Stream::Stderr, err_name.as_deref())?;
         // The program itself, even if its file has been replaced since. It gets no environment: what is in it could
         // otherwise be read inside, in /proc/1/environ.
         let launcher = Command::new("/proc/self/exe")
@@ -126,10 +150,13 @@ impl<'spec> Session<'spec> {
             disk_full: disk::watch(spec, Arc::clone(&stop)),
             stop,
             groups,
-            proxy: None,
+            proxy,
+            proxy_address,
             forwarder: None,
+            copied,
         };
-        reached(wire::send_set_up(&session.control, spec))?;
+        let port = proxy_address.map(|address| address.port());
+        reached(wire::send_set_up(&session.control, spec, port))?;
         Ok(session)
     }
 
@@ -210,7 +237,7 @@ impl<'spec> Session<'spec> {
         cancel: &AtomicBool,
         events: &mut dyn FnMut(Event),
     ) -> Result<Result<(), Failure>, SandboxError> {
-        self.order(&Order::Run(step.clone()))?;
+        self.order(&Order::Run(self.led_to_proxy(step)))?;
         loop {
             match self.next_report(cancel, events) {
                 Ok(Ok((Report::Ended(result), _))) => {
@@ -230,6 +257,18 @@ impl<'spec> Session<'spec> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The step, with the address that the proxy really has.
+    fn led_to_proxy(&self, step: &Step) -> Step {
+        let mut step = step.clone();
+        if let Some(address) = self.proxy_address {
+            let address = format!("http://{address}");
+            for value in step.env.values_mut().filter(|value| value.contains(PROXY_URL)) {
+                *value = value.replace(PROXY_URL, &address);
+            }
+        }
+        step
     }
 
     /// A step whose process the kernel killed to free memory fails in many ways; this is the one cause.
@@ -388,12 +427,19 @@ fn reached(sent: io::Result<()>) -> Result<(), SandboxError> {
     }
 }
 
-/// A pipe whose reading end does not block. Steps get a pipe and never a file: they could empty a file.
-fn output_pipe(stream: Stream) -> Result<(Lines, OwnedFd), SandboxError> {
+/// A pipe whose reading end does not block, with a name if one is given. Steps get a pipe and never a file: they could
+/// empty a file.
+fn output_pipe(stream: Stream, name: Option<&Path>) -> Result<(Lines, OwnedFd), SandboxError> {
     let make = || -> rustix::io::Result<(OwnedFd, OwnedFd)> {
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-        rustix::fs::fcntl_setfl(reader.as_fd(), OFlags::NONBLOCK)?;
-        Ok((reader, writer))
+        let Some(name) = name else {
+            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+            rustix::fs::fcntl_setfl(reader.as_fd(), OFlags::NONBLOCK)?;
+            return Ok((reader, writer));
+        };
+        // Opened in this order neither end waits for the other.
+        let open = |flags| rustix::fs::open(name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+        let reader = open(OFlags::RDONLY | OFlags::NONBLOCK)?;
+        Ok((reader, open(OFlags::WRONLY)?))
     };
     let (reader, writer) = make().map_err(|errno| SandboxError::io("make a pipe")(errno.into()))?;
     Ok((Lines::new(stream, reader), writer))

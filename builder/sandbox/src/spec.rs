@@ -11,11 +11,47 @@ use serde::{Deserialize, Serialize};
 use crate::proxy::policy::ProxyPolicy;
 
 /// Where programs inside reach the proxy; the value of `http_proxy` and `https_proxy` for the steps.
+///
+/// Where the steps share the machine's network the port is another one: in the variables of a [`Step`] this text is then
+/// replaced by the address that holds.
 pub const PROXY_URL: &str = "http://127.0.0.1:3128";
+
+/// What keeps the steps away from the machine.
+///
+/// Only [`Isolation::Strict`] is meant for what nobody trusts. The others promise less, for places where the kernel
+/// does not let this user have namespaces; none of them is ever taken in another's place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Isolation {
+    /// Namespaces of all kinds, an overlay as the root, seccomp, Landlock.
+    #[default]
+    Strict,
+    /// A root directory of its own, entered with `chroot` by root, which then becomes an unprivileged user without any
+    /// capability; seccomp and Landlock. Processes and the network are the machine's: no `/proc` is there to show them,
+    /// and the only TCP port that can be reached is that of the proxy.
+    Chroot,
+}
+
+impl Isolation {
+    /// The name of the mode.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Chroot => "chroot",
+        }
+    }
+
+    /// Whether the steps have namespaces of their own.
+    pub(crate) fn has_namespaces(self) -> bool {
+        self == Self::Strict
+    }
+}
 
 /// Everything about a sandbox that stays the same for all of its steps.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spec {
+    /// What keeps the steps away from the machine.
+    pub isolation: Isolation,
     /// The root file system.
     pub root: Root,
     /// What is mounted on top of it, in this order.
@@ -53,6 +89,16 @@ impl Root {
     pub fn upper(&self) -> PathBuf {
         self.scratch.join("upper")
     }
+
+    /// Where the steps' own copy of the root is, in modes without an overlay.
+    pub(crate) fn copy(&self) -> PathBuf {
+        self.scratch.join("copy")
+    }
+
+    /// What the steps see as `/tmp`.
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.scratch.join("tmp")
+    }
 }
 
 /// One more mount inside.
@@ -73,7 +119,8 @@ pub enum MountKind {
     ReadOnly,
     /// Changes go to the source itself.
     Writable,
-    /// Changes go to `upper` below this directory, which is made if it is missing, and the source stays as it is.
+    /// Changes go to `upper` below this directory, which is made if it is missing, and the source stays as it is. In
+    /// modes without an overlay they go to `copy` below it, together with what has not changed.
     Overlay {
         /// A directory on disk for this mount alone.
         scratch: PathBuf,

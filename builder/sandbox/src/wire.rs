@@ -22,8 +22,9 @@ const LARGEST: usize = 64 << 20;
 /// From the caller to the sandbox.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
-    /// First of all: what to build. The contents of its files follow the message as they are.
-    SetUp { spec: Box<Spec>, lengths: Vec<usize> },
+    /// First of all: what to build. The contents of its files follow the message as they are. Where the steps share the
+    /// machine's network, `proxy` is the port at which they reach the proxy.
+    SetUp { spec: Box<Spec>, lengths: Vec<usize>, proxy: Option<u16> },
     /// Run this step; answered by [`Report::Ended`].
     Run(Step),
     /// Connect to this port inside; answered by [`Report::Connected`].
@@ -70,15 +71,15 @@ pub(crate) fn send(
 }
 
 /// Sends what to build, and behind it the contents of the files that only memory holds.
-pub(crate) fn send_set_up(mut socket: &UnixStream, spec: &Spec) -> io::Result<()> {
+pub(crate) fn send_set_up(mut socket: &UnixStream, spec: &Spec, proxy: Option<u16>) -> io::Result<()> {
     let lengths = spec.files.iter().map(|file| file.content.len()).collect();
-    send(socket, &Order::SetUp { spec: Box::new(spec.clone()), lengths }, None)?;
+    send(socket, &Order::SetUp { spec: Box::new(spec.clone()), lengths, proxy }, None)?;
     spec.files.iter().try_for_each(|file| socket.write_all(&file.content))
 }
 
 /// Receives what to build, whole; `None` when it is something else that arrives, or nothing.
-pub(crate) fn receive_set_up(mut socket: &UnixStream) -> io::Result<Option<Spec>> {
-    let Some(Received { message: Order::SetUp { mut spec, lengths }, .. }) = receive(socket)? else {
+pub(crate) fn receive_set_up(mut socket: &UnixStream) -> io::Result<Option<(Spec, Option<u16>)>> {
+    let Some(Received { message: Order::SetUp { mut spec, lengths, proxy }, .. }) = receive(socket)? else {
         return Ok(None);
     };
     if lengths.len() != spec.files.len() || lengths.iter().any(|&length| length > LARGEST) {
@@ -88,7 +89,7 @@ pub(crate) fn receive_set_up(mut socket: &UnixStream) -> io::Result<Option<Spec>
         file.content = vec![0; length];
         socket.read_exact(&mut file.content)?;
     }
-    Ok(Some(*spec))
+    Ok(Some((*spec, proxy)))
 }
 
 /// A message that arrived, and the file descriptor that came along.

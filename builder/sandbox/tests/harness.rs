@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use lapstrake_sandbox::{
-    Event, Identity, Limits, Mount, Network, Outcome, Root, SandboxError, Spec, Step, Stream,
+    Event, Identity, Isolation, Limits, Mount, Network, Outcome, Root, SandboxError, Spec, Step, Stream,
     outside_identity,
 };
 use tempfile::TempDir;
@@ -29,18 +29,29 @@ pub(crate) const BUILD_UID: u32 = 65_533;
 /// A variable of the callers' environment that no step may find.
 pub(crate) const PLANTED: (&str, &str) = ("PLANTED_TOKEN", "s3cr3t-of-the-caller");
 
+/// Tests under one isolation mode. Their names begin with the mode unless it is the default.
+pub(crate) struct Group {
+    pub isolation: Isolation,
+    pub prefix: &'static str,
+    pub tests: Vec<Test>,
+}
+
 /// Runs the tests whose names contain the first argument; as root, runs them once more as somebody else.
-pub(crate) fn run(tests: &[Test]) -> ExitCode {
+pub(crate) fn run(groups: &[Group]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let asked = |option: &str| arguments.iter().any(|argument| argument == option);
     let wanted = arguments.iter().find(|argument| !argument.starts_with('-') && *argument != "terse");
-    let chosen = tests.iter().filter(|(name, _)| {
+    let named = groups.iter().flat_map(|group| {
+        let tests = group.tests.iter();
+        tests.map(|(name, test)| (format!("{}{name}", group.prefix), group.isolation, test))
+    });
+    let chosen = named.filter(|(name, ..)| {
         let exact = asked("--exact");
         !asked("--ignored")
             && wanted.is_none_or(|part| if exact { name == part } else { name.contains(part) })
     });
     if asked("--list") {
-        for (name, _) in chosen {
+        for (name, ..) in chosen {
             println!("{name}: test");
         }
         return ExitCode::SUCCESS;
@@ -62,8 +73,11 @@ pub(crate) fn run(tests: &[Test]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut failed = 0;
-    for (name, test) in chosen {
-        let bench = Bench::new(rootfs.clone());
+    for (name, isolation, test) in chosen {
+        let bench = Bench::new(rootfs.clone(), isolation);
+        if isolation == Isolation::Chroot && bench.uid() != 0 {
+            continue;
+        }
         let passed = catch_unwind(AssertUnwindSafe(|| test(&bench))).is_ok();
         println!("{} {name} (uid {})", if passed { "ok    " } else { "FAILED" }, bench.uid());
         failed += u32::from(!passed);
@@ -78,7 +92,7 @@ fn bench_is_root() -> bool {
 
 /// The one reason that makes all tests impossible here.
 fn unavailable(rootfs: &Path) -> Option<String> {
-    let bench = Bench::new(rootfs.to_owned());
+    let bench = Bench::new(rootfs.to_owned(), Isolation::Strict);
     match bench.run(&[]).1 {
         Err(error @ SandboxError::Unavailable { .. }) => Some(error.to_string()),
         Err(error) => panic!("{error}"),
@@ -107,6 +121,7 @@ fn again_as_ordinary_user(arguments: &[String]) -> bool {
 /// One test's place on disk.
 pub(crate) struct Bench {
     pub rootfs: PathBuf,
+    pub isolation: Isolation,
     directory: PathBuf,
     /// Removes the directory in the end; a bench in another's directory leaves that to it.
     _owner: Option<TempDir>,
@@ -133,15 +148,16 @@ impl Said {
 }
 
 impl Bench {
-    fn new(rootfs: PathBuf) -> Self {
+    fn new(rootfs: PathBuf, isolation: Isolation) -> Self {
         let directory = TempDir::new().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        Self { rootfs, directory: directory.path().to_owned(), _owner: Some(directory) }
+        Self { rootfs, isolation, directory: directory.path().to_owned(), _owner: Some(directory) }
     }
 
     /// A bench in a directory of somebody else's.
     pub(crate) fn at(rootfs: &Path, directory: &Path) -> Self {
-        Self { rootfs: rootfs.to_owned(), directory: directory.to_owned(), _owner: None }
+        let isolation = Isolation::Strict;
+        Self { rootfs: rootfs.to_owned(), isolation, directory: directory.to_owned(), _owner: None }
     }
 
     /// This program, for steps to run.
@@ -169,6 +185,7 @@ impl Bench {
 
     pub(crate) fn spec(&self) -> Spec {
         Spec {
+            isolation: self.isolation,
             root: Root { lower: vec![self.rootfs.clone()], scratch: self.directory.join("scratch") },
             mounts: Vec::new(),
             files: Vec::new(),
@@ -205,7 +222,7 @@ pub(crate) fn shell_in(spec: &Spec, line: &str) -> Said {
 
 /// A step that is one line of shell.
 pub(crate) fn sh(line: &str) -> Step {
-    let env = [("PATH", "/bin"), ("GREETING", "hello")];
+    let env = [("PATH", "/bin"), ("GREETING", "hello"), ("PROXY", lapstrake_sandbox::PROXY_URL)];
     Step {
         argv: vec!["sh".to_owned(), "-c".to_owned(), line.to_owned()],
         env: BTreeMap::from(env.map(|(name, value)| (name.to_owned(), value.to_owned()))),

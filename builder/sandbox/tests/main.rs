@@ -19,10 +19,16 @@ mod steps;
 
 use std::process::ExitCode;
 
+use lapstrake_sandbox::Isolation;
+
 fn main() -> ExitCode {
     lapstrake_sandbox::enter_if_asked();
     inside::enter_if_asked();
     limits::become_victim_if_asked();
-    let tests = [steps::TESTS, isolation::TESTS, limits::TESTS, network::TESTS].concat();
-    harness::run(&tests)
+    let all = [steps::TESTS, isolation::TESTS, limits::TESTS, network::TESTS].concat();
+    let without_namespaces = [steps::TESTS, limits::TESTS, network::TESTS].concat();
+    harness::run(&[
+        harness::Group { isolation: Isolation::Strict, prefix: "", tests: all },
+        harness::Group { isolation: Isolation::Chroot, prefix: "chroot: ", tests: without_namespaces },
+    ])
 }

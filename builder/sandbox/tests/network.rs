@@ -44,6 +44,9 @@ fn echo_server() -> u16 {
     port
 }
 
+/// Where the proxy is, as bash says it: the port differs where the network is shared.
+const PROXY: &str = "127.0.0.1/${PROXY##*:}";
+
 /// A line of bash that sends a request and prints the answer.
 fn ask(address: &str, request: &str) -> String {
     format!("bash -c \"exec 3<>/dev/tcp/{address} && printf '{request}' >&3 && cat <&3\"")
@@ -71,11 +74,9 @@ fn listed(bench: &Bench) {
     let port = echo_server();
     let mut spec = bench.spec();
     spec.network = proxy(&[port]);
-    let plain = ask("127.0.0.1/3128", &format!("GET http://127.0.0.1:{port}/a HTTP/1.1\\r\\n\\r\\n"));
-    let tunnel = ask(
-        "127.0.0.1/3128",
-        &format!("CONNECT 127.0.0.1:{port} HTTP/1.1\\r\\n\\r\\nGET /b HTTP/1.1\\r\\n\\r\\n"),
-    );
+    let plain = ask(PROXY, &format!("GET http://127.0.0.1:{port}/a HTTP/1.1\\r\\n\\r\\n"));
+    let tunnel =
+        ask(PROXY, &format!("CONNECT 127.0.0.1:{port} HTTP/1.1\\r\\n\\r\\nGET /b HTTP/1.1\\r\\n\\r\\n"));
     let mut text = Vec::new();
     let outcome = run(&spec, &[sh(&plain), sh(&tunnel)], &AtomicBool::new(false), &mut |event| {
         if let Event::Output { line, .. } = event {
@@ -105,7 +106,7 @@ fn refused(bench: &Bench) {
     ];
     for (target, reason) in targets {
         for request in [format!("CONNECT {target}"), format!("GET http://{target}/")] {
-            let said = shell_in(&spec, &ask("127.0.0.1/3128", &format!("{request} HTTP/1.1\\r\\n\\r\\n")));
+            let said = shell_in(&spec, &ask(PROXY, &format!("{request} HTTP/1.1\\r\\n\\r\\n")));
             assert!(said.stdout().starts_with("HTTP/1.1 403 Forbidden"), "{said:?}");
             let told = said.events.iter().any(|event| {
                 matches!(event, Event::Refused { target: told, reason: why } if *told == target && why.contains(reason))
@@ -130,7 +131,7 @@ fn upstream(bench: &Bench) {
     let upstream = Some(Upstream { url, no_proxy: Vec::new() });
     let listed = vec![HostPort::new("index.invalid", 80)];
     spec.network = Network::Proxy(ProxyPolicy { mode: ProxyMode::ListedOnly, listed, upstream });
-    let said = shell_in(&spec, &ask("127.0.0.1/3128", "GET http://index.invalid/a HTTP/1.1\\r\\n\\r\\n"));
+    let said = shell_in(&spec, &ask(PROXY, "GET http://index.invalid/a HTTP/1.1\\r\\n\\r\\n"));
     let expected = "GET http://index.invalid/a HTTP/1.1|Proxy-Authorization: Basic dXNAZXI6d29yZA==|";
     assert!(said.stdout().contains(expected), "{said:?}");
 }

@@ -129,7 +129,13 @@ impl Why<'_> {
         let npm = entry.tools.get("npm").map(String::as_str);
         let indexes = Indexes { app, npm, ..Indexes::default() };
         let env = build_env(&indexes, &env, &plan.build_env);
-        Ok(Some(Surroundings { build_layers, run_layers, env, network: self.args.network }))
+        Ok(Some(Surroundings {
+            build_layers,
+            run_layers,
+            env,
+            network: self.args.network,
+            isolation: self.context.isolation,
+        }))
     }
 }
 

@@ -1,18 +1,8 @@
 use super::*;
-use crate::report::Report;
 
 fn context(pairs: &[(&str, &str)]) -> Context {
-    Context {
-        env: pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        now: jiff::Timestamp::UNIX_EPOCH,
-        data_dir: "/nonexistent".into(),
-        state_dir: "/nonexistent".into(),
-        report: Report::silent().into(),
-        stop: crate::context::Stop::default(),
-        authorities: Vec::new(),
-        given_by_variable: BTreeSet::new(),
-        mirrors: lapstrake_runtimes::mirrors::MirrorFlags::default(),
-    }
+    let env = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Context { env, ..Context::for_tests() }
 }
 
 fn read(specs: &[&str], env: &[(&str, &str)]) -> Result<Secrets, Failure> {

@@ -1,8 +1,8 @@
 //! Process 1 gives up every privilege, and with it every process it will ever start.
 
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, NetPort, PathBeneath, PathFd,
+    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{
@@ -10,7 +10,7 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
-use super::filter;
+use super::filter::{self, Sockets};
 use crate::error::Feature;
 use crate::launcher::Stop;
 use crate::spec::{Limits, Spec};
@@ -18,11 +18,35 @@ use crate::spec::{Limits, Spec};
 /// Locks this process in; returns what this kernel cannot do.
 pub(super) fn lock_in(spec: &Spec) -> Result<Vec<String>, Stop> {
     limit(&spec.limits).map_err(Stop::with("limits"))?;
-    drop_capabilities().map_err(Stop::lacking(Feature::UserNamespace))?;
+    drop_bounding().and_then(|()| drop_capabilities()).map_err(Stop::lacking(Feature::UserNamespace))?;
     set_no_new_privs(true).map_err(Stop::lacking(Feature::Seccomp))?;
-    let notices = restrict_files().map_err(Stop::lacking(Feature::Landlock))?;
-    filter::install().map_err(Stop::lacking(Feature::Seccomp))?;
-    Ok(notices.into_iter().collect())
+    let status = restrict(None).map_err(Stop::lacking(Feature::Landlock))?;
+    filter::install(Sockets::OfNamespace).map_err(Stop::lacking(Feature::Seccomp))?;
+    Ok(notice(&status).into_iter().collect())
+}
+
+/// Locks this process in where it shares the machine's processes and network: Landlock is the first line then, so that
+/// what the steps may connect to must be enforced. `ports` are the TCP ports that they may; all when none is given.
+pub(super) fn lock_in_shared(spec: &Spec, ports: Option<&[u16]>) -> Result<Vec<String>, Stop> {
+    limit(&spec.limits).map_err(Stop::with("limits"))?;
+    drop_capabilities().map_err(Stop::lacking(Feature::LeaveRoot))?;
+    set_no_new_privs(true).map_err(Stop::lacking(Feature::Seccomp))?;
+    let status = restrict(ports).map_err(Stop::lacking(Feature::Landlock))?;
+    let LandlockStatus::Available { effective_abi, .. } = status.landlock else {
+        return Err(Stop::lacking(Feature::Landlock)("this kernel has no landlock"));
+    };
+    if ports.is_some() && effective_abi < ABI::V4 {
+        return Err(Stop::lacking(Feature::LandlockNetwork)(format!(
+            "this kernel's landlock ({effective_abi:?}) knows no TCP ports; Linux 6.7 is the first that does"
+        )));
+    }
+    let sockets = Sockets::Shared {
+        // Servers of the machine listen on abstract sockets, which no directory hides.
+        unix: effective_abi >= ABI::V6,
+        tcp_only: ports.is_some(),
+    };
+    filter::install(sockets).map_err(Stop::lacking(Feature::Seccomp))?;
+    Ok(Vec::new())
 }
 
 fn limit(limits: &Limits) -> rustix::io::Result<()> {
@@ -41,8 +65,8 @@ fn limit(limits: &Limits) -> rustix::io::Result<()> {
     set(Resource::Data, limits.memory.saturating_mul(2))
 }
 
-fn drop_capabilities() -> rustix::io::Result<()> {
-    clear_ambient_capability_set()?;
+/// Takes all capabilities from the bounding set.
+pub(super) fn drop_bounding() -> rustix::io::Result<()> {
     for bit in 0..64 {
         let capability = CapabilitySet::from_bits_retain(1 << bit);
         // The kernel refuses numbers that it does not know.
@@ -50,33 +74,47 @@ fn drop_capabilities() -> rustix::io::Result<()> {
             remove_capability_from_bounding_set(capability)?;
         }
     }
+    Ok(())
+}
+
+fn drop_capabilities() -> rustix::io::Result<()> {
+    clear_ambient_capability_set()?;
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
 }
 
 /// The second line behind the mounts: no device nodes (and with them no forged whiteouts), no device controls outside
 /// `/dev`, nothing written in `/proc` but what belongs to processes, no signal and no abstract socket to the outside.
-fn restrict_files() -> Result<Option<String>, landlock::RulesetError> {
+fn restrict(ports: Option<&[u16]>) -> Result<RestrictionStatus, landlock::RulesetError> {
     let all = AccessFs::from_all(ABI::V5);
     let everywhere = all & !AccessFs::MakeChar & !AccessFs::MakeBlock & !AccessFs::IoctlDev;
     let rule = |path: &str, access| PathFd::new(path).map(|fd| PathBeneath::new(fd, access));
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(all)?
-        .scope(Scope::AbstractUnixSocket | Scope::Signal)?
-        .create()?;
+        .scope(Scope::AbstractUnixSocket | Scope::Signal)?;
+    if ports.is_some() {
+        ruleset = ruleset.handle_access(AccessNet::ConnectTcp)?;
+    }
+    let mut ruleset = ruleset.create()?;
     if let Ok(root) = rule("/", everywhere) {
         ruleset = ruleset.add_rule(root)?;
     }
     if let Ok(devices) = rule("/dev", AccessFs::IoctlDev.into()) {
         ruleset = ruleset.add_rule(devices)?;
     }
-    let status = ruleset.restrict_self()?.ruleset;
-    Ok(match status {
+    for &port in ports.unwrap_or_default() {
+        ruleset = ruleset.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
+    }
+    ruleset.restrict_self()
+}
+
+fn notice(status: &RestrictionStatus) -> Option<String> {
+    match status.ruleset {
         RulesetStatus::FullyEnforced => None,
         RulesetStatus::PartiallyEnforced => {
             Some("this kernel's landlock lacks some of the rights that are restricted".to_owned())
         }
         RulesetStatus::NotEnforced => Some("this kernel has no landlock".to_owned()),
-    })
+    }
 }

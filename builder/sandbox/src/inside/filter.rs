@@ -108,12 +108,26 @@ const NAMESPACES: [i32; 8] = [
 /// Shares its bit with the exit signal of `clone`, so it counts for `unshare` only.
 const CLONE_NEWTIME: i32 = 0x80;
 
+/// Which sockets may be made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sockets {
+    /// Those of a network namespace of their own: UNIX, IPv4, IPv6 and route netlink.
+    OfNamespace,
+    /// Those of the machine's network.
+    Shared {
+        /// UNIX sockets. Pairs of them are always allowed.
+        unix: bool,
+        /// Of the others TCP alone: no rule of Landlock says where anything else may go.
+        tcp_only: bool,
+    },
+}
+
 /// Installs the filters for this process and all that it starts.
-pub(super) fn install() -> Result<(), Error> {
+pub(super) fn install(sockets: Sockets) -> Result<(), Error> {
     if cfg!(target_arch = "x86_64") {
         apply_filter(&second_numbering())?;
     }
-    install_rules(forbidden()?, libc::EPERM)?;
+    install_rules(forbidden(sockets)?, libc::EPERM)?;
     install_rules(Rules::from([(libc::SYS_ioctl, clones()?)]), libc::EOPNOTSUPP)?;
     install_rules(ABSENT.iter().map(|&call| (call, Vec::new())).collect(), libc::ENOSYS)
 }
@@ -126,9 +140,9 @@ fn install_rules(rules: Rules, errno: i32) -> Result<(), Error> {
     Ok(apply_filter(&program)?)
 }
 
-fn forbidden() -> Result<Rules, Error> {
+fn forbidden(sockets: Sockets) -> Result<Rules, Error> {
     let mut rules: Rules = FORBIDDEN.iter().map(|&call| (call, Vec::new())).collect();
-    rules.insert(libc::SYS_socket, sockets()?);
+    rules.insert(libc::SYS_socket, refused_sockets(sockets)?);
     rules.insert(libc::SYS_ioctl, terminal_injection()?);
     rules.insert(libc::SYS_personality, personalities()?);
     rules.insert(libc::SYS_unshare, namespaces(&NAMESPACES)?);
@@ -144,7 +158,7 @@ fn forbidden() -> Result<Rules, Error> {
 }
 
 /// Sockets other than UNIX, IPv4, IPv6 and route netlink: `AF_VSOCK` leads to the hypervisor, which has no namespace.
-fn sockets() -> Result<Vec<SeccompRule>, Error> {
+fn refused_sockets(sockets: Sockets) -> Result<Vec<SeccompRule>, Error> {
     let allowed = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
     let others =
         allowed.iter().map(|&family| condition(0, SeccompCmpOp::Ne, family)).collect::<Result<_, _>>()?;
@@ -152,7 +166,35 @@ fn sockets() -> Result<Vec<SeccompRule>, Error> {
         condition(0, SeccompCmpOp::Eq, libc::AF_NETLINK)?,
         condition(2, SeccompCmpOp::Ne, libc::NETLINK_ROUTE)?,
     ];
-    Ok(vec![SeccompRule::new(others)?, SeccompRule::new(netlink)?])
+    let mut rules = vec![SeccompRule::new(others)?, SeccompRule::new(netlink)?];
+    if let Sockets::Shared { unix, tcp_only } = sockets {
+        if !unix {
+            rules.push(SeccompRule::new(vec![condition(0, SeccompCmpOp::Eq, libc::AF_UNIX)?])?);
+        }
+        if tcp_only {
+            rules.extend(all_but_tcp()?);
+        }
+    }
+    Ok(rules)
+}
+
+/// UDP, raw sockets, and the protocols besides TCP that have streams.
+fn all_but_tcp() -> Result<Vec<SeccompRule>, Error> {
+    const KIND: i32 = 0xf;
+    let mut rules = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        for kind in [libc::SOCK_DGRAM, libc::SOCK_RAW, libc::SOCK_RDM, libc::SOCK_SEQPACKET, libc::SOCK_DCCP]
+        {
+            let conditions = vec![condition(0, SeccompCmpOp::Eq, family)?, has_bits(1, KIND, kind)?];
+            rules.push(SeccompRule::new(conditions)?);
+        }
+        rules.push(SeccompRule::new(vec![
+            condition(0, SeccompCmpOp::Eq, family)?,
+            condition(2, SeccompCmpOp::Ne, 0)?,
+            condition(2, SeccompCmpOp::Ne, libc::IPPROTO_TCP)?,
+        ])?);
+    }
+    Ok(rules)
 }
 
 /// Typing into a terminal on behalf of its user.

@@ -2,21 +2,21 @@
 
 use std::fs;
 
-/// Tells whether the processes of this namespace use more than `limit` bytes that no file on disk backs.
-pub(super) fn exceeded(limit: u64) -> bool {
+/// Tells whether processes together use more than `limit` bytes that no file on disk backs.
+pub(crate) fn exceeded(processes: Vec<String>, limit: u64) -> bool {
     let page = rustix::param::page_size() as u64;
     // Pages that processes share, and those of programs, are counted for each of them here, so a high sum is only a
     // suspicion ...
-    let suspected: u64 = processes().map(|id| resident_pages(&id).unwrap_or(0) * page).sum();
+    let suspected: u64 = processes.iter().map(|id| resident_pages(id).unwrap_or(0) * page).sum();
     // ... which the exact and slower count confirms or not.
-    suspected > limit && processes().map(|id| proportional(&id).unwrap_or(0)).sum::<u64>() > limit
+    suspected > limit && processes.iter().map(|id| proportional(id).unwrap_or(0)).sum::<u64>() > limit
 }
 
-fn processes() -> impl Iterator<Item = String> {
+/// All processes of this namespace.
+pub(crate) fn all() -> Vec<String> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).collect()
 }
 
 /// `None` when the process is gone.

@@ -1,12 +1,14 @@
-//! Process 1 of the sandbox: it builds the file system, locks itself in, and runs steps as it is told.
+//! Process 1 of the sandbox: it builds the file system, locks itself in, and runs steps as it is told. Without
+//! namespaces it is the first process of the sandbox instead, in a root directory that was laid out for it.
 
 mod confine;
 mod devices;
 mod filter;
-mod memory;
+pub(crate) mod memory;
 mod network;
 mod proc;
 mod root;
+mod shared;
 mod steps;
 
 use std::os::fd::AsFd;
@@ -18,9 +20,20 @@ use crate::launcher::{Sources, Stop};
 use crate::spec::Spec;
 use crate::wire::{self, Report};
 
+pub(crate) use shared::make_devices;
+
 /// Runs process 1; the namespace and everything in it end when it does.
 pub(crate) fn run(control: &UnixStream, spec: &Spec, sources: Sources) -> ! {
-    let ready = set_up(spec, sources).and_then(|(proxy, notices)| {
+    serve(control, spec, set_up(spec, sources))
+}
+
+/// Runs the first process of a sandbox without namespaces.
+pub(crate) fn run_shared(control: &UnixStream, spec: &Spec, proxy: Option<u16>) -> ! {
+    serve(control, spec, shared::set_up(spec, proxy).map(|notices| (None, notices)))
+}
+
+fn serve(control: &UnixStream, spec: &Spec, set_up: Result<(Listening, Vec<String>), Stop>) -> ! {
+    let ready = set_up.and_then(|(proxy, notices)| {
         wire::send(control, &Report::Ready { notices }, proxy.as_ref().map(AsFd::as_fd))
             .map_err(Stop::with("control socket"))
     });

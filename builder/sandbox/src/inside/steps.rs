@@ -39,7 +39,9 @@ pub(super) fn run(control: &UnixStream, spec: &Spec) -> io::Result<()> {
             let result = result.map_err(|failure| explain(failure, spec.limits.memory));
             wire::send(control, &Report::Ended(result), None)?;
         }
-        if running.is_some() && memory::exceeded(spec.limits.memory) {
+        // Without a process namespace the launcher measures, who sees which processes are those of the steps.
+        let measures = running.is_some() && spec.isolation.has_namespaces();
+        if measures && memory::exceeded(memory::all(), spec.limits.memory) {
             wire::send(control, &Report::Ended(Err(Failure::OutOfMemory)), None)?;
             // Ends the namespace, and with it everything that used the memory.
             return Ok(());

@@ -31,7 +31,17 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 /// A proxy that runs.
 pub(crate) struct Proxy {
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // The thread ends, and with it the socket that it listens on, whatever became of the sandbox.
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(server) = self.server.take() {
+            let _ = server.join();
+        }
+    }
 }
 
 struct Shared {
@@ -57,7 +67,7 @@ impl Proxy {
         });
         let for_server = Arc::clone(&shared);
         let server = thread::spawn(move || serve(&listener, &for_server));
-        Ok(Self { shared, server })
+        Ok(Self { shared, server: Some(server) })
     }
 
     /// What has happened since the last call.
@@ -66,9 +76,11 @@ impl Proxy {
     }
 
     /// Stops accepting, ends what is open, and tells which hosts were used.
-    pub(crate) fn finish(self) -> Vec<HostUse> {
+    pub(crate) fn finish(mut self) -> Vec<HostUse> {
         self.shared.stop.store(true, Ordering::Relaxed);
-        let _ = self.server.join();
+        if let Some(server) = self.server.take() {
+            let _ = server.join();
+        }
         for origin in self.shared.origins().values() {
             // Its client is gone already; a connection that is gone, too, is what was wanted.
             let _ = origin.shutdown(Shutdown::Both);

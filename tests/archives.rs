@@ -40,7 +40,7 @@ fn one_build_writes_every_kind_of_output_and_other_tools_read_the_same_image() {
 
     // A docker archive has no compressed bytes of ours, so it is compared by what it unpacks to.
     copy(&format!("docker-archive:{}", path("docker.tar")), &format!("oci:{}:app", path("from-docker")));
-    let loaded = Image::open(&scratch.path().join("from-docker"), None);
+    let loaded = Image::open_foreign(&scratch.path().join("from-docker"), None);
     assert_eq!(loaded.config["rootfs"]["diff_ids"], written.config["rootfs"]["diff_ids"]);
     assert_eq!(loaded.config["config"], written.config["config"]);
 }
@@ -97,7 +97,7 @@ fn an_image_that_another_tool_made_is_pushed_from_a_layout_and_from_both_kinds_o
         Lapstrake::new().run(["push", &argument, "--tag", &reference]).expect(0);
         let pulled = scratch.path().join(format!("pulled-{kind}"));
         pull(&reference, &pulled);
-        let files = Image::open(&pulled, None).files();
+        let files = Image::open_foreign(&pulled, None).files();
         assert_eq!(files["hello.txt"].bytes, b"from another tool\n", "{kind}");
     }
 }
@@ -108,7 +108,7 @@ fn a_layout_with_one_flipped_byte_is_refused_and_its_tag_stays_unset() {
     let registry = Registry::start();
     let image = foreign_image(scratch.path());
     let layout = scratch.path().join("foreign");
-    let layer = Image::open(&layout, Some("app")).layers().remove(0);
+    let layer = Image::open_foreign(&layout, Some("app")).layers().remove(0);
     let blob = layout.join("blobs").join(layer.replace(':', "/"));
     let mut bytes = fs_err::read(&blob).unwrap();
     let middle = bytes.len() / 2;

@@ -46,7 +46,7 @@ fn an_image_without_any_part_of_ours_goes_the_whole_way() {
     let pulled = scratch.path().join("pulled");
     pull(&reference, &pulled);
     schema::check_layout(&pulled, Some("app"));
-    Image::open(&pulled, Some("app")).check();
+    Image::open_foreign(&pulled, Some("app")).check();
     let bundle = scratch.path().join("bundle");
     container::unpack(&pulled, "app", &bundle);
     let mut container = Container::start(&bundle);

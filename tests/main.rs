@@ -38,6 +38,8 @@ mod harness;
 #[cfg(test)]
 mod harness_checks;
 #[cfg(test)]
+mod hostile_output;
+#[cfg(test)]
 mod ignored;
 #[cfg(test)]
 mod interrupted;
@@ -73,5 +75,7 @@ mod served;
 mod sources;
 #[cfg(test)]
 mod unprivileged;
+#[cfg(test)]
+mod validated;
 #[cfg(test)]
 mod watched;

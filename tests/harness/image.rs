@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::validated;
+
 /// One image of an image layout.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
@@ -35,8 +37,15 @@ pub(crate) struct Entry {
 }
 
 impl Image {
-    /// The image that `tag` names, or the only one.
+    /// The image of ours that `tag` names, or the only one; it is validated in everything that its bytes show.
     pub(crate) fn open(layout: &Path, tag: Option<&str>) -> Self {
+        let image = Self::open_foreign(layout, tag);
+        validated::check(layout, &image.digest);
+        image
+    }
+
+    /// The image that `tag` names, or the only one, when another tool made its layers or its documents.
+    pub(crate) fn open_foreign(layout: &Path, tag: Option<&str>) -> Self {
         let descriptor = described(layout, tag);
         assert!(
             descriptor["mediaType"].as_str().is_some_and(|kind| kind.contains("manifest.v1")),
@@ -55,7 +64,9 @@ impl Image {
                 let platform = &entry["platform"];
                 let name =
                     [&platform["os"], &platform["architecture"]].map(|part| part.as_str().unwrap()).join("/");
-                (name, Self::of(layout, entry["digest"].as_str().unwrap()))
+                let image = Self::of(layout, entry["digest"].as_str().unwrap());
+                validated::check(layout, &image.digest);
+                (name, image)
             })
             .collect()
     }

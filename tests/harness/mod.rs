@@ -9,6 +9,7 @@ pub(crate) mod registry;
 pub(crate) mod repository;
 pub(crate) mod schema;
 pub(crate) mod tools;
+pub(crate) mod validated;
 pub(crate) mod watching;
 pub(crate) mod workspace;
 

@@ -1,0 +1,1 @@
+//! What hostile build commands leave behind, and what becomes of it.

@@ -26,7 +26,7 @@ pub(crate) fn watch(control: &UnixStream, first: Pid, memory: u64) -> i32 {
             Ok(None) | Err(Errno::INTR) => {}
             Err(_) => return 124,
         }
-        if tick % MEASURE_EVERY == 0 && memory::exceeded(named(&all_below()), memory) {
+        if tick % MEASURE_EVERY == 0 && memory::exceeded(&named(&all_below()), memory) {
             // The caller may be gone; there is nobody else to tell.
             let _ = wire::send(control, &Report::Ended(Err(Failure::OutOfMemory)), None);
             return 1;

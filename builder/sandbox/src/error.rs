@@ -34,6 +34,8 @@ pub enum Feature {
     Chroot,
     /// Landlock for TCP ports, where the steps share the machine's network.
     LandlockNetwork,
+    /// Tracing of the steps, whose calls are answered where no mount can.
+    Tracing,
     /// Cgroups with memory and process limits; without them, limits are polled.
     Cgroup,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Feature {
             Self::Landlock => "landlock",
             Self::Chroot => "chroot",
             Self::LandlockNetwork => "landlock for TCP",
+            Self::Tracing => "tracing of processes",
             Self::Cgroup => "cgroup limits",
         })
     }

@@ -29,6 +29,10 @@ pub enum Isolation {
     /// capability; seccomp and Landlock. Processes and the network are the machine's: no `/proc` is there to show them,
     /// and the only TCP port that can be reached is that of the proxy.
     Chroot,
+    /// For an ordinary user: a directory that is only taken for the root, as all paths of the steps are led into it;
+    /// seccomp and Landlock. Files and TCP ports are out of reach; processes are seen, and can be neither read nor
+    /// ended.
+    Landlock,
 }
 
 impl Isolation {
@@ -38,6 +42,7 @@ impl Isolation {
         match self {
             Self::Strict => "strict",
             Self::Chroot => "chroot",
+            Self::Landlock => "landlock",
         }
     }
 
@@ -115,7 +120,7 @@ pub struct Mount {
 /// How a [`Mount`]'s source appears inside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MountKind {
-    /// It cannot be changed.
+    /// It cannot be changed. Without namespaces the steps have a copy of it, which the same user may change.
     ReadOnly,
     /// Changes go to the source itself.
     Writable,

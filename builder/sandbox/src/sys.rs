@@ -1,5 +1,8 @@
 //! System calls that no safe wrapper covers. Every `unsafe` block of the product stands here.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod ptrace;
+
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;

@@ -29,6 +29,11 @@ fn main() -> ExitCode {
     let without_namespaces = [steps::TESTS, limits::TESTS, network::TESTS].concat();
     harness::run(&[
         harness::Group { isolation: Isolation::Strict, prefix: "", tests: all },
-        harness::Group { isolation: Isolation::Chroot, prefix: "chroot: ", tests: without_namespaces },
+        harness::Group {
+            isolation: Isolation::Chroot,
+            prefix: "chroot: ",
+            tests: without_namespaces.clone(),
+        },
+        harness::Group { isolation: Isolation::Landlock, prefix: "landlock: ", tests: without_namespaces },
     ])
 }

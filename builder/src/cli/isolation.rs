@@ -12,6 +12,9 @@ pub enum IsolationMode {
     /// For root in a container without user namespaces: a root directory of its own, an unprivileged user without
     /// capabilities, seccomp and Landlock. Processes and the network are the container's.
     Chroot,
+    /// For an ordinary user in a container without user namespaces: commands are led into a directory that they take for
+    /// the root; Landlock and seccomp keep them out of all else. Processes and the network are the container's.
+    Landlock,
 }
 
 impl From<IsolationMode> for Isolation {
@@ -19,6 +22,7 @@ impl From<IsolationMode> for Isolation {
         match mode {
             IsolationMode::Strict => Self::Strict,
             IsolationMode::Chroot => Self::Chroot,
+            IsolationMode::Landlock => Self::Landlock,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Process 1 gives up every privilege, and with it every process it will ever start.
 
+use std::path::{Path, PathBuf};
+
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, NetPort, PathBeneath, PathFd,
     RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
@@ -15,23 +17,31 @@ use crate::error::Feature;
 use crate::launcher::Stop;
 use crate::spec::{Limits, Spec};
 
+/// Devices of the machine that only make or swallow bytes, for steps that have no `/dev` of their own.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
 /// Locks this process in; returns what this kernel cannot do.
 pub(super) fn lock_in(spec: &Spec) -> Result<Vec<String>, Stop> {
     limit(&spec.limits).map_err(Stop::with("limits"))?;
     drop_bounding().and_then(|()| drop_capabilities()).map_err(Stop::lacking(Feature::UserNamespace))?;
     set_no_new_privs(true).map_err(Stop::lacking(Feature::Seccomp))?;
-    let status = restrict(None).map_err(Stop::lacking(Feature::Landlock))?;
+    let status = restrict(None, None).map_err(Stop::lacking(Feature::Landlock))?;
     filter::install(Sockets::OfNamespace).map_err(Stop::lacking(Feature::Seccomp))?;
     Ok(notice(&status).into_iter().collect())
 }
 
 /// Locks this process in where it shares the machine's processes and network: Landlock is the first line then, so that
 /// what the steps may connect to must be enforced. `ports` are the TCP ports that they may; all when none is given.
-pub(super) fn lock_in_shared(spec: &Spec, ports: Option<&[u16]>) -> Result<Vec<String>, Stop> {
+/// `root` is the directory that the steps take for the root, where it was not entered.
+pub(super) fn lock_in_shared(
+    spec: &Spec,
+    ports: Option<&[u16]>,
+    root: Option<&Path>,
+) -> Result<Vec<String>, Stop> {
     limit(&spec.limits).map_err(Stop::with("limits"))?;
     drop_capabilities().map_err(Stop::lacking(Feature::LeaveRoot))?;
     set_no_new_privs(true).map_err(Stop::lacking(Feature::Seccomp))?;
-    let status = restrict(ports).map_err(Stop::lacking(Feature::Landlock))?;
+    let status = restrict(ports, root).map_err(Stop::lacking(Feature::Landlock))?;
     let LandlockStatus::Available { effective_abi, .. } = status.landlock else {
         return Err(Stop::lacking(Feature::Landlock)("this kernel has no landlock"));
     };
@@ -41,9 +51,11 @@ pub(super) fn lock_in_shared(spec: &Spec, ports: Option<&[u16]>) -> Result<Vec<S
         )));
     }
     let sockets = Sockets::Shared {
-        // Servers of the machine listen on abstract sockets, which no directory hides.
-        unix: effective_abi >= ABI::V6,
+        // Servers of the machine listen on abstract sockets, which no directory hides; on sockets in directories, too,
+        // which only another root directory does.
+        unix: effective_abi >= ABI::V6 && root.is_none(),
         tcp_only: ports.is_some(),
+        traces: cfg!(target_arch = "x86_64"),
     };
     filter::install(sockets).map_err(Stop::lacking(Feature::Seccomp))?;
     Ok(Vec::new())
@@ -85,10 +97,10 @@ fn drop_capabilities() -> rustix::io::Result<()> {
 
 /// The second line behind the mounts: no device nodes (and with them no forged whiteouts), no device controls outside
 /// `/dev`, nothing written in `/proc` but what belongs to processes, no signal and no abstract socket to the outside.
-fn restrict(ports: Option<&[u16]>) -> Result<RestrictionStatus, landlock::RulesetError> {
+fn restrict(ports: Option<&[u16]>, root: Option<&Path>) -> Result<RestrictionStatus, landlock::RulesetError> {
     let all = AccessFs::from_all(ABI::V5);
     let everywhere = all & !AccessFs::MakeChar & !AccessFs::MakeBlock & !AccessFs::IoctlDev;
-    let rule = |path: &str, access| PathFd::new(path).map(|fd| PathBeneath::new(fd, access));
+    let rule = |path: &Path, access| PathFd::new(path).map(|fd| PathBeneath::new(fd, access));
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(all)?
@@ -97,11 +109,21 @@ fn restrict(ports: Option<&[u16]>) -> Result<RestrictionStatus, landlock::Rulese
         ruleset = ruleset.handle_access(AccessNet::ConnectTcp)?;
     }
     let mut ruleset = ruleset.create()?;
-    if let Ok(root) = rule("/", everywhere) {
-        ruleset = ruleset.add_rule(root)?;
+    let mut rules = vec![(PathBuf::from("/dev"), AccessFs::IoctlDev.into())];
+    match root {
+        None => rules.push((PathBuf::from("/"), everywhere)),
+        Some(root) => {
+            rules.push((root.to_owned(), everywhere));
+            rules.push((PathBuf::from("/proc"), AccessFs::ReadFile | AccessFs::ReadDir));
+            let device = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
+            rules.extend(DEVICES.map(|name| (Path::new("/dev").join(name), device)));
+        }
     }
-    if let Ok(devices) = rule("/dev", AccessFs::IoctlDev.into()) {
-        ruleset = ruleset.add_rule(devices)?;
+    for (path, access) in rules {
+        // What is not there needs no rule: nothing is allowed without one.
+        if let Ok(rule) = rule(&path, access) {
+            ruleset = ruleset.add_rule(rule)?;
+        }
     }
     for &port in ports.unwrap_or_default() {
         ruleset = ruleset.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;

@@ -41,9 +41,6 @@ const FORBIDDEN: &[i64] = &[
     libc::SYS_quotactl_fd,
     // Other processes and other namespaces.
     libc::SYS_setns,
-    libc::SYS_ptrace,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
     libc::SYS_pidfd_getfd,
     libc::SYS_kcmp,
     // Files by number instead of by name: the way around a mount namespace.
@@ -71,6 +68,9 @@ const FORBIDDEN: &[i64] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_modify_ldt,
 ];
+
+/// Refused as well, but for the process that traces the others.
+const TRACING: &[i64] = &[libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev];
 
 /// Not in all of the C library bindings.
 const KEXEC_FILE_LOAD: i64 = if cfg!(target_arch = "x86_64") { 320 } else { 294 };
@@ -119,6 +119,8 @@ pub(super) enum Sockets {
         unix: bool,
         /// Of the others TCP alone: no rule of Landlock says where anything else may go.
         tcp_only: bool,
+        /// Whether this process is to trace those that it starts.
+        traces: bool,
     },
 }
 
@@ -127,21 +129,43 @@ pub(super) fn install(sockets: Sockets) -> Result<(), Error> {
     if cfg!(target_arch = "x86_64") {
         apply_filter(&second_numbering())?;
     }
+    // What is traced forbids itself to trace; the first process has to.
+    if !matches!(sockets, Sockets::Shared { traces: true, .. }) {
+        install_rules(whatever(TRACING), libc::EPERM)?;
+    }
     install_rules(forbidden(sockets)?, libc::EPERM)?;
     install_rules(Rules::from([(libc::SYS_ioctl, clones()?)]), libc::EOPNOTSUPP)?;
-    install_rules(ABSENT.iter().map(|&call| (call, Vec::new())).collect(), libc::ENOSYS)
+    install_rules(whatever(ABSENT), libc::ENOSYS)
+}
+
+/// The filters of processes that are traced, besides those that they have: the calls with these numbers are shown to the
+/// tracer first.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn of_traced(calls: impl Iterator<Item = i64>) -> Result<Vec<BpfProgram>, Error> {
+    let shown = calls.map(|call| (call, Vec::new())).collect();
+    Ok(vec![
+        program(whatever(TRACING), SeccompAction::Errno(libc::EPERM.cast_unsigned()))?,
+        // Programs fall back to `execve` and `openat`.
+        program(whatever(&[libc::SYS_execveat]), SeccompAction::Errno(libc::ENOSYS.cast_unsigned()))?,
+        program(shown, SeccompAction::Trace(0))?,
+    ])
+}
+
+fn whatever(calls: &[i64]) -> Rules {
+    calls.iter().map(|&call| (call, Vec::new())).collect()
 }
 
 fn install_rules(rules: Rules, errno: i32) -> Result<(), Error> {
-    let refuse = SeccompAction::Errno(errno.cast_unsigned());
+    Ok(apply_filter(&program(rules, SeccompAction::Errno(errno.cast_unsigned()))?)?)
+}
+
+fn program(rules: Rules, action: SeccompAction) -> Result<BpfProgram, Error> {
     let architecture = std::env::consts::ARCH.try_into()?;
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, architecture)?;
-    let program: BpfProgram = filter.try_into()?;
-    Ok(apply_filter(&program)?)
+    Ok(SeccompFilter::new(rules, SeccompAction::Allow, action, architecture)?.try_into()?)
 }
 
 fn forbidden(sockets: Sockets) -> Result<Rules, Error> {
-    let mut rules: Rules = FORBIDDEN.iter().map(|&call| (call, Vec::new())).collect();
+    let mut rules = whatever(FORBIDDEN);
     rules.insert(libc::SYS_socket, refused_sockets(sockets)?);
     rules.insert(libc::SYS_ioctl, terminal_injection()?);
     rules.insert(libc::SYS_personality, personalities()?);
@@ -167,7 +191,7 @@ fn refused_sockets(sockets: Sockets) -> Result<Vec<SeccompRule>, Error> {
         condition(2, SeccompCmpOp::Ne, libc::NETLINK_ROUTE)?,
     ];
     let mut rules = vec![SeccompRule::new(others)?, SeccompRule::new(netlink)?];
-    if let Sockets::Shared { unix, tcp_only } = sockets {
+    if let Sockets::Shared { unix, tcp_only, .. } = sockets {
         if !unix {
             rules.push(SeccompRule::new(vec![condition(0, SeccompCmpOp::Eq, libc::AF_UNIX)?])?);
         }

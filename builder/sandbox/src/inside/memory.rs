@@ -3,7 +3,7 @@
 use std::fs;
 
 /// Tells whether processes together use more than `limit` bytes that no file on disk backs.
-pub(crate) fn exceeded(processes: Vec<String>, limit: u64) -> bool {
+pub(crate) fn exceeded(processes: &[String], limit: u64) -> bool {
     let page = rustix::param::page_size() as u64;
     // Pages that processes share, and those of programs, are counted for each of them here, so a high sum is only a
     // suspicion ...

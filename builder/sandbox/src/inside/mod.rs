@@ -1,8 +1,12 @@
 //! Process 1 of the sandbox: it builds the file system, locks itself in, and runs steps as it is told. Without
 //! namespaces it is the first process of the sandbox instead, in a root directory that was laid out for it.
 
+#[cfg(target_arch = "x86_64")]
+mod calls;
 mod confine;
 mod devices;
+#[cfg(target_arch = "x86_64")]
+mod elf;
 mod filter;
 pub(crate) mod memory;
 mod network;
@@ -10,6 +14,13 @@ mod proc;
 mod root;
 mod shared;
 mod steps;
+#[cfg(target_arch = "x86_64")]
+mod tracer;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "untraced.rs"]
+mod tracer;
+#[cfg(target_arch = "x86_64")]
+mod view;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -19,30 +30,44 @@ use crate::error::Feature;
 use crate::launcher::{Sources, Stop};
 use crate::spec::Spec;
 use crate::wire::{self, Report};
+use tracer::Tracer;
 
 pub(crate) use shared::make_devices;
 
 /// Runs process 1; the namespace and everything in it end when it does.
 pub(crate) fn run(control: &UnixStream, spec: &Spec, sources: Sources) -> ! {
-    serve(control, spec, set_up(spec, sources))
+    serve(control, spec, set_up(spec, sources).map(|(proxy, notices)| Ready { proxy, notices, tracer: None }))
 }
 
 /// Runs the first process of a sandbox without namespaces.
 pub(crate) fn run_shared(control: &UnixStream, spec: &Spec, proxy: Option<u16>) -> ! {
-    serve(control, spec, shared::set_up(spec, proxy).map(|notices| (None, notices)))
+    serve(control, spec, shared::set_up(spec, proxy))
 }
 
-fn serve(control: &UnixStream, spec: &Spec, set_up: Result<(Listening, Vec<String>), Stop>) -> ! {
-    let ready = set_up.and_then(|(proxy, notices)| {
-        wire::send(control, &Report::Ready { notices }, proxy.as_ref().map(AsFd::as_fd))
+/// A sandbox that is set up.
+struct Ready {
+    /// Where the caller is to serve the proxy.
+    proxy: Listening,
+    /// What is not as strong as it could be.
+    notices: Vec<String>,
+    /// Who answers calls of the steps that the kernel would answer otherwise.
+    tracer: Option<Tracer>,
+}
+
+fn serve(control: &UnixStream, spec: &Spec, set_up: Result<Ready, Stop>) -> ! {
+    let told = set_up.and_then(|ready| {
+        wire::send(control, &Report::Ready { notices: ready.notices }, ready.proxy.as_ref().map(AsFd::as_fd))
             .map_err(Stop::with("control socket"))
+            .map(|()| ready.tracer)
     });
-    if let Err(stop) = ready {
-        // The caller may be gone; there is nobody else to tell.
-        let _ = wire::send(control, &stop.report(), None);
-        exit(1);
+    match told {
+        Ok(tracer) => exit(i32::from(steps::run(control, spec, tracer).is_err())),
+        Err(stop) => {
+            // The caller may be gone; there is nobody else to tell.
+            let _ = wire::send(control, &stop.report(), None);
+            exit(1)
+        }
     }
-    exit(i32::from(steps::run(control, spec).is_err()))
 }
 
 type Listening = Option<std::net::TcpListener>;

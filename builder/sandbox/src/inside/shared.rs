@@ -1,22 +1,29 @@
-//! The set-up without namespaces: a root directory that was laid out, entered with `chroot` by root, who then becomes
-//! nobody in particular.
+//! The set-up without namespaces, in a root directory that was laid out: root enters it with `chroot` and then becomes
+//! nobody in particular; an ordinary user stays where they are, and their steps take it for the root.
 
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mknodat};
 
-use super::confine;
+use super::tracer::Tracer;
+use super::{Ready, confine};
 use crate::error::Feature;
 use crate::launcher::Stop;
 use crate::owner;
-use crate::spec::{Network, Spec};
+use crate::spec::{Isolation, Network, Spec};
 
 /// The devices that only make or swallow bytes, with their numbers.
 const DEVICES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
-/// Makes `/dev` in the root directory, in which steps make nothing. Only root may.
+/// Makes `/dev` in the root directory. Root makes devices in it, and steps make nothing; an ordinary user's steps have
+/// those of the machine.
 pub(crate) fn make_devices(spec: &Spec) -> Result<(), Stop> {
+    let shm = spec.root.copy().join("dev/shm");
+    owner::make_directory(&shm, 0o1777, spec.build_uid).map_err(Stop::lacking(Feature::Devices))?;
+    if spec.isolation != Isolation::Chroot {
+        return Ok(());
+    }
     let dev = spec.root.copy().join("dev");
     rustix::fs::chown(&dev, Some(rustix::fs::Uid::ROOT), Some(rustix::fs::Gid::ROOT))
         .map_err(Stop::lacking(Feature::Devices))?;
@@ -30,33 +37,51 @@ pub(crate) fn make_devices(spec: &Spec) -> Result<(), Stop> {
         // The mode of a new device depends on the umask.
         rustix::fs::chmod(&place, Mode::from_raw_mode(0o666)).map_err(Stop::lacking(Feature::Devices))?;
     }
-    let shm = owner::make_directory(&dev.join("shm"), 0o1777, spec.build_uid);
-    shm.map_err(Stop::lacking(Feature::Devices))?;
     // A file system that is mounted without devices makes them, and does not open them.
     std::fs::File::open(dev.join("null")).map(drop).map_err(Stop::lacking(Feature::Devices))
 }
 
-/// Enters the root directory and gives up every privilege; returns what this kernel cannot do.
-pub(super) fn set_up(spec: &Spec, proxy: Option<u16>) -> Result<Vec<String>, Stop> {
-    rustix::process::setsid().map_err(Stop::lacking(Feature::Chroot))?;
+/// Gives up every privilege, in a root directory that it has entered or in one that is only taken for the root.
+pub(super) fn set_up(spec: &Spec, proxy: Option<u16>) -> Result<Ready, Stop> {
+    rustix::process::setsid().map_err(Stop::lacking(Feature::Tracing))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-        .map_err(Stop::lacking(Feature::Chroot))?;
-    if !rustix::process::geteuid().is_root() {
-        return Err(Stop::lacking(Feature::Chroot)("only root can change the root directory"));
-    }
-    rustix::process::chroot(&spec.root.copy()).map_err(Stop::lacking(Feature::Chroot))?;
-    rustix::process::chdir(Path::new("/")).map_err(Stop::lacking(Feature::Chroot))?;
-    // While there is still the capability that it takes. Where it is missing, what stays in the set is of no use:
-    // `no_new_privs` comes before any step.
-    let _ = confine::drop_bounding();
-    owner::leave_root(spec.build_uid).map_err(Stop::lacking(Feature::LeaveRoot))?;
+        .map_err(Stop::lacking(Feature::Tracing))?;
+    let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(Stop::lacking(Feature::Proc))?;
+    let root = spec.root.copy();
+    let root = if spec.isolation == Isolation::Chroot {
+        enter_root(spec)?;
+        None
+    } else if rustix::process::geteuid().is_root() {
+        return Err(Stop::lacking(Feature::LeaveRoot)("this mode is for ordinary users; root has `chroot`"));
+    } else {
+        Some(root.as_path())
+    };
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(Stop::lacking(Feature::LeaveRoot))?;
+    let tracer = Tracer::new(proc, root).map_err(Stop::lacking(Feature::Tracing))?;
+    if tracer.is_none() && root.is_some() {
+        return Err(Stop::lacking(Feature::Tracing)("this mode exists on x86_64 alone"));
+    }
     let ports: Option<Vec<u16>> = match &spec.network {
         Network::Host => None,
         Network::None | Network::Proxy(_) => Some(proxy.into_iter().collect()),
         // This process connects to it on behalf of the caller.
         Network::Forward(forward) => Some(vec![forward.port]),
     };
-    confine::lock_in_shared(spec, ports.as_deref())
+    let notices = confine::lock_in_shared(spec, ports.as_deref(), root)?;
+    Ok(Ready { proxy: None, notices, tracer })
+}
+
+/// Makes the copy of the layers the root directory of this process, who is nobody in particular from then on.
+fn enter_root(spec: &Spec) -> Result<(), Stop> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Stop::lacking(Feature::Chroot)("only root can change the root directory"));
+    }
+    rustix::process::chroot(spec.root.copy()).map_err(Stop::lacking(Feature::Chroot))?;
+    rustix::process::chdir(Path::new("/")).map_err(Stop::lacking(Feature::Chroot))?;
+    // While there is still the capability that it takes. Where it is missing, what stays in the set is of no use:
+    // `no_new_privs` comes before any step.
+    let _ = confine::drop_bounding();
+    owner::leave_root(spec.build_uid).map_err(Stop::lacking(Feature::LeaveRoot))
 }

@@ -1,7 +1,7 @@
 //! Process 1's work: it starts steps, reaps whatever dies, and ends when the caller is gone.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
@@ -10,6 +10,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process_group, pidfd_open, wait,
 };
 
+use super::tracer::Tracer;
 use super::{memory, network};
 use crate::event::Failure;
 use crate::spec::{Spec, Step};
@@ -25,23 +26,86 @@ struct Running {
     ended: OwnedFd,
 }
 
+/// How steps are started and watched.
+enum Steps {
+    /// As children whose end is waited for.
+    Plain(Option<Running>),
+    /// As processes of which some calls are answered here.
+    Traced(Box<Tracer>),
+}
+
+impl Steps {
+    fn running(&self) -> bool {
+        match self {
+            Self::Plain(running) => running.is_some(),
+            Self::Traced(tracer) => tracer.running(),
+        }
+    }
+
+    /// What becomes readable when there is something to attend to.
+    fn news(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Plain(running) => running.as_ref().map(|step| step.ended.as_fd()),
+            Self::Traced(tracer) => Some(tracer.signals()),
+        }
+    }
+
+    fn start(&mut self, step: &Step) -> io::Result<()> {
+        match self {
+            Self::Plain(running) => {
+                *running = Some(start(step)?);
+                Ok(())
+            }
+            Self::Traced(tracer) => tracer.start(step),
+        }
+    }
+
+    /// Asks the step to end.
+    fn terminate(&self) {
+        match self {
+            Self::Plain(Some(step)) => {
+                // It may have ended a moment ago, which `reap` will find.
+                let _ = kill_process_group(step.pid, Signal::TERM);
+            }
+            Self::Plain(None) => {}
+            Self::Traced(tracer) => tracer.terminate(),
+        }
+    }
+
+    /// Deals with whatever has happened; returns how the step ended if it has.
+    fn attend(&mut self) -> io::Result<Option<Result<(), Failure>>> {
+        match self {
+            Self::Plain(running) => {
+                let result = reap(running.as_ref())?;
+                if result.is_some() {
+                    *running = None;
+                }
+                Ok(result)
+            }
+            Self::Traced(tracer) => tracer.attend(),
+        }
+    }
+}
+
 /// Serves the caller's orders until it closes the socket.
-pub(super) fn run(control: &UnixStream, spec: &Spec) -> io::Result<()> {
-    let mut running: Option<Running> = None;
+pub(super) fn run(control: &UnixStream, spec: &Spec, tracer: Option<Tracer>) -> io::Result<()> {
+    let mut steps = match tracer {
+        Some(tracer) => Steps::Traced(Box::new(tracer)),
+        None => Steps::Plain(None),
+    };
     loop {
-        let ready = wait_for_news(control, running.as_ref())?;
+        let ready = wait_for_news(control, &steps)?;
         if ready {
             let Some(received) = wire::receive::<Order>(control)? else { return Ok(()) };
-            obey(control, received.message, &mut running)?;
+            obey(control, received.message, &mut steps)?;
         }
-        if let Some(result) = reap(running.as_ref())? {
-            running = None;
+        if let Some(result) = steps.attend()? {
             let result = result.map_err(|failure| explain(failure, spec.limits.memory));
             wire::send(control, &Report::Ended(result), None)?;
         }
         // Without a process namespace the launcher measures, who sees which processes are those of the steps.
-        let measures = running.is_some() && spec.isolation.has_namespaces();
-        if measures && memory::exceeded(memory::all(), spec.limits.memory) {
+        let measures = steps.running() && spec.isolation.has_namespaces();
+        if measures && memory::exceeded(&memory::all(), spec.limits.memory) {
             wire::send(control, &Report::Ended(Err(Failure::OutOfMemory)), None)?;
             // Ends the namespace, and with it everything that used the memory.
             return Ok(());
@@ -50,10 +114,10 @@ pub(super) fn run(control: &UnixStream, spec: &Spec) -> io::Result<()> {
 }
 
 /// Waits for an order, the end of the step, or the next tick; tells whether there is an order.
-fn wait_for_news(control: &UnixStream, running: Option<&Running>) -> io::Result<bool> {
+fn wait_for_news(control: &UnixStream, steps: &Steps) -> io::Result<bool> {
     let socket = control.as_fd();
     let mut fds = vec![PollFd::from_borrowed_fd(socket, PollFlags::IN)];
-    fds.extend(running.map(|step| PollFd::new(&step.ended, PollFlags::IN)));
+    fds.extend(steps.news().map(|news| PollFd::from_borrowed_fd(news, PollFlags::IN)));
     match poll(&mut fds, Some(&TICK)) {
         Ok(_) => Ok(!fds[0].revents().is_empty()),
         Err(rustix::io::Errno::INTR) => Ok(false),
@@ -61,14 +125,11 @@ fn wait_for_news(control: &UnixStream, running: Option<&Running>) -> io::Result<
     }
 }
 
-fn obey(control: &UnixStream, order: Order, running: &mut Option<Running>) -> io::Result<()> {
+fn obey(control: &UnixStream, order: Order, steps: &mut Steps) -> io::Result<()> {
     match order {
         Order::SetUp { .. } => Err(io::ErrorKind::InvalidData.into()),
-        Order::Run(step) => match start(&step) {
-            Ok(started) => {
-                *running = Some(started);
-                Ok(())
-            }
+        Order::Run(step) => match steps.start(&step) {
+            Ok(()) => Ok(()),
             Err(error) => {
                 let reason = format!("{}: {error}", step.argv.first().map_or("", String::as_str));
                 wire::send(control, &Report::Ended(Err(Failure::NotStarted(reason))), None)
@@ -80,10 +141,7 @@ fn obey(control: &UnixStream, order: Order, running: &mut Option<Running>) -> io
             wire::send(control, &Report::Connected(fd.is_some()), fd)
         }
         Order::Terminate => {
-            if let Some(step) = running {
-                // It may have ended a moment ago, which `reap` will find.
-                let _ = kill_process_group(step.pid, Signal::TERM);
-            }
+            steps.terminate();
             Ok(())
         }
     }

@@ -44,6 +44,8 @@ mod ignored;
 #[cfg(test)]
 mod interrupted;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod layers_twice;
 #[cfg(test)]
 mod linted;
@@ -59,6 +61,8 @@ mod platforms;
 mod rebased;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod registry_faults;
 #[cfg(test)]
 mod remote_archives;
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod audit;
 mod catalog;
 mod changed;
 mod commit;
+mod doctor;
 mod flow;
 mod init;
 mod isolation;
@@ -30,6 +31,7 @@ pub use audit::{
 pub use catalog::{CatalogArgs, PermissionArgs};
 pub use changed::ChangedArgs;
 pub use commit::CommitArgs;
+pub use doctor::DoctorArgs;
 pub use flow::{FlowArgs, Keep};
 pub use init::InitArgs;
 pub use isolation::IsolationMode;
@@ -145,6 +147,8 @@ pub enum Command {
     /// Say which images run on old, unsupported or revoked runtimes.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Say what works on this machine, and why the rest does not.
+    Doctor(DoctorArgs),
 }
 
 /// What decides the content of an image.

@@ -5,6 +5,7 @@ pub mod build;
 pub mod cache;
 pub mod catalog;
 pub mod changed;
+pub mod doctor;
 pub mod init;
 pub mod lint;
 pub mod plan;

@@ -138,6 +138,7 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
                 Outcome::Partial => ExitCode::from(PARTIAL),
             });
         }
+        Command::Doctor(args) => commands::doctor::run(args, context),
         Command::Watch(args) => commands::watch::run(args, context),
         Command::Cache(command) => commands::cache::run(command, context),
         Command::Build(args) => commands::build::run(args, context),

@@ -18,6 +18,7 @@ pub(crate) struct Lapstrake {
     user: Option<u32>,
     umask: Option<u32>,
     one_processor: bool,
+    behind: Vec<OsString>,
     variables: BTreeMap<String, OsString>,
 }
 
@@ -31,6 +32,7 @@ impl Lapstrake {
             user: None,
             umask: None,
             one_processor: false,
+            behind: Vec::new(),
             variables: BTreeMap::new(),
         }
     }
@@ -67,6 +69,17 @@ impl Lapstrake {
         self
     }
 
+    /// The same, started by another program, which is given with its first arguments and reaches the files that they name.
+    pub(crate) fn behind(mut self, words: impl IntoIterator<Item = OsString>) -> Self {
+        self.behind = words.into_iter().collect();
+        self
+    }
+
+    /// A directory that whoever runs the binary may write to: the home of another user, else `scratch`.
+    pub(crate) fn writable(&self, scratch: &Path) -> PathBuf {
+        if self.user.is_some() { self.directory.clone() } else { scratch.to_owned() }
+    }
+
     /// The same as an unprivileged user, with a home and a data directory of its own below `scratch`.
     /// The program is copied there too, for the repository may lie where that user cannot go. The runtime
     /// layers that were made already come along.
@@ -96,6 +109,16 @@ impl Lapstrake {
         copy
     }
 
+    /// The file itself, or a copy that the user who runs the binary can read.
+    pub(crate) fn reachable_file(&self, file: &Path) -> PathBuf {
+        if self.user.is_none() {
+            return file.to_owned();
+        }
+        let copy = self.directory.join(file.file_name().unwrap());
+        fs_err::copy(file, &copy).unwrap();
+        copy
+    }
+
     /// Where it keeps its data.
     pub(crate) fn data(&self) -> &Path {
         &self.data
@@ -122,6 +145,7 @@ impl Lapstrake {
             let script = format!("umask {umask:04o} && exec \"$@\"");
             words.extend(["sh", "-c", &script, "sh"].map(OsString::from));
         }
+        words.extend(self.behind.iter().cloned());
         words.push(self.program.clone().into());
         words.extend(arguments.into_iter().map(|word| word.as_ref().to_owned()));
         let mut command = Command::new(&words[0]);

@@ -5,6 +5,8 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::spec::Isolation;
+
 /// Something the machine must offer for the sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Feature {
@@ -38,6 +40,14 @@ pub enum Feature {
     Tracing,
     /// Cgroups with memory and process limits; without them, limits are polled.
     Cgroup,
+}
+
+impl Feature {
+    /// Whether the sandbox runs without it, with less behind it.
+    #[must_use]
+    pub fn may_be_missing(self, isolation: Isolation) -> bool {
+        self == Self::Cgroup || self == Self::Landlock && isolation == Isolation::Strict
+    }
 }
 
 impl fmt::Display for Feature {

@@ -1,23 +1,25 @@
 //! Says what the sandbox finds on this machine, by starting one.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use crate::cgroup::Groups;
 use crate::error::{Feature, SandboxError};
+use crate::event::{Failure, Outcome, StepFailure};
 use crate::owner;
 use crate::session;
-use crate::spec::{Identity, Isolation, Limits, Network, Root, Spec};
+use crate::spec::{Identity, Isolation, Limits, Network, Root, Spec, Step};
 
-/// Tries every feature; each is available or has a reason why not.
+/// Tries every feature that a mode needs; each is available or has a reason why not.
 ///
-/// [`Feature::Landlock`] and [`Feature::Cgroup`] may be missing: the sandbox runs without them. `scratch` is a
-/// directory for this alone, on the disk where builds will run; the caller removes it. Features that come after the
-/// first missing one cannot be tried and are reported with its reason.
+/// In [`Isolation::Strict`], [`Feature::Landlock`] may be missing, and in all modes [`Feature::Cgroup`] may: the sandbox
+/// runs without them. `scratch` is a directory for this alone, on the disk where builds will run; the caller removes it.
+/// Features that come after the first missing one cannot be tried and are reported with its reason.
 #[must_use]
-pub fn probe(scratch: &Path, build_uid: u32) -> Vec<(Feature, Result<(), String>)> {
+pub fn probe(isolation: Isolation, scratch: &Path, build_uid: u32) -> Vec<(Feature, Result<(), String>)> {
     let spec = Spec {
-        isolation: Isolation::Strict,
+        isolation,
         root: Root { lower: vec![scratch.join("lower")], scratch: scratch.join("scratch") },
         mounts: Vec::new(),
         files: Vec::new(),
@@ -28,52 +30,95 @@ pub fn probe(scratch: &Path, build_uid: u32) -> Vec<(Feature, Result<(), String>
         build_uid,
     };
     let mut notices = Vec::new();
+    // There is no program in an empty root, and to hear just that takes everything that starts one.
+    let nothing = Step { argv: vec!["/nothing".to_owned()], env: BTreeMap::new(), cwd: "/".into() };
     let outcome = owner::make_directory(&spec.root.lower[0], 0o755, build_uid)
         .map_err(SandboxError::io("make the lower directory"))
         .and_then(|()| {
-            session::run(&spec, &[], &AtomicBool::new(false), &mut |event| {
+            session::run(&spec, &[nothing], &AtomicBool::new(false), &mut |event| {
                 if let crate::Event::Notice { text } = event {
                     notices.push(text);
                 }
             })
         });
-    let mut found = judge(outcome.map(drop), &notices);
+    let mut found = judge(order(isolation), outcome.and_then(started), &notices);
     found.push((Feature::Cgroup, Groups::make(&spec.limits).map(drop)));
     found
 }
 
-/// The features in the order in which the set-up needs them.
-const ORDER: [Feature; 10] = [
-    Feature::LeaveRoot,
-    Feature::UserNamespace,
-    Feature::Namespaces,
-    Feature::MountApi,
-    Feature::Loopback,
-    Feature::Overlay,
-    Feature::Proc,
-    Feature::Devices,
-    Feature::PivotRoot,
-    Feature::Seccomp,
-];
+/// Whether the step came as far as it could.
+fn started(outcome: Outcome) -> Result<(), SandboxError> {
+    let missing = std::io::Error::from_raw_os_error(libc::ENOENT).to_string();
+    match outcome.result {
+        Err(StepFailure { failure: Failure::NotStarted(reason), .. }) if reason.ends_with(&missing) => Ok(()),
+        Err(StepFailure { failure, .. }) => {
+            Err(SandboxError::Unavailable { feature: Feature::Tracing, reason: failure.to_string() })
+        }
+        Ok(()) => Err(SandboxError::Lost { status: "a program that is not there has run".to_owned() }),
+    }
+}
 
-fn judge(outcome: Result<(), SandboxError>, notices: &[String]) -> Vec<(Feature, Result<(), String>)> {
+/// The features in the order in which the set-up of a mode needs them.
+fn order(isolation: Isolation) -> &'static [Feature] {
+    match isolation {
+        Isolation::Strict => &[
+            Feature::LeaveRoot,
+            Feature::UserNamespace,
+            Feature::Namespaces,
+            Feature::MountApi,
+            Feature::Loopback,
+            Feature::Overlay,
+            Feature::Proc,
+            Feature::Devices,
+            Feature::PivotRoot,
+            Feature::Seccomp,
+        ],
+        Isolation::Chroot => &[
+            Feature::Chroot,
+            Feature::Devices,
+            Feature::Proc,
+            Feature::LeaveRoot,
+            Feature::Landlock,
+            Feature::LandlockNetwork,
+            Feature::Seccomp,
+            Feature::Tracing,
+        ],
+        Isolation::Landlock => &[
+            Feature::Devices,
+            Feature::Proc,
+            Feature::LeaveRoot,
+            Feature::Landlock,
+            Feature::LandlockNetwork,
+            Feature::Seccomp,
+            Feature::Tracing,
+        ],
+    }
+}
+
+fn judge(
+    order: &[Feature],
+    outcome: Result<(), SandboxError>,
+    notices: &[String],
+) -> Vec<(Feature, Result<(), String>)> {
     let (first_missing, reason) = match outcome {
-        Ok(()) => (ORDER.len(), String::new()),
+        Ok(()) => (order.len(), String::new()),
         Err(SandboxError::Unavailable { feature, reason }) => {
-            (ORDER.iter().position(|&tried| tried == feature).unwrap_or(0), reason)
+            (order.iter().position(|&tried| tried == feature).unwrap_or(0), reason)
         }
         Err(other) => (0, other.to_string()),
     };
-    let mut found: Vec<_> = ORDER.iter().map(|&feature| (feature, Ok(()))).collect();
+    let mut found: Vec<_> = order.iter().map(|&feature| (feature, Ok(()))).collect();
     for (_, result) in found.iter_mut().skip(first_missing) {
         *result = Err(reason.clone());
     }
-    let landlock = match notices.first() {
-        _ if first_missing < ORDER.len() => Err(reason),
-        Some(notice) => Err(notice.clone()),
-        None => Ok(()),
-    };
-    found.push((Feature::Landlock, landlock));
+    if !order.contains(&Feature::Landlock) {
+        let landlock = match notices.first() {
+            _ if first_missing < order.len() => Err(reason),
+            Some(notice) => Err(notice.clone()),
+            None => Ok(()),
+        };
+        found.push((Feature::Landlock, landlock));
+    }
     found
 }
 
@@ -85,7 +130,7 @@ mod tests {
     fn what_comes_after_a_missing_feature_has_its_reason() {
         let reason = || "Operation not permitted".to_owned();
         let missing = SandboxError::Unavailable { feature: Feature::Overlay, reason: reason() };
-        let found = judge(Err(missing), &[]);
+        let found = judge(order(Isolation::Strict), Err(missing), &[]);
         assert!(found.contains(&(Feature::Loopback, Ok(()))));
         assert!(found.contains(&(Feature::Overlay, Err(reason()))));
         assert!(found.contains(&(Feature::Seccomp, Err(reason()))));
@@ -94,7 +139,7 @@ mod tests {
 
     #[test]
     fn landlock_alone_may_be_missing() {
-        let found = judge(Ok(()), &["this kernel has no landlock".to_owned()]);
+        let found = judge(order(Isolation::Strict), Ok(()), &["this kernel has no landlock".to_owned()]);
         let missing: Vec<_> = found.iter().filter(|(_, result)| result.is_err()).collect();
         assert_eq!(missing, [&(Feature::Landlock, Err("this kernel has no landlock".to_owned()))]);
     }

@@ -36,6 +36,9 @@ pub enum Isolation {
 }
 
 impl Isolation {
+    /// All modes, the strongest first.
+    pub const ALL: [Self; 3] = [Self::Strict, Self::Chroot, Self::Landlock];
+
     /// The name of the mode.
     #[must_use]
     pub fn name(self) -> &'static str {

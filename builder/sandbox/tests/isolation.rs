@@ -195,7 +195,7 @@ fn no_mount_outside(bench: &Bench) {
 }
 
 fn probe(bench: &Bench) {
-    let found = lapstrake_sandbox::probe(&bench.directory("probe"), BUILD_UID);
+    let found = lapstrake_sandbox::probe(bench.isolation, &bench.directory("probe"), BUILD_UID);
     let missing = found.iter().filter(|(feature, result)| {
         result.is_err() && !matches!(feature, Feature::Cgroup | Feature::Landlock)
     });

@@ -19,6 +19,9 @@ const DEVICES: [(&str, u32, u32); 6] =
 /// Makes `/dev` in the root directory. Root makes devices in it, and steps make nothing; an ordinary user's steps have
 /// those of the machine.
 pub(crate) fn make_devices(spec: &Spec) -> Result<(), Stop> {
+    if spec.isolation == Isolation::Chroot && !rustix::process::geteuid().is_root() {
+        return Err(Stop::lacking(Feature::Chroot)("only root can change the root directory"));
+    }
     let shm = spec.root.copy().join("dev/shm");
     owner::make_directory(&shm, 0o1777, spec.build_uid).map_err(Stop::lacking(Feature::Devices))?;
     if spec.isolation != Isolation::Chroot {
@@ -75,9 +78,6 @@ pub(super) fn set_up(spec: &Spec, proxy: Option<u16>) -> Result<Ready, Stop> {
 
 /// Makes the copy of the layers the root directory of this process, who is nobody in particular from then on.
 fn enter_root(spec: &Spec) -> Result<(), Stop> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(Stop::lacking(Feature::Chroot)("only root can change the root directory"));
-    }
     rustix::process::chroot(spec.root.copy()).map_err(Stop::lacking(Feature::Chroot))?;
     rustix::process::chdir(Path::new("/")).map_err(Stop::lacking(Feature::Chroot))?;
     // While there is still the capability that it takes. Where it is missing, what stays in the set is of no use:

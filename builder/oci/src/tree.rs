@@ -127,10 +127,17 @@ impl PartialOrd for TreePath {
 
 impl fmt::Display for TreePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match std::str::from_utf8(&self.0) {
-            Ok(text) if !text.chars().any(char::is_control) => f.write_str(text),
-            _ => write!(f, "{}", self.0.escape_ascii()),
-        }
+        f.write_str(&printable(&self.0))
+    }
+}
+
+/// Bytes that build commands or strangers chose, as a text that cannot steer a terminal: as they are, or escaped
+/// where they are no text, or one with control characters or with marks that turn what stands around them.
+pub(crate) fn printable(bytes: &[u8]) -> String {
+    let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(|c| c.is_control() || turns(c)) => text.to_owned(),
+        _ => bytes.escape_ascii().to_string(),
     }
 }
 

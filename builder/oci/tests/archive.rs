@@ -230,7 +230,7 @@ fn a_layer_that_old_docker_stored_as_a_link_is_found() {
 }
 
 #[test]
-fn a_link_at_the_output_is_replaced_and_not_followed() {
+fn out_13_a_link_at_the_output_is_replaced_and_not_followed() {
     let bench = Bench::new();
     let image = bench.image("amd64");
     let (canary, output) = (bench.path("canary"), bench.path("out.tar"));
@@ -249,7 +249,7 @@ fn a_link_at_the_output_is_replaced_and_not_followed() {
 }
 
 #[test]
-fn a_failed_archive_leaves_the_old_one_and_nothing_else() {
+fn out_13_a_failed_archive_leaves_the_old_one_and_nothing_else() {
     let bench = Bench::new();
     let mut image = bench.image("amd64");
     fs_err::create_dir(bench.path("out")).unwrap();

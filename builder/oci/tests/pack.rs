@@ -95,7 +95,7 @@ fn the_bytes_of_several_blocks_are_the_golden_ones() {
 }
 
 #[test]
-fn the_order_is_by_component_with_whiteouts_first_and_hard_links_last() {
+fn out_05_the_order_is_by_component_with_whiteouts_first_and_hard_links_last() {
     let layer = packed(&small_tree(), &options(Compression::None, 1));
     let mut archive = tar::Archive::new(layer.blob.reopen().unwrap());
     let names: Vec<_> =

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::entry::WHITEOUT;
 use super::marks::Marks;
 use super::remove::entries;
-use crate::tree::{Content, FileTree, Kind, Node, Owner, TreePath};
+use crate::tree::{Content, FileTree, Kind, Node, Owner, TreePath, printable};
 
 /// Longer paths are refused: hardly any program could use them, and a tree of them fills memory.
 const PATH_LIMIT: usize = 3072;
@@ -40,7 +40,8 @@ pub struct ScanLimits {
 
 impl Default for ScanLimits {
     fn default() -> Self {
-        Self { entries: 1_000_000, bytes: 16 << 30 }
+        // As much as build commands may write: a sparse file takes no room, but the layer would have to be read.
+        Self { entries: 1_000_000, bytes: 10 << 30 }
     }
 }
 
@@ -325,11 +326,7 @@ fn join(directory: Option<&TreePath>, name: &[u8]) -> Result<TreePath, ScanError
 fn refused(path: &[u8], reason: &'static str) -> ScanError {
     let shown = &path[..path.len().min(200)];
     let rest = if shown.len() < path.len() { "…" } else { "" };
-    let text = match std::str::from_utf8(shown) {
-        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-        _ => shown.escape_ascii().to_string(),
-    };
-    ScanError::Refused { path: text + rest, reason }
+    ScanError::Refused { path: printable(shown) + rest, reason }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ fn describe(scan: &Scan) -> Vec<String> {
 }
 
 #[test]
-fn a_hostile_tree_becomes_a_plain_one() {
+fn out_01_a_hostile_tree_becomes_a_plain_one() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     fs_err::create_dir(at("sub")).unwrap();
@@ -78,7 +78,7 @@ fn what_is_skipped_is_not_even_looked_at() {
 }
 
 #[test]
-fn names_that_mean_deletions_are_refused() {
+fn out_01_names_that_mean_deletions_are_refused() {
     for name in [".wh.x", ".wh..wh..opq"] {
         let dir = tempfile::tempdir().unwrap();
         fs_err::create_dir(dir.path().join("a")).unwrap();
@@ -90,7 +90,7 @@ fn names_that_mean_deletions_are_refused() {
 }
 
 #[test]
-fn a_huge_sparse_file_and_too_many_paths_are_refused() {
+fn out_01_a_huge_sparse_file_and_too_many_paths_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let sparse = std::fs::File::create(dir.path().join("sparse")).unwrap();
     if sparse.set_len(1 << 40).is_err() {
@@ -124,7 +124,7 @@ fn a_tree_that_is_too_deep_is_refused_by_its_path() {
 }
 
 #[test]
-fn a_device_is_dropped_from_a_plain_tree_and_a_whiteout_in_an_upper_one() {
+fn out_01_a_device_is_dropped_from_a_plain_tree_and_a_whiteout_in_an_upper_one() {
     let dir = tempfile::tempdir().unwrap();
     let upper = dir.path();
     if let Err(cause) = mknodat(CWD, upper.join("gone"), FileType::CharacterDevice, Mode::empty(), 0) {
@@ -142,7 +142,7 @@ fn a_device_is_dropped_from_a_plain_tree_and_a_whiteout_in_an_upper_one() {
 }
 
 #[test]
-fn the_marks_of_an_overlay_are_understood_or_refused() {
+fn out_01_the_marks_of_an_overlay_are_understood_or_refused() {
     let dir = tempfile::tempdir().unwrap();
     let upper = dir.path();
     let mark = |name: &str, mark: &str, value: &[u8]| {

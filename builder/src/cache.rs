@@ -16,11 +16,12 @@ mod stamps;
 mod values;
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use lapstrake_oci::document::Hasher;
+use lapstrake_oci::unfinished;
+use tempfile::NamedTempFile;
 
 pub use builds::{BuildKey, KeptBuild, SourceMark};
 pub use commands::{Circumstances, Made, ReadSet, ReadSets, Remembered, in_app};
@@ -140,7 +141,7 @@ impl Cache {
 
     /// What keeps digests of secrets in this cache apart from those of others: 32 random bytes that stay on this machine.
     pub fn secret_key(&self) -> io::Result<[u8; 32]> {
-        use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+        use std::os::unix::fs::DirBuilderExt;
         let path = self.dir.join("key");
         let mut key = [0; 32];
         if self.is_fixed && !path.is_file() {
@@ -150,9 +151,7 @@ impl Cache {
         if !path.is_file() {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
             fs_err::File::open("/dev/urandom")?.read_exact(&mut key)?;
-            let mut file = tempfile::Builder::new().prefix(TEMPORARY).make_in(&self.dir, |path| {
-                File::options().write(true).create_new(true).mode(0o600).open(path)
-            })?;
+            let mut file = unfinished::begin(&self.dir, TEMPORARY)?;
             file.write_all(&key)?;
             // Another process may have made one meanwhile, which then is the one.
             let _ = file.persist_noclobber(&path);
@@ -197,10 +196,17 @@ impl Cache {
     /// Writes an entry. It is a cache: nothing is lost if a loss of power takes it back.
     fn write(&self, kind: Kind, name: &str, bytes: &[u8]) -> io::Result<()> {
         let dir = self.room(kind)?;
-        let mut file = tempfile::NamedTempFile::with_prefix_in(TEMPORARY, &dir)?;
+        let mut file = self.unfinished()?;
         file.write_all(bytes)?;
         file.persist(dir.join(name)).map_err(|failed| failed.error)?;
         Ok(())
+    }
+
+    /// A file in the making. All are in one place, which is short of other files, so that what killed builds left is
+    /// found without a look at every entry.
+    fn unfinished(&self) -> io::Result<NamedTempFile> {
+        unfinished::sweep(&self.dir, TEMPORARY);
+        unfinished::begin(&self.dir, TEMPORARY)
     }
 
     /// The directory of a kind, made if it is not there, for its owner alone.

@@ -25,16 +25,20 @@ impl Scratch {
         reclaim(parent);
         let failed = |cause| Failure::io("could not make a scratch directory", cause);
         loop {
-            let directory = tempfile::Builder::new().prefix("build-").tempdir_in(parent).map_err(failed)?;
-            let lock = directory.path().with_extension("lock");
-            let held = File::create_new(&lock).map_err(failed)?;
-            // Another process may take the directory for a left-over before it is locked: then it holds the lock for as
-            // long as that takes.
+            // The lock is there before the directory and after it, so that no directory is ever without one.
+            let begun = tempfile::Builder::new().prefix("build-").suffix(".lock").tempfile_in(parent);
+            let (held, lock) = begun.map_err(failed)?.into_parts();
+            // Another process may take it for a left-over before it is locked: then it holds the lock for as long as that
+            // takes.
             flock(&held, FlockOperation::LockExclusive).map_err(|cause| failed(cause.into()))?;
-            let path = directory.keep();
-            if path.is_dir() && lock.is_file() {
-                return Ok(Self { path, lock, held });
+            if !lock.is_file() {
+                continue;
             }
+            let lock = lock.keep().map_err(|cause| failed(cause.error))?;
+            let path = lock.with_extension("");
+            let scratch = Self { path, lock, held };
+            fs_err::create_dir(&scratch.path).map_err(failed)?;
+            return Ok(scratch);
         }
     }
 

@@ -17,6 +17,7 @@ pub use index::REF_NAME;
 pub use walk::{Reached, children};
 
 use crate::document::DocumentError;
+use crate::unfinished;
 
 /// An image layout directory.
 #[derive(Clone, Debug)]
@@ -143,9 +144,10 @@ impl Layout {
         Ok(Self { dir })
     }
 
-    /// Opens a layout, and makes an empty one if the directory is missing or empty.
+    /// Opens a layout, and makes an empty one if the directory is missing or empty. What killed writers left goes.
     pub fn create(dir: impl Into<PathBuf>) -> Result<Self, LayoutError> {
         let dir = dir.into();
+        unfinished::sweep(&dir, TEMPORARY);
         match Self::open(&dir) {
             Err(LayoutError::NotALayout { .. }) if is_unused(&dir) => {}
             opened => return opened,

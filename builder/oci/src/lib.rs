@@ -11,3 +11,4 @@ pub mod layout;
 pub mod reference;
 pub mod registry;
 pub mod tree;
+pub mod unfinished;

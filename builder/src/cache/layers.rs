@@ -112,8 +112,7 @@ impl Cache {
         self.room(Kind::Blobs)?;
         let path = self.blob(&layer.digest);
         if fs_err::rename(blob, &path).is_err() {
-            let dir = self.room(Kind::Blobs)?;
-            let mut copy = tempfile::NamedTempFile::with_prefix_in(super::TEMPORARY, &dir)?;
+            let mut copy = self.unfinished()?;
             io::copy(&mut fs_err::File::open(blob)?, &mut copy)?;
             copy.persist(&path).map_err(|failed| failed.error)?;
         }

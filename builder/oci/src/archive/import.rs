@@ -20,6 +20,7 @@ use crate::layer::{
 };
 use crate::layout::{Layout, REF_NAME, TEMPORARY};
 use crate::tree::{Content, TreePath};
+use crate::unfinished;
 
 /// An image or image index that was read from an archive into a layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +151,7 @@ fn beside(path: &TreePath, target: &[u8]) -> Option<Vec<u8>> {
 
 fn decompressed(file: File, encoding: Encoding, scratch: &Path) -> io::Result<File> {
     let limit = ReadLimits::default().uncompressed;
-    let mut whole = NamedTempFile::with_prefix_in(TEMPORARY, scratch)?.into_file();
+    let mut whole = unfinished::begin(scratch, TEMPORARY)?.into_file();
     let copied = io::copy(&mut encoding.decode(file)?.take(limit + 1), &mut whole)?;
     if copied > limit {
         return Err(io::Error::other(format!("it has more than {limit} bytes when it is uncompressed")));
@@ -291,8 +292,7 @@ fn keep(
     let limit = ReadLimits::default().uncompressed;
     io::copy(&mut tar.by_ref().take(limit), &mut io::sink()).map_err(undecodable)?;
     let (diff_id, uncompressed) = tar.finish();
-    let blob =
-        NamedTempFile::with_prefix_in(TEMPORARY, scratch).map_err(ArchiveError::io("written", scratch))?;
+    let blob = unfinished::begin(scratch, TEMPORARY).map_err(ArchiveError::io("written", scratch))?;
     let mut writer = HashingWriter::new(blob);
     io::copy(&mut content.open().map_err(unreadable())?, &mut writer)
         .map_err(ArchiveError::io("written", scratch))?;

@@ -11,6 +11,7 @@ use crate::image::{Blob, BlobSource};
 use crate::layer::header::{Flag, Header, patch_size};
 use crate::layout::TEMPORARY;
 use crate::tree::Owner;
+use crate::unfinished;
 
 pub(super) struct Output {
     path: PathBuf,
@@ -24,8 +25,8 @@ impl Output {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
             _ => Path::new("."),
         };
-        let file =
-            NamedTempFile::with_prefix_in(TEMPORARY, dir).map_err(ArchiveError::io("written", path))?;
+        unfinished::sweep(dir, TEMPORARY);
+        let file = unfinished::begin(dir, TEMPORARY).map_err(ArchiveError::io("written", path))?;
         Ok(Self { path: path.to_owned(), file: BufWriter::with_capacity(1 << 17, file) })
     }
 

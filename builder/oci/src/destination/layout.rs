@@ -1,15 +1,11 @@
 //! An image layout as the place where an image goes.
 
-use tempfile::NamedTempFile;
-
 use super::{BlobOutcome, Destination, PushError};
 use crate::document::Document;
 use crate::image::{Blob, BlobSource};
-use crate::layout::{Layout, LayoutError};
+use crate::layout::{Layout, LayoutError, TEMPORARY};
 use crate::registry::{Client, TransferReport};
-
-/// What interrupted writers leave under this name in a layout, its own collection removes.
-const PREFIX: &str = ".lapstrake-";
+use crate::unfinished;
 
 /// Stores in an image layout. Blobs that are only in a registry are fetched from there, if there is a client.
 pub struct LayoutDestination<'a> {
@@ -29,7 +25,7 @@ impl LayoutDestination<'_> {
             (BlobSource::Bytes(bytes), _) => Ok(self.layout.store_blob(&mut bytes.as_slice(), descriptor)?),
             (BlobSource::Mounted { from }, Some(client)) => {
                 let dir = self.layout.dir();
-                let file = NamedTempFile::with_prefix_in(PREFIX, dir).map_err(|source| LayoutError::Io {
+                let file = unfinished::begin(dir, TEMPORARY).map_err(|source| LayoutError::Io {
                     action: "written",
                     path: dir.to_owned(),
                     source,

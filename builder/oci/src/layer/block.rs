@@ -17,6 +17,7 @@ use super::codec::{Compression, Encoder};
 use super::growing::{Grower, Growing};
 use crate::document::{Hasher, HashingWriter};
 use crate::layout::TEMPORARY;
+use crate::unfinished;
 
 /// The length of a block; the last one is shorter. It is part of the digest contract.
 const BLOCK: usize = 1 << 20;
@@ -164,7 +165,7 @@ pub(super) fn spool<T, E: From<SpoolError>>(
 ) -> Result<(Packed, T), E> {
     let Spooling { compression, threads, scratch } = spooling;
     let unwritable = |source| SpoolError::Write { scratch: scratch.to_owned(), source };
-    let blob = NamedTempFile::with_prefix_in(TEMPORARY, scratch).map_err(unwritable)?;
+    let blob = unfinished::begin(scratch, TEMPORARY).map_err(unwritable)?;
     let (grower, growing) = Growing::new(blob.reopen().map_err(unwritable)?);
     begun(growing);
     let grower = &grower;

@@ -12,6 +12,7 @@ use super::{Layout, LayoutError};
 use crate::document::{Document, DocumentError, HashingReader, HashingWriter, require_sha256, sha256_of};
 use crate::image::{Blob, BlobSource, Image, ImageIndex};
 use crate::layer::PackedLayer;
+use crate::unfinished;
 
 /// What the names of unfinished files begin with.
 pub(crate) const TEMPORARY: &str = ".lapstrake-";
@@ -199,7 +200,7 @@ impl Layout {
     }
 
     fn temporary(&self) -> Result<NamedTempFile, LayoutError> {
-        NamedTempFile::with_prefix_in(TEMPORARY, &self.dir).map_err(LayoutError::io("written", &self.dir))
+        unfinished::begin(&self.dir, TEMPORARY).map_err(LayoutError::io("written", &self.dir))
     }
 
     fn persist(&self, file: NamedTempFile, path: &Path) -> Result<(), LayoutError> {

@@ -36,6 +36,7 @@ mod pace;
 mod pull;
 mod remote;
 mod report;
+mod resume;
 mod retry;
 mod send;
 mod strict;

@@ -14,6 +14,7 @@ use super::core::Core;
 use super::error::{Class, RegistryError};
 use super::origin::shown;
 use super::remote::Remote;
+use super::resume::{Part, is_no_way_on};
 use super::retry::Retry;
 use crate::document::{Hasher, require_sha256};
 use crate::image::{Blob, BlobSource};
@@ -123,7 +124,7 @@ impl Remote {
         }
         match &blob.source {
             BlobSource::File(path) => {
-                let payload = Payload::File(path.clone(), blob.descriptor.size());
+                let payload = Payload::file(path, blob.descriptor.size());
                 self.upload(&blob.descriptor, payload, session, sent).await
             }
             BlobSource::Bytes(bytes) => {
@@ -169,31 +170,35 @@ impl Remote {
         }
     }
 
-    /// Sends a blob: one POST, one PUT. What breaks is begun anew, since few registries continue an upload rightly.
+    /// Sends a blob: one POST, one PUT. What breaks goes on from what the registry has kept, where it proves that it has,
+    /// and is begun anew otherwise.
     async fn upload(
         &self,
         descriptor: &Descriptor,
         payload: Payload,
-        mut session: Option<Url>,
+        session: Option<Url>,
         sent: &(dyn Fn(u64) + Sync),
     ) -> Result<BlobOutcome, RegistryError> {
         let mut retry = Retry::new(&self.core.retry);
-        let (mut lost, mut patience) = (0, 1);
+        let (mut lost, mut patience, mut may_go_on) = (0, 1, true);
+        let mut next = session.map(Part::whole);
         loop {
-            let target = match session.take() {
-                Some(url) => url,
-                None => self.open_upload().await?,
+            let part = match next.take() {
+                Some(part) => part,
+                None => Part::whole(self.open_upload().await?),
             };
-            let mut call = Call::new(Method::PUT, target).with_body(payload.clone()).watched(sent);
+            let so_far = |gone| sent(part.from + gone);
+            let mut call = part.call(&payload, &so_far);
             call.patience = patience;
-            let Err(error) = self.finish_upload(descriptor, call).await else {
+            let Err(error) = self.finish_upload(descriptor, &mut call).await else {
                 break;
             };
             // On a slow link what the system has buffered drains in silence: that is not the registry's.
             if matches!(error, RegistryError::Stalled { .. }) {
                 patience = (patience * 2).min(MOST_PATIENCE);
             }
-            let upload_lost = is_lost_upload(&error);
+            may_go_on &= !is_no_way_on(&part, &error);
+            let upload_lost = is_lost_upload(&error) || is_no_way_on(&part, &error);
             if error.class() != Class::Transient && !upload_lost {
                 return Err(error);
             }
@@ -205,6 +210,9 @@ impl Remote {
                 lost += 1;
             } else {
                 self.core.pause(&self.registry, &mut retry, error).await?;
+            }
+            if may_go_on && !upload_lost {
+                next = self.rest_of(&part, call.gone(), descriptor.size()).await;
             }
         }
         self.note_present(descriptor.digest());
@@ -220,12 +228,12 @@ impl Remote {
     pub(super) async fn finish_upload(
         &self,
         descriptor: &Descriptor,
-        mut call: Call<'_>,
+        call: &mut Call<'_>,
     ) -> Result<(), RegistryError> {
         // What stands in the query already (a state, a signature) is the registry's and stays as it is.
         call.url.query_pairs_mut().append_pair("digest", descriptor.digest().as_ref());
         call.content_type = Some("application/octet-stream".into());
-        let answer = self.core.once(&self.registry, &self.access, &call, &[200, 201, 204]).await?;
+        let answer = self.core.once(&self.registry, &self.access, call, &[200, 201, 204]).await?;
         check_digest_header(&answer, descriptor.digest())
     }
 
@@ -242,7 +250,7 @@ impl Remote {
             RegistryError::File { action: "create a file in", path: self.core.scratch.clone(), source }
         })?;
         source.fetch_blob(descriptor, spool.path(), &|_| {}).await?;
-        let payload = Payload::File(spool.path().to_owned(), descriptor.size());
+        let payload = Payload::file(spool.path(), descriptor.size());
         self.upload(descriptor, payload, session, sent).await
     }
 

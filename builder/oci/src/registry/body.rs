@@ -1,12 +1,13 @@
 //! Bodies: a file that is streamed and counted, and a registry's reasons in an error.
 
+use std::io::SeekFrom;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncSeekExt as _, ReadBuf};
 use tokio_util::io::ReaderStream;
 
 use super::call::Payload;
@@ -26,15 +27,18 @@ pub(super) async fn stream(payload: &Payload, sent: Arc<AtomicU64>) -> Result<re
             let inner = std::io::Cursor::new(bytes.clone());
             Ok(reqwest::Body::wrap_stream(ReaderStream::with_capacity(Counted { inner, sent }, PIECE)))
         }
-        Payload::File(path, size) => {
+        Payload::File { path, size, from } => {
             let failed = |source| RegistryError::File { action: "read", path: path.clone(), source };
-            let file = tokio::fs::File::open(path).await.map_err(failed)?;
+            let mut file = tokio::fs::File::open(path).await.map_err(failed)?;
             let found = file.metadata().await.map_err(failed)?.len();
             if found != *size {
                 let url = path.display().to_string();
                 return Err(RegistryError::SizeMismatch { url, expected: *size, found });
             }
-            let inner = file.take(*size);
+            if *from > 0 {
+                file.seek(SeekFrom::Start(*from)).await.map_err(failed)?;
+            }
+            let inner = file.take(size - from);
             Ok(reqwest::Body::wrap_stream(ReaderStream::with_capacity(Counted { inner, sent }, PIECE)))
         }
         Payload::Growing(growing) => Ok(reqwest::Body::wrap_stream(pieces(growing.clone(), sent))),

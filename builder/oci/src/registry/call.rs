@@ -1,6 +1,7 @@
 //! A request that can be made more than once, and its answer.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response};
@@ -17,19 +18,45 @@ pub(super) enum Payload {
     Empty,
     /// Bytes in memory.
     Bytes(Vec<u8>),
-    /// A file of a known size.
-    File(PathBuf, u64),
+    /// A file of a known size, from some byte on.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// The size of the whole file.
+        size: u64,
+        /// What is left out at its beginning.
+        from: u64,
+    },
     /// What is still being made, and has no length yet.
     Growing(Growing),
 }
 
 impl Payload {
+    /// A whole file.
+    pub(super) fn file(path: impl Into<PathBuf>, size: u64) -> Self {
+        Self::File { path: path.into(), size, from: 0 }
+    }
+
+    /// What is left after the first bytes. What grows has no rest that is known.
+    pub(super) fn after(&self, first: u64) -> Self {
+        match self {
+            Self::Bytes(bytes) => {
+                let first = usize::try_from(first).map_or(bytes.len(), |first| first.min(bytes.len()));
+                Self::Bytes(bytes[first..].to_vec())
+            }
+            Self::File { path, size, from } => {
+                Self::File { path: path.clone(), size: *size, from: (from + first).min(*size) }
+            }
+            whole @ (Self::None | Self::Empty | Self::Growing(_)) => whole.clone(),
+        }
+    }
+
     /// How many bytes there are, as far as it is known.
     pub(super) fn size(&self) -> u64 {
         match self {
             Self::None | Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File(_, size) => *size,
+            Self::File { size, from, .. } => size - from,
             Self::Growing(growing) => match growing.stage() {
                 Stage::Growing(written) | Stage::Whole(written) => written,
                 Stage::Broken => 0,
@@ -60,6 +87,8 @@ pub(super) struct Call<'a> {
     pub(super) patience: u32,
     /// Called with the number of body bytes sent so far.
     pub(super) sent: Option<&'a (dyn Fn(u64) + Sync)>,
+    /// How many bytes of the body were given to the system the last time.
+    pub(super) gone: AtomicU64,
 }
 
 impl<'a> Call<'a> {
@@ -73,12 +102,18 @@ impl<'a> Call<'a> {
             body: Payload::None,
             patience: 1,
             sent: None,
+            gone: AtomicU64::new(0),
         }
     }
 
     pub(super) fn with_body(mut self, body: Payload) -> Self {
         self.body = body;
         self
+    }
+
+    /// How many bytes of the body were given to the system the last time, whether they arrived or not.
+    pub(super) fn gone(&self) -> u64 {
+        self.gone.load(Ordering::Relaxed)
     }
 
     pub(super) fn watched(mut self, sent: &'a (dyn Fn(u64) + Sync)) -> Self {

@@ -74,8 +74,8 @@ impl Remote {
             Err(_) => following.task.await,
         };
         let Ok(Some(upload)) = ended else { return Ok(None) };
-        let call = Call::new(Method::PUT, upload).with_body(Payload::Empty);
-        match self.finish_upload(descriptor, call).await {
+        let mut call = Call::new(Method::PUT, upload).with_body(Payload::Empty);
+        match self.finish_upload(descriptor, &mut call).await {
             Ok(()) => {
                 self.note_present(digest);
                 Ok(Some(BlobOutcome::Uploaded { bytes: descriptor.size() }))

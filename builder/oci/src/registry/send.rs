@@ -55,7 +55,9 @@ impl Core {
         }
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         let result = self.guarded(call, url, &sent, request.send()).await;
-        self.counters.sent.fetch_add(sent.load(Ordering::Relaxed), Ordering::Relaxed);
+        let gone = sent.load(Ordering::Relaxed);
+        call.gone.store(gone, Ordering::Relaxed);
+        self.counters.sent.fetch_add(gone, Ordering::Relaxed);
         let response = result?;
         Ok(Answer { method: call.method.clone(), url: url.clone(), response })
     }

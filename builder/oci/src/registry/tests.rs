@@ -20,6 +20,7 @@ mod listing;
 mod pulling;
 mod reading;
 mod real;
+mod resuming;
 mod security;
 mod tls;
 
@@ -257,7 +258,7 @@ fn a_mount_that_the_registry_answers_with_an_upload_uses_that_upload() {
 
 #[test]
 fn a_mount_that_is_refused_becomes_an_upload() {
-    let server = Server::with(Settings { mount: Mount::NotAllowed, ..Settings::default() });
+    let server = Server::with(Settings { mount: Mount::Refused(405), ..Settings::default() });
     let mut blob = layer("runtime", 200_000);
     blob.mount_from = vec![reference(&server, "catalog:1")];
     let image = image(vec![blob]);

@@ -26,6 +26,8 @@ mod changed;
 #[cfg(test)]
 mod checklist;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod detected;
 #[cfg(test)]
 mod fleet;
@@ -83,3 +85,5 @@ mod unprivileged;
 mod validated;
 #[cfg(test)]
 mod watched;
+#[cfg(test)]
+mod worker;

@@ -13,6 +13,7 @@ use lapstrake_sandbox::Isolation;
 use crate::failure::{Exit, Failure};
 use crate::origin::Origin;
 use crate::report::Report;
+use crate::source::Reader;
 
 /// The surroundings of one command.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub struct Context {
     pub stop: Stop,
     /// What keeps the commands of others away from the machine.
     pub isolation: Isolation,
+    /// Who reads archives.
+    pub reader: Reader,
     /// Certificate authorities that are trusted besides the system's, as PEM files.
     pub authorities: Vec<PathBuf>,
     /// Explicit addresses of package mirrors, from the command line.
@@ -95,6 +98,7 @@ impl Context {
             report: Arc::new(Report::silent()),
             stop: Stop::default(),
             isolation: Isolation::Strict,
+            reader: Reader::Here,
             authorities: Vec::new(),
             mirrors: MirrorFlags::default(),
             given_by_variable: BTreeSet::new(),

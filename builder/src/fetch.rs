@@ -41,13 +41,14 @@ impl<'a> Fetcher<'a> {
         SourceAddress::parse(given, &self.args.code_hosts()?).map_err(source::AddressError::into_failure)
     }
 
-    /// Reads a source, wherever it is. Standard input is read only when the source is `-`.
+    /// Reads a source, wherever it is, with the reader of this command. Standard input is read only when the source is `-`.
     pub fn read(
         &self,
         address: &SourceAddress,
         stdin: impl Read,
         options: &ReadOptions,
     ) -> Result<Source, Failure> {
+        let options = &ReadOptions { reader: self.context.reader, ..options.clone() };
         match address {
             SourceAddress::Local(spec) => self.local(spec, stdin, options),
             SourceAddress::Git(address) => {
@@ -149,6 +150,7 @@ pub fn failure(cause: SourceError) -> Failure {
             source::Fault::Refused => Exit::Refused,
             source::Fault::NotUnderstood => Exit::NotUnderstood,
             source::Fault::Machine => Exit::Ours,
+            source::Fault::Unconfined => Exit::NoIsolation,
         },
     };
     Failure::because(exit, what, cause)

@@ -16,6 +16,7 @@ use lapstrake::commands;
 use lapstrake::context::{Context, Stop, default_data_dir};
 use lapstrake::failure::{Exit, Failure};
 use lapstrake::report::Report;
+use lapstrake::source::Reader;
 use lapstrake_catalog::audit::Outcome;
 use lapstrake_runtimes::mirrors::MirrorFlags;
 
@@ -25,6 +26,7 @@ const PARTIAL: u8 = 4;
 fn main() -> ExitCode {
     // Inside the sandbox this call never returns: the same program is its first process there.
     lapstrake_sandbox::enter_if_asked();
+    lapstrake::source::worker::become_if_asked();
     lapstrake_sandbox::return_freed_memory();
     let parsed = Cli::command().try_get_matches();
     let (cli, given_by_variable) = match parsed
@@ -89,6 +91,7 @@ fn context(
                 report,
                 stop,
                 isolation: global.isolation.into(),
+                reader: Reader::Worker,
                 authorities,
                 mirrors,
                 given_by_variable,

@@ -33,7 +33,7 @@ use crate::plan::Plan;
 use crate::reuse::Reuse;
 use crate::scratch::Scratch;
 use crate::secrets::Secrets;
-use crate::source::{MaterialiseOptions, Modes, in_parallel, materialise};
+use crate::source::{self, MaterialiseOptions, Modes, in_parallel};
 use crate::state::{self, State};
 use crate::steps::{
     BUILD_UID, Disk, On, Phase, PlannedStep, Unit, Watch, Workshop, hand_over, may_be_seen, units,
@@ -526,7 +526,7 @@ impl Course<'_> {
         let failed = |cause| {
             Failure::because(Exit::Ours, "could not lay the source out for the build commands", cause)
         };
-        materialise(&state.app, &disk.app, &options).map_err(failed)?;
+        source::write(&state.app, &disk.app, &options, self.context.reader).map_err(failed)?;
         hand_over(&disk.app)?;
         if !state.outside.is_empty() {
             let tree = with_whiteouts(&state.outside, self.ground.build_paths()?);

@@ -26,11 +26,13 @@ mod rule;
 mod spec;
 mod spool;
 mod tar;
+pub mod worker;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use lapstrake_oci::tree::{FileTree, Kind, TreePath};
@@ -42,7 +44,6 @@ pub use address::{
     AddressError, ArchiveAddress, CodeHost, CodeHostError, CodeHosts, GitAddress, GitPlace, SourceAddress,
 };
 pub use app_dir::{AppDirError, app_dir, app_path};
-pub(crate) use archive::read as read_archive;
 pub(crate) use commit::read as read_commit;
 pub use compression::Compression;
 pub(crate) use compression::stored_limit;
@@ -110,6 +111,18 @@ pub struct ReadOptions {
     pub stamps: Option<StampsAt>,
     /// The directory in which an archive's contents are spooled, in a file without a name.
     pub scratch: PathBuf,
+    /// Who reads an archive.
+    pub reader: Reader,
+}
+
+/// Who reads archives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reader {
+    /// This process.
+    #[default]
+    Here,
+    /// A process that is locked in. For programs that call [`worker::become_if_asked`] first of all.
+    Worker,
 }
 
 impl ReadOptions {
@@ -123,6 +136,7 @@ impl ReadOptions {
             aside: Vec::new(),
             stamps: None,
             scratch: scratch.into(),
+            reader: Reader::Here,
         }
     }
 }
@@ -216,15 +230,43 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Reads a source. Standard input is read only when the source is `-`.
+/// Reads a source. Standard input is read only when the source is `-`; a worker reads that of the process.
 pub fn read(spec: &SourceSpec, stdin: impl Read, options: &ReadOptions) -> Result<Source, SourceError> {
     match spec {
+        SourceSpec::Stdin if options.reader == Reader::Worker => worker::read(std::io::stdin(), "-", options),
         SourceSpec::Stdin => archive::read(stdin, "-", options),
         SourceSpec::Path(path) => match spec::open(path)? {
             spec::Opened::Directory => directory::read(path, options),
-            spec::Opened::Archive(file) => archive::read(file, &path.display().to_string(), options),
+            spec::Opened::Archive(file) => read_archive(file, &path.display().to_string(), options),
         },
     }
+}
+
+/// Reads an archive from its first byte to its last.
+pub(crate) fn read_archive(
+    input: impl Read + AsFd,
+    name: &str,
+    options: &ReadOptions,
+) -> Result<Source, SourceError> {
+    match options.reader {
+        Reader::Here => archive::read(input, name, options),
+        Reader::Worker => worker::read(input, name, options),
+    }
+}
+
+/// Writes a tree below a directory as [`materialise()`] does; by a worker where archives are read by one and the tree
+/// comes out of one.
+pub(crate) fn write(
+    tree: &FileTree,
+    below: &Path,
+    options: &MaterialiseOptions,
+    reader: Reader,
+) -> Result<(), MaterialiseError> {
+    let written = match reader {
+        Reader::Here => None,
+        Reader::Worker => worker::write(tree, below, options),
+    };
+    written.unwrap_or_else(|| materialise(tree, below, options))
 }
 
 /// What is done alike for every source once its tree is known.

@@ -35,6 +35,7 @@ mod session;
 mod spec;
 mod sys;
 mod wire;
+mod worker;
 
 pub use error::{Feature, SandboxError};
 pub use event::{Event, Failure, HostUse, Outcome, StepFailure, Stream};
@@ -47,3 +48,4 @@ pub use spec::{
     Forward, Identity, Isolation, Limits, MemoryFile, Mount, MountKind, Network, PROXY_URL, Root, Spec, Step,
 };
 pub use sys::return_freed_memory;
+pub use worker::{Reach, confine_worker};

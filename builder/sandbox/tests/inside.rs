@@ -2,8 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
+
+use lapstrake_sandbox::{Reach, confine_worker};
 
 /// The directory inside at which this program is mounted.
 pub(crate) const PROGRAM: &str = "/run/tests";
@@ -15,6 +18,11 @@ pub(crate) fn enter_if_asked() {
         ["--try-calls"] => try_calls(),
         ["--serve", port] => serve(port.parse().unwrap()),
         ["--beat", file] => beat(Path::new(file)),
+        ["--work"] => work(Reach::Nothing),
+        ["--work-below", directory] => {
+            let directory = std::fs::File::open(directory).unwrap();
+            work(Reach::Below(directory.as_fd()));
+        }
         _ => return,
     }
     std::process::exit(0);
@@ -37,6 +45,38 @@ fn beat(file: &Path) {
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
         file.write_all(b".").unwrap();
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Locks itself in as a worker and says what it can still do.
+fn work(reach: Reach<'_>) {
+    // Everything that has to be there before.
+    let outside = Path::new("/etc/hostname");
+    let below = match reach {
+        Reach::Below(directory) => {
+            std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd())).unwrap()
+        }
+        Reach::Nothing => "/tmp".into(),
+    };
+    let parent = rustix::process::getppid().unwrap();
+    confine_worker(reach).unwrap();
+    let thread = std::thread::spawn(|| vec![1_u8; 1 << 20].len()).join().unwrap();
+    println!("computes {thread}");
+    let tries: [(&str, &dyn Fn() -> std::io::Result<()>); 9] = [
+        ("reads a file", &|| std::fs::File::open(outside).map(drop)),
+        ("writes elsewhere", &|| std::fs::File::create("/tmp/worker-was-here").map(drop)),
+        ("makes a file below", &|| std::fs::File::create(below.join("made")).map(drop)),
+        ("reads what it made", &|| std::fs::File::open(below.join("made")).map(drop)),
+        ("removes", &|| std::fs::remove_file(below.join("made"))),
+        ("executes", &|| std::process::Command::new("/bin/true").status().map(drop)),
+        ("connects", &|| std::net::TcpStream::connect("127.0.0.1:9").map(drop)),
+        ("makes a socket", &|| std::os::unix::net::UnixDatagram::unbound().map(drop)),
+        ("signals", &|| Ok(rustix::process::test_kill_process(parent)?)),
+    ];
+    for (name, attempt) in tries {
+        if attempt().is_ok() {
+            println!("{name}");
+        }
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("no mount shows outside", no_mount_outside),
     ("a probe finds what these tests use", probe),
     ("a build uid of 0 is refused", build_uid_zero),
+    ("a worker computes and reaches nothing but what it was given", worker),
 ];
 
 fn not_root(bench: &Bench) {
@@ -201,6 +202,19 @@ fn probe(bench: &Bench) {
     });
     assert_eq!(missing.count(), 0, "{found:?}");
     println!("       {:?}", found.last().unwrap());
+}
+
+fn worker(bench: &Bench) {
+    let said = |arguments: &[&str]| {
+        let output = std::process::Command::new("/proc/self/exe").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(said(&["--work"]), "computes 1048576\n");
+    let directory = bench.directory("made-below");
+    let text = said(&["--work-below", directory.to_str().unwrap()]);
+    assert_eq!(text, "computes 1048576\nmakes a file below\n");
+    assert!(directory.join("made").exists() && !std::path::Path::new("/tmp/worker-was-here").exists());
 }
 
 fn build_uid_zero(bench: &Bench) {

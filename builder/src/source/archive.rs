@@ -18,9 +18,20 @@ use super::{ReadOptions, Source, SourceKind, SymlinkPolicy, Warning};
 
 /// Reads an archive from its first byte to its last.
 pub(crate) fn read(input: impl Read, name: &str, options: &ReadOptions) -> Result<Source, SourceError> {
+    let spool = Spool::new(&options.scratch)
+        .map_err(|source| SourceError::Spool { scratch: options.scratch.clone(), source })?;
+    read_into(input, spool, name, options)
+}
+
+/// The same, with the contents into a spool that is there.
+pub(super) fn read_into(
+    input: impl Read,
+    mut spool: Spool,
+    name: &str,
+    options: &ReadOptions,
+) -> Result<Source, SourceError> {
     let context = Context { archive: printable(name.as_bytes()), scratch: &options.scratch };
     let mut reader = Reader::new(input, &options.limits).map_err(|failure| context.whole(failure))?;
-    let mut spool = Spool::new(&options.scratch).map_err(|source| context.spool(source))?;
     let mut entries = Entries::default();
     let mut buffer = vec![0; BUFFER];
     while let Some(member) = reader.next().map_err(|failure| context.at(&reader, failure))? {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::ignore::{Exhausted, IgnoreError};
 use super::rule::Rule;
+use super::worker::WorkerError;
 use crate::failure::Exit;
 use crate::git::{GitError, ObjectId};
 
@@ -80,6 +81,20 @@ pub enum SourceError {
         /// The rule that it breaks.
         rule: Rule,
     },
+    /// What the worker that read the archive said of it.
+    #[error("{text}")]
+    Told {
+        /// The whole message.
+        text: String,
+        /// Whose fault it is.
+        fault: Fault,
+    },
+    /// The archive was not read, because its worker failed.
+    #[error("the process that reads the archive has failed")]
+    Worker {
+        /// How.
+        source: WorkerError,
+    },
     /// Git did not do what it was asked to.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -118,6 +133,8 @@ pub enum Fault {
     Refused,
     /// The machine failed, such as by a full disk.
     Machine,
+    /// The machine does not let a process lock itself in.
+    Unconfined,
 }
 
 impl SourceError {
@@ -133,12 +150,16 @@ impl SourceError {
                 io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Fault::NotUnderstood,
                 _ => Fault::Machine,
             },
-            Self::Spool { .. } => Fault::Machine,
-            Self::Entry { .. }
+            Self::Told { fault, .. } => *fault,
+            // What an archive made its worker say cannot be.
+            Self::Worker { source: WorkerError::Nonsense(_) }
+            | Self::Entry { .. }
             | Self::Archive { .. }
             | Self::Directory { .. }
             | Self::Commit { .. }
             | Self::Patterns { .. } => Fault::Refused,
+            Self::Worker { source: WorkerError::Unconfined(_) } => Fault::Unconfined,
+            Self::Spool { .. } | Self::Worker { .. } => Fault::Machine,
             Self::Git(error) => match error.exit() {
                 Exit::Refused => Fault::Refused,
                 Exit::Ours | Exit::Transient | Exit::Interrupted => Fault::Machine,

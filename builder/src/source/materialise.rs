@@ -81,6 +81,21 @@ pub fn materialise(
     Writer::open(below, options)?.write(tree)
 }
 
+/// The same below an open directory, which messages call `below`.
+pub(super) fn materialise_at(
+    tree: &FileTree,
+    root: &OwnedFd,
+    below: &Path,
+    options: &MaterialiseOptions,
+) -> Result<(), MaterialiseError> {
+    let root = root.try_clone().map_err(|source| MaterialiseError::Write {
+        path: ".".into(),
+        below: below.to_owned(),
+        source,
+    })?;
+    Writer { below, root, options, parent: None, buffer: vec![0; BUFFER] }.write(tree)
+}
+
 struct Writer<'a> {
     below: &'a Path,
     root: OwnedFd,

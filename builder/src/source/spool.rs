@@ -90,9 +90,14 @@ impl Writer {
 
 impl Spool {
     pub(super) fn new(scratch: &Path) -> io::Result<Self> {
-        let file = Arc::new(tempfile::tempfile_in(scratch)?);
+        tempfile::tempfile_in(scratch).map(Self::into_file)
+    }
+
+    /// A spool into a file that is empty.
+    pub(super) fn into_file(file: File) -> Self {
+        let file = Arc::new(file);
         let writer = Some(Writer::start(Arc::clone(&file)));
-        Ok(Self { file, start: 0, piece: Piece::new(), sent: 0, writer })
+        Self { file, start: 0, piece: Piece::new(), sent: 0, writer }
     }
 
     fn position(&self) -> u64 {

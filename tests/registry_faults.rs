@@ -13,6 +13,8 @@ use oci_spec::image::MediaType;
 use serde_json::json;
 
 mod plans;
+mod proxy;
+mod random;
 
 /// Bytes that no compression makes smaller, another sequence for each seed.
 fn random_bytes(seed: u64, size: usize) -> Vec<u8> {

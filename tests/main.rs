@@ -56,6 +56,8 @@ mod memory;
 #[cfg(test)]
 mod mounted;
 #[cfg(test)]
+mod network;
+#[cfg(test)]
 mod overrides;
 #[cfg(test)]
 mod platforms;

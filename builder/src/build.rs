@@ -18,7 +18,7 @@ use crate::bytecode::Compiler;
 use crate::cache::{LayerKey, Packages, Paths};
 use crate::catalog::CatalogAt;
 use crate::changes::{self, Listing};
-use crate::cli::NetworkMode;
+use crate::cli::NetworkArgs;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
@@ -50,7 +50,7 @@ pub const LAYER_TIME: i64 = 315_619_200;
 /// How a plan is carried out.
 pub struct Options {
     /// What commands reach.
-    pub network: NetworkMode,
+    pub network: NetworkArgs,
     /// The time that the image is said to have been made at.
     pub created: Timestamp,
     /// What commands know and no image holds.
@@ -92,7 +92,7 @@ impl Build<'_> {
         }
         let mut hidden = options.secrets.hidden();
         let network = match &runtimes.here {
-            Some(_) => Some(network(options.network, context, &self.scratch.directory("sandbox")?)?),
+            Some(_) => Some(network(&options.network, context, &self.scratch.directory("sandbox")?)?),
             None => None,
         };
         hidden.extend(network.iter().flat_map(|network| network.logins.iter().cloned()));
@@ -325,7 +325,7 @@ impl<'a> Site<'a> {
             build_layers: layers(self.build_image),
             run_layers: layers(self.run_image),
             env: build_env(&indexes, &self.build_image.env, &self.plan.build_env),
-            network: self.options.network,
+            network: self.options.network.clone(),
             isolation: self.packing.context.isolation,
         };
         let Packing { reuse, context, .. } = *self.packing;

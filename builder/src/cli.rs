@@ -9,6 +9,7 @@ mod flow;
 mod init;
 mod isolation;
 mod lint;
+mod network;
 mod published;
 mod rebase;
 mod remote;
@@ -36,6 +37,7 @@ pub use flow::{FlowArgs, Keep};
 pub use init::InitArgs;
 pub use isolation::IsolationMode;
 pub use lint::{LintArgs, LintFormat};
+pub use network::{AllowedHost, NetworkArgs, NetworkMode};
 pub use published::{
     CopyArgs, DeprecateArgs, DiffArgs, ImportArgs, LogArgs, PromoteArgs, PublishArgs, RenewArgs, ResolveArgs,
     RevisionArgs, RevokeArgs, SignArgs, VerifyArgs,
@@ -201,17 +203,6 @@ pub enum Symlinks {
     KeepDangling,
 }
 
-/// Network access of build commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum NetworkMode {
-    /// None at all.
-    None,
-    /// Public hosts and the configured package indexes, through a recording proxy.
-    Proxy,
-    /// The machine's network, unfiltered.
-    Open,
-}
-
 /// How a registry is reached.
 #[derive(Clone, Debug, Args)]
 pub struct RegistryArgs {
@@ -239,8 +230,8 @@ pub struct BuildArgs {
     #[command(flatten)]
     pub secrets: SecretArgs,
     /// Network access of the build commands.
-    #[arg(long, env = "LAPSTRAKE_NETWORK", value_enum, default_value_t = NetworkMode::Proxy)]
-    pub network: NetworkMode,
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// How new layers are compressed: `gzip[:1-12]`, by itself the fast end, or `zstd[:1-19]`, by itself 3.
     #[arg(long, env = "LAPSTRAKE_COMPRESSION", value_name = "CODEC[:LEVEL]", default_value_t)]
     pub compression: Compression,
@@ -291,8 +282,8 @@ pub struct PlanArgs {
     #[arg(long)]
     pub why: bool,
     /// Network access of the build commands, of which `--why` takes account.
-    #[arg(long, env = "LAPSTRAKE_NETWORK", value_enum, default_value_t = NetworkMode::Proxy)]
-    pub network: NetworkMode,
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// Where `--why` looks for results of earlier builds.
     #[command(flatten)]
     pub cache: CacheArgs,

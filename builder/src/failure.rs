@@ -3,6 +3,9 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::ErrorKind;
+
+use rustix::io::Errno;
 
 /// Classes of failure, each with the exit code that scripts may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -67,18 +70,21 @@ impl Failure {
         Self { exit, what: what.into(), cause: None, hint: None, rendered: false }
     }
 
-    /// A failure with the error that led to it. A full disk is never our fault, wherever it shows.
+    /// A failure with the error that led to it. What the machine does not give is never our fault, nor that of a source
+    /// or a layer, wherever it shows.
     pub fn because(
         exit: Exit,
         what: impl Into<String>,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         let cause = cause.into();
-        if exit == Exit::Ours && is_full_disk(cause.as_ref()) {
-            let hint = "free some space, or choose another place with `--data-dir`".to_owned();
-            return Self { cause: Some(cause), hint: Some(hint), ..Self::new(Exit::Transient, what) };
+        match Trouble::behind(cause.as_ref()) {
+            Some(trouble) if trouble.replaces(exit) => {
+                let hint = Some(trouble.hint().to_owned());
+                Self { cause: Some(cause), hint, ..Self::new(trouble.exit(), what) }
+            }
+            _ => Self { cause: Some(cause), ..Self::new(exit, what) },
         }
-        Self { cause: Some(cause), ..Self::new(exit, what) }
     }
 
     /// The same failure with a hint.
@@ -115,14 +121,75 @@ impl Failure {
     }
 }
 
-/// Whether an error or one of its causes is that the disk, or the user's share of it, is full.
-fn is_full_disk(error: &(dyn Error + 'static)) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    let here = error.downcast_ref::<std::io::Error>().is_some_and(|cause| {
-        let wraps = cause.get_ref().is_some_and(|inner| is_full_disk(inner));
-        wraps || matches!(cause.kind(), StorageFull | QuotaExceeded)
-    });
-    here || error.source().is_some_and(is_full_disk)
+/// What a machine does not give, whoever asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// The disk, or the user's share of it, is full.
+    Full,
+    /// The disk, or the file system on it, failed.
+    Broken,
+    /// The process may not open more files.
+    FewFiles,
+    /// There is no memory, or no process may be made, at this moment.
+    Scarce,
+    /// The user may not read or write there.
+    Forbidden,
+}
+
+impl Trouble {
+    /// The trouble that an error or one of its causes is.
+    fn behind(error: &(dyn Error + 'static)) -> Option<Self> {
+        let io = error.downcast_ref::<std::io::Error>();
+        let errno = io.and_then(std::io::Error::raw_os_error).map(Errno::from_raw_os_error);
+        let errno = errno.or_else(|| error.downcast_ref::<Errno>().copied());
+        let wrapped = || io.and_then(std::io::Error::get_ref).and_then(|inner| Self::behind(inner));
+        let kind = io.and_then(|cause| Self::of_kind(cause.kind()));
+        let here = errno.and_then(Self::of_errno).or_else(wrapped).or(kind);
+        here.or_else(|| error.source().and_then(Self::behind))
+    }
+
+    fn of_errno(errno: Errno) -> Option<Self> {
+        match errno {
+            Errno::NOSPC | Errno::DQUOT => Some(Self::Full),
+            Errno::IO => Some(Self::Broken),
+            Errno::MFILE | Errno::NFILE => Some(Self::FewFiles),
+            Errno::NOMEM | Errno::AGAIN | Errno::INTR => Some(Self::Scarce),
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => Some(Self::Forbidden),
+            _ => None,
+        }
+    }
+
+    fn of_kind(kind: ErrorKind) -> Option<Self> {
+        match kind {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(Self::Full),
+            // Nothing was written although there was something to write.
+            ErrorKind::WriteZero => Some(Self::Broken),
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Some(Self::Forbidden),
+            _ => None,
+        }
+    }
+
+    /// Whether it is what a failure of this class is about. Whoever may not be read or written is a matter of its own
+    /// where the class is not a fault of ours.
+    fn replaces(self, exit: Exit) -> bool {
+        exit == Exit::Ours || (exit == Exit::Refused && self != Self::Forbidden)
+    }
+
+    fn exit(self) -> Exit {
+        if self == Self::Forbidden { Exit::NotUnderstood } else { Exit::Transient }
+    }
+
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Full => "free some space, or choose another place with `--data-dir`",
+            Self::Broken => {
+                "see what the system's log says about the disk, or choose another place with `--data-dir`"
+            }
+            Self::FewFiles => "raise the limit of open files, as with `ulimit -n 1024`",
+            Self::Scarce => "run the command again when there is more memory and there are fewer processes",
+            Self::Forbidden => "see who may read and write there, or choose another place with `--data-dir`",
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -172,6 +239,22 @@ mod tests {
         assert_eq!(failure.exit, Exit::Transient);
         assert!(failure.to_string().contains("free some space"));
         assert_eq!(Failure::io("x", std::io::Error::other("y")).exit, Exit::Ours);
+    }
+
+    #[test]
+    fn what_the_machine_does_not_give_is_told_from_what_is_wrong_with_a_source() {
+        let exit_of = |exit, errno: Errno| Failure::because(exit, "x", std::io::Error::from(errno)).exit;
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::MFILE, Errno::NOMEM, Errno::AGAIN] {
+            assert_eq!(exit_of(Exit::Ours, errno), Exit::Transient, "{errno}");
+            assert_eq!(exit_of(Exit::Refused, errno), Exit::Transient, "{errno}");
+            assert_eq!(exit_of(Exit::AppFailed, errno), Exit::AppFailed, "{errno}");
+        }
+        for errno in [Errno::ACCESS, Errno::ROFS] {
+            assert_eq!(exit_of(Exit::Ours, errno), Exit::NotUnderstood, "{errno}");
+            assert_eq!(exit_of(Exit::Refused, errno), Exit::Refused, "{errno}");
+        }
+        assert_eq!(exit_of(Exit::Ours, Errno::NOENT), Exit::Ours);
+        assert_eq!(Failure::because(Exit::Ours, "x", Errno::IO).exit, Exit::Transient);
     }
 
     #[test]

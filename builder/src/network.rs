@@ -9,15 +9,27 @@ use lapstrake_sandbox::{HostPort, MemoryFile, Mount, Network, PROXY_URL, ProxyMo
 use url::Url;
 
 use crate::app_registries::AppRegistries;
-use crate::cli::NetworkMode;
+use crate::cli::{NetworkArgs, NetworkMode};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::secrets::Hidden;
 use crate::tool_env::{CA_BUNDLE, Indexes, NPM_CONFIG};
 
+/// Where pip keeps the addresses of its index, among the packages of a python.
+const PIP_INDEXES: &str = "pip/_internal/models/index.py";
+
 /// Where npm keeps its own settings, in a layer that has it.
 const NPM_SETTINGS: &str =
     "usr/local/lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js";
+
+/// The source in which the pip of a layer says where packages are.
+fn pip_source(layer: &Path) -> Option<String> {
+    let pythons = fs_err::read_dir(layer.join("usr/local/lib")).ok()?.filter_map(Result::ok);
+    let places = pythons.flat_map(|python| {
+        ["dist-packages", "site-packages"].map(|packages| python.path().join(packages).join(PIP_INDEXES))
+    });
+    places.into_iter().find_map(|place| fs_err::read_to_string(place).ok())
+}
 
 /// The network of a build.
 #[derive(Clone)]
@@ -53,15 +65,33 @@ impl BuildNetwork {
         }
     }
 
-    /// Takes the registry that the npm of a build image takes by itself, where none is configured: yarn and corepack
-    /// would ask hosts of their own otherwise.
+    /// Takes the indexes that the npm and pip of a build image take by themselves, where none are configured: yarn and
+    /// corepack would ask hosts of their own otherwise, and where only indexes may be reached it must be known which.
     #[must_use]
     pub fn or_registry_of(mut self, layers: &[PathBuf]) -> Self {
+        let mut hosts = Vec::new();
         if self.npm_registry.is_none() {
             let source =
                 layers.iter().find_map(|layer| fs_err::read_to_string(layer.join(NPM_SETTINGS)).ok());
             let url = source.as_deref().and_then(defaults::npm_registry);
+            hosts.extend(url.as_ref().and_then(HostPort::of));
             self.npm_registry = url.map(|url| url.to_string());
+        }
+        if self.python_index.is_none() {
+            let source = layers.iter().find_map(|layer| pip_source(layer));
+            hosts.extend(
+                source
+                    .as_deref()
+                    .map(defaults::python_index_hosts)
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|host| HostPort::new(host, 443)),
+            );
+        }
+        if let Network::Proxy(policy) = &mut self.mode
+            && policy.mode == ProxyMode::ListedOnly
+        {
+            policy.listed.extend(hosts);
         }
         self
     }
@@ -80,17 +110,20 @@ fn discover(context: &Context, ask: &dyn Ask) -> Result<Mirrors, Failure> {
 
 /// Prepares the network of build commands. Files that they need are written into `scratch`; from now on the report shows
 /// no login.
-pub fn network(mode: NetworkMode, context: &Context, scratch: &Path) -> Result<BuildNetwork, Failure> {
+pub fn network(args: &NetworkArgs, context: &Context, scratch: &Path) -> Result<BuildNetwork, Failure> {
     // What npm and pip take when nothing is configured, they know themselves inside the sandbox; asking them costs more
     // than everything else before the first command.
     let mirrors = discover(context, &NoPrograms)?;
     let indexes: Vec<&Endpoint> =
         mirrors.npm.iter().chain(&mirrors.python).chain(&mirrors.python_extra).collect();
     let mut network = BuildNetwork {
-        mode: match mode {
+        mode: match args.network {
             NetworkMode::None => Network::None,
             NetworkMode::Open => Network::Host,
-            NetworkMode::Proxy => Network::Proxy(policy(&mirrors, &indexes)),
+            NetworkMode::Proxy => Network::Proxy(policy(ProxyMode::Public, args, &mirrors, &indexes)),
+            NetworkMode::Registries => {
+                Network::Proxy(policy(ProxyMode::ListedOnly, args, &mirrors, &indexes))
+            }
         },
         mounts: Vec::new(),
         files: Vec::new(),
@@ -102,7 +135,7 @@ pub fn network(mode: NetworkMode, context: &Context, scratch: &Path) -> Result<B
         has_npm_config: false,
     };
     context.report.hide(&network.logins);
-    if mode == NetworkMode::None {
+    if args.network == NetworkMode::None {
         return Ok(network);
     }
     let extra = indexes.iter().flat_map(|endpoint| &endpoint.ca_files).chain(&context.authorities);
@@ -117,16 +150,17 @@ pub fn network(mode: NetworkMode, context: &Context, scratch: &Path) -> Result<B
     Ok(network)
 }
 
-fn policy(mirrors: &Mirrors, indexes: &[&Endpoint]) -> ProxyPolicy {
+fn policy(mode: ProxyMode, args: &NetworkArgs, mirrors: &Mirrors, indexes: &[&Endpoint]) -> ProxyPolicy {
     let listed = indexes
         .iter()
         .flat_map(|endpoint| std::iter::once(&endpoint.url).chain(&endpoint.more))
         .filter_map(HostPort::of)
+        .chain(args.allow_hosts.iter().map(|allowed| allowed.0.clone()))
         .collect();
     let proxy = mirrors.proxy.https.as_ref().or(mirrors.proxy.http.as_ref());
     let upstream =
         proxy.map(|url| Upstream { url: url.reveal().clone(), no_proxy: mirrors.proxy.no_proxy.clone() });
-    ProxyPolicy { mode: ProxyMode::Public, listed, upstream }
+    ProxyPolicy { mode, listed, upstream }
 }
 
 /// pip knows logins as part of an address only, unless a netrc file is in the home directory.

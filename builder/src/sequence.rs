@@ -26,7 +26,7 @@ use serde::Serialize;
 use crate::bytecode::{self, Compiler};
 use crate::cache::{Circumstances, KeptLayer, Key, Made, ReadSet, Remembered};
 use crate::changes::{Listing, Recorded};
-use crate::cli::{FlowArgs, NetworkMode};
+use crate::cli::{FlowArgs, NetworkArgs};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::plan::Plan;
@@ -84,7 +84,7 @@ pub struct Surroundings {
     /// The environment, without what leads to this machine's network.
     pub env: BTreeMap<String, String>,
     /// What commands reach.
-    pub network: NetworkMode,
+    pub network: NetworkArgs,
     /// What keeps them away from the machine.
     pub isolation: Isolation,
 }

@@ -88,7 +88,7 @@ impl BuildKey {
         );
         let where_to = (&args.tags, &args.outputs, args.max_size);
         let rest =
-            format!("{:?}", (where_to, args.network, context.isolation, args.locked, args.compression));
+            format!("{:?}", (where_to, &args.network, context.isolation, args.locked, args.compression));
         let trust = format!("{:?}", (&catalog.overrides, catalog.is_checked, catalog.newest_seen));
         let day = context.now.as_second().div_euclid(24 * 60 * 60);
         Some(Self(Key::of(&[

@@ -104,7 +104,7 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
     let created = created(&plan, context)?;
     targets.or_local(|| store::output(&plan, context));
     let outputs = targets.outputs();
-    let options = Options { network: args.network, created, secrets, compression: args.compression };
+    let options = Options { network: args.network.clone(), created, secrets, compression: args.compression };
     let build = Build {
         catalog: &catalog,
         options: &options,

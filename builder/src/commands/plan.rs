@@ -133,7 +133,7 @@ impl Why<'_> {
             build_layers,
             run_layers,
             env,
-            network: self.args.network,
+            network: self.args.network.clone(),
             isolation: self.context.isolation,
         }))
     }

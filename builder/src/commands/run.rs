@@ -11,7 +11,7 @@ use lapstrake_oci::layout::Layout;
 use crate::build::{Build, Options};
 use crate::catalog::CatalogAt;
 use crate::cli::{
-    CacheArgs, CommitArgs, FlowArgs, NetworkMode, PermissionArgs, RunArgs, SettingArgs, SourceArgs, Symlinks,
+    CacheArgs, CommitArgs, FlowArgs, NetworkArgs, PermissionArgs, RunArgs, SettingArgs, SourceArgs, Symlinks,
 };
 use crate::commands::build::created;
 use crate::context::Context;
@@ -102,7 +102,7 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
     let catalog = CatalogAt::open(&args.catalog, false, Arc::clone(&client), context)?;
     let mut plan = inputs.plan(&source, catalog.trusted(), &[], context)?;
     let options = Options {
-        network: NetworkMode::Proxy,
+        network: NetworkArgs::default(),
         created: created(&plan, context)?,
         secrets,
         compression: Compression::default(),

@@ -35,6 +35,14 @@ pub fn npm_registry(settings: &str) -> Option<Url> {
     npmrc::registry_in_source(settings)
 }
 
+/// The hosts from which a pip takes packages when nobody configures another index, from the source of its addresses: that
+/// of the index, and that of the files.
+#[must_use]
+pub fn python_index_hosts(source: &str) -> Vec<String> {
+    let index = pip_conf::index_in_source(source).and_then(|url| url.host_str().map(str::to_owned));
+    index.into_iter().chain(pip_conf::files_in_source(source)).collect()
+}
+
 impl Mirrors {
     /// Takes pip's own default out of the Debian package `python3-pip-whl`.
     pub fn complete_python(&mut self, package: &Path, machine: Machine<'_>) -> Result<(), DefaultsError> {

@@ -111,6 +111,16 @@ fn ini(text: &str) -> Vec<(String, String, String)> {
     settings
 }
 
+/// The host of the files in the same source.
+pub(super) fn files_in_source(source: &str) -> Option<String> {
+    let at = source.find("PyPI = PackageIndex(")?;
+    let rest = &source[at..];
+    let rest = &rest[..rest.find(')')?];
+    let value = rest[rest.find("file_storage_domain")?..].split_once('=')?.1.trim_start();
+    let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+    Some(value[1..].split(quote).next()?.to_owned())
+}
+
 /// The address of the index in the source of pip's `models/index.py`.
 pub(super) fn index_in_source(source: &str) -> Option<url::Url> {
     let at = source.find("PyPI = PackageIndex(")?;

@@ -173,6 +173,8 @@ fn defaults_stand_in_the_sources_of_the_tools() {
     let pip =
         "PyPI = PackageIndex(\n    \"https://index.example/\", file_storage_domain=\"files.example\")\n";
     assert_eq!(pip_conf::index_in_source(pip).unwrap().as_str(), "https://index.example/simple/");
+    assert_eq!(defaults::python_index_hosts(pip), ["index.example", "files.example"]);
+    assert!(defaults::python_index_hosts("PyPI = None").is_empty());
 }
 
 /// A wheel of one module.

@@ -114,7 +114,7 @@ mod canary {
 }
 
 #[test]
-fn every_archive_gets_the_verdict_of_the_list() {
+fn src_01_every_archive_gets_the_verdict_of_the_list() {
     let Some(archives) = archives() else { return };
     let manifest = fs::read_to_string(archives.join("MANIFEST.tsv")).unwrap();
     let mut wrong = Vec::new();
@@ -145,7 +145,7 @@ fn every_archive_gets_the_verdict_of_the_list() {
 }
 
 #[test]
-fn what_is_accepted_has_been_made_harmless() {
+fn src_01_what_is_accepted_has_been_made_harmless() {
     let Some(archives) = archives() else { return };
     let canary = Canary::new();
     let read = |name: &str| {
@@ -196,7 +196,7 @@ fn what_is_accepted_has_been_made_harmless() {
 }
 
 #[test]
-fn an_outward_link_is_kept_unfollowed_when_asked_for() {
+fn src_11_an_outward_link_is_kept_unfollowed_when_asked_for() {
     let Some(archives) = archives() else { return };
     let canary = Canary::new();
     let options = ReadOptions { symlinks: SymlinkPolicy::KeepDangling, ..canary.options() };

@@ -102,7 +102,7 @@ const PRODUCERS: &[(&str, Compression)] = &[
 ];
 
 #[test]
-fn archives_of_common_tools_are_read_as_the_directory() {
+fn src_05_archives_of_common_tools_are_read_as_the_directory() {
     let app = app();
     let expected = listing(&read_path(&app.path().join("app"), GitPolicy::Keep).unwrap().tree);
     let packed = app.path().join("packed");
@@ -122,11 +122,11 @@ fn archives_of_common_tools_are_read_as_the_directory() {
         fs::remove_file(&packed).unwrap();
         read += 1;
     }
-    println!("{read} of {} producers", PRODUCERS.len());
+    println!("figure SRC-05: archives of {read} of {} commands read as the directory", PRODUCERS.len());
 }
 
 #[test]
-fn archives_of_git_are_read_as_the_directory() {
+fn src_05_archives_of_git_are_read_as_the_directory() {
     let app = app();
     let git = "git -c user.name=n -c user.email=e@example.com -C app";
     if !produce(app.path(), &format!("git init -q app && {git} add -A && {git} commit -qm first")) {
@@ -149,4 +149,38 @@ fn archives_of_git_are_read_as_the_directory() {
         );
         assert!(source.newest_mtime > 1_700_000_000);
     }
+}
+
+/// A layer of an image is an archive as well, if it deletes nothing.
+#[test]
+fn src_05_a_layer_of_an_image_is_read_as_the_directory() {
+    use lapstrake_oci::layer::{Compression as Codec, PackOptions, pack};
+    let app = app();
+    let source = read_path(&app.path().join("app"), GitPolicy::Keep).unwrap();
+    for (codec, compression) in [
+        (Codec::None, Compression::None),
+        (Codec::Gzip(6), Compression::Gzip),
+        (Codec::Zstd(3), Compression::Zstd),
+    ] {
+        let options = PackOptions::new(1_700_000_000).compression(codec);
+        let layer = pack(&source.tree, &options, app.path()).unwrap();
+        let read = read_path(layer.blob.path(), GitPolicy::Keep).unwrap();
+        assert_eq!(listing(&read.tree), listing(&source.tree), "{codec:?}");
+        assert_eq!(read.kind, SourceKind::Archive(compression));
+    }
+}
+
+#[test]
+fn src_05_a_package_of_npm_is_read_as_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let app = directory.path().join("app");
+    fs::create_dir_all(app.join("lib")).unwrap();
+    fs::write(app.join("package.json"), r#"{"name": "app", "version": "1.0.0"}"#).unwrap();
+    fs::write(app.join("lib/index.js"), "exports.a = 1\n").unwrap();
+    if !produce(directory.path(), "npm pack ./app --silent") {
+        return;
+    }
+    let read = read_path(&directory.path().join("app-1.0.0.tgz"), GitPolicy::Keep).unwrap();
+    let expected = read_path(&app, GitPolicy::Keep).unwrap();
+    assert_eq!(listing(&read.tree), listing(&expected.tree));
 }

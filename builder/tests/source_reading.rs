@@ -235,7 +235,7 @@ fn an_archive_of_one_directory_is_unwrapped() {
 }
 
 #[test]
-fn a_link_out_of_the_unwrapped_directory_is_refused() {
+fn src_11_a_link_out_of_the_unwrapped_directory_is_refused() {
     let mut wrapped = tree(&[("app/main.py", "pass")]);
     wrapped.insert(b"app/up".to_vec(), Packed::Symlink(b"../app/main.py".to_vec()));
     assert_eq!(rule(read_bytes(&pack(&wrapped))), Rule::OutwardLink { target: "../app/main.py".into() });
@@ -261,7 +261,7 @@ fn an_archive_that_names_its_root_is_not_unwrapped() {
 }
 
 #[test]
-fn a_compressed_archive_is_read_whole_or_not_at_all() {
+fn src_09_a_compressed_archive_is_read_whole_or_not_at_all() {
     let files: Vec<_> =
         (0..40).map(|number| (format!("f{number}"), format!("{number}").repeat(300))).collect();
     let files: Vec<_> = files.iter().map(|(name, content)| (name.as_str(), content.as_str())).collect();
@@ -286,7 +286,7 @@ fn several_gzip_members_are_one_archive_but_not_two() {
 }
 
 #[test]
-fn the_digest_is_that_of_the_bytes() {
+fn src_10_the_digest_is_that_of_the_bytes() {
     let archive = gzip(&pack(&tree(&[("a", "1"), ("b", "2")])));
     let source = read_bytes(&archive).unwrap();
     assert_eq!(source.digest.get().unwrap(), lapstrake_oci::document::sha256_of(&archive));
@@ -310,7 +310,7 @@ fn entries_are_limited() {
 }
 
 #[test]
-fn a_bomb_leaves_no_file_behind_and_stops_early() {
+fn src_06_a_bomb_leaves_no_file_behind_and_stops_early() {
     let mut archive = pack(&BTreeMap::from([(b"a".to_vec(), Packed::File(vec![0; 90 << 20], false))]));
     archive.truncate(80 << 20);
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -408,7 +408,7 @@ fn a_directory_is_held_to_the_same_rules_as_an_archive() {
 }
 
 #[test]
-fn what_is_not_there_or_no_source_is_not_understood() {
+fn src_10_what_is_not_there_or_no_source_is_not_understood() {
     let directory = tempfile::tempdir().unwrap();
     let missing = read_path(&directory.path().join("missing")).unwrap_err();
     assert!(matches!(missing, SourceError::NotFound { .. }), "{missing}");
@@ -507,7 +507,7 @@ fn a_shared_file_outlives_the_git_directory_that_held_it() {
 }
 
 #[test]
-fn names_that_clash_are_refused() {
+fn src_12_names_that_clash_are_refused() {
     let with = |entries: &[(&str, char)]| {
         let mut builder = tar::Builder::new(Vec::new());
         for (name, kind) in entries {

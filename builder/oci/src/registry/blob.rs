@@ -221,8 +221,21 @@ impl Remote {
 
     pub(super) async fn open_upload(&self) -> Result<Url, RegistryError> {
         let call = Call::new(Method::POST, self.url("blobs/uploads/")).with_body(Payload::Empty);
-        let answer = self.core.send(&self.registry, &self.access, &call, &[202]).await?;
-        Core::location(&self.registry, &answer)
+        let answer = self.core.send(&self.registry, &self.access, &call, &[202]).await;
+        Core::location(&self.registry, &answer.map_err(|error| self.without_repository(error))?)
+    }
+
+    /// What a registry says of a repository that nobody has made, said so that it cannot be taken for a lost upload.
+    fn without_repository(&self, error: RegistryError) -> RegistryError {
+        match error {
+            RegistryError::Answer(answer)
+                if answer.status == 404 && answer.code.as_deref() == Some("NAME_UNKNOWN") =>
+            {
+                let (registry, repository) = (self.registry.name.clone(), self.access.repository.clone());
+                RegistryError::NoRepository { registry, repository, answer }
+            }
+            error => error,
+        }
     }
 
     pub(super) async fn finish_upload(

@@ -88,6 +88,20 @@ pub struct ErrorAnswer {
     pub hints: Vec<AuthHint>,
 }
 
+impl ErrorAnswer {
+    /// Whether the same request may succeed later. A 403 that says when to come back, or that it is about the rate, limits
+    /// its clients and refuses nothing: one large registry answers so.
+    fn is_transient(&self) -> bool {
+        matches!(self.status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+            || (self.status == 403 && (self.retry_after.is_some() || self.is_rate_limit()))
+    }
+
+    fn is_rate_limit(&self) -> bool {
+        let message = self.message.as_deref().unwrap_or_default().to_lowercase();
+        self.code.as_deref() == Some("TOOMANYREQUESTS") || message.contains("rate limit")
+    }
+}
+
 impl fmt::Display for ErrorAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: {}", self.method, self.url, self.status)?;
@@ -107,6 +121,16 @@ pub enum RegistryError {
     /// The registry answered with an error.
     #[error("{0}")]
     Answer(Box<ErrorAnswer>),
+    /// The registry has no such repository, and a push does not make it one.
+    #[error("`{registry}` has no repository `{repository}`: create it before the first push ({answer})")]
+    NoRepository {
+        /// The registry.
+        registry: String,
+        /// The repository.
+        repository: String,
+        /// What it answered.
+        answer: Box<ErrorAnswer>,
+    },
     /// No answer arrived, or its body broke off.
     #[error("{method} {url}: {}", cause_of(source))]
     Connection {
@@ -221,12 +245,13 @@ impl RegistryError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Answer(answer) if is_transient(answer.status, answer.retry_after.is_some()) => {
-                Class::Transient
-            }
+            Self::Answer(answer) if answer.is_transient() => Class::Transient,
             // What was sent is not what its name says: the content is at fault, not the permission.
             Self::Answer(answer) if answer.code.as_deref() == Some("DIGEST_INVALID") => Class::Mismatch,
-            Self::Answer(_) | Self::Credentials { .. } | Self::NoContent { .. } => Class::Refused,
+            Self::Answer(_)
+            | Self::NoRepository { .. }
+            | Self::Credentials { .. }
+            | Self::NoContent { .. } => Class::Refused,
             Self::Connection { source, .. } if refused_certificate(source) => Class::Refused,
             Self::Connection { .. } | Self::Stalled { .. } => Class::Transient,
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => Class::Mismatch,
@@ -243,7 +268,7 @@ impl RegistryError {
     #[must_use]
     pub fn hints(&self) -> &[AuthHint] {
         match self {
-            Self::Answer(answer) => &answer.hints,
+            Self::Answer(answer) | Self::NoRepository { answer, .. } => &answer.hints,
             _ => &[],
         }
     }
@@ -252,22 +277,17 @@ impl RegistryError {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Answer(answer) => Some(answer.status),
+            Self::Answer(answer) | Self::NoRepository { answer, .. } => Some(answer.status),
             _ => None,
         }
     }
 
     pub(crate) fn code(&self) -> Option<&str> {
         match self {
-            Self::Answer(answer) => answer.code.as_deref(),
+            Self::Answer(answer) | Self::NoRepository { answer, .. } => answer.code.as_deref(),
             _ => None,
         }
     }
-}
-
-/// A 403 that says when to come back is a rate limit, not a refusal (one large registry answers so).
-fn is_transient(status: u16, asked_to_wait: bool) -> bool {
-    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504) || (status == 403 && asked_to_wait)
 }
 
 /// A certificate that is not trusted will not be trusted a second later.

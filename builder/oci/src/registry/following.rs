@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use oci_spec::image::Descriptor;
 use reqwest::Method;
+use reqwest::header::{LOCATION, RANGE};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use url::Url;
 
+use super::answer::malformed;
 use super::blob::{BlobOutcome, sha256_only};
 use super::call::{Call, Payload};
 use super::core::Core;
 use super::error::RegistryError;
 use super::remote::Remote;
+use super::resume::kept;
 use crate::layer::{Growing, Stage};
 
 /// Below this a blob is not worth an upload of its own kind: it will be whole before the upload is open. In bytes.
@@ -101,11 +104,21 @@ impl Remote {
         sent
     }
 
+    /// Sends all of it in one chunk, and says where the upload goes on. A registry that says itself that it has less has
+    /// lost it.
     async fn patch(&self, target: Url, growing: Growing) -> Result<Url, RegistryError> {
         let mut call = Call::new(Method::PATCH, target).with_body(Payload::Growing(growing));
         call.content_type = Some("application/octet-stream".into());
-        let answer = self.core.once(&self.registry, &self.access, &call, &[202]).await?;
-        Core::location(&self.registry, &answer)
+        // The specification wants 202; some registries say otherwise.
+        let answer = self.core.once(&self.registry, &self.access, &call, &[200, 201, 202, 204]).await?;
+        let has_less = |range: &str| range == "0-0" || kept(range).is_some_and(|kept| kept < call.gone());
+        if answer.header(RANGE.as_str()).is_some_and(has_less) {
+            return Err(malformed(&answer.url, "it kept less of the blob than was sent"));
+        }
+        match answer.header(LOCATION.as_str()) {
+            Some(_) => Core::location(&self.registry, &answer),
+            None => Ok(call.url),
+        }
     }
 
     /// Tells the registry that nothing more will come. It clears up by itself where it does not listen.

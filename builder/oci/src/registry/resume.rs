@@ -67,7 +67,7 @@ impl Remote {
 }
 
 /// How many bytes a `Range` says have arrived. `0-0` is what registries say of none, and of one.
-fn kept(range: &str) -> Option<u64> {
+pub(super) fn kept(range: &str) -> Option<u64> {
     let range = range.trim().strip_prefix("bytes=").unwrap_or(range.trim());
     let last: u64 = range.strip_prefix("0-")?.parse().ok()?;
     (last > 0).then(|| last.checked_add(1)).flatten()

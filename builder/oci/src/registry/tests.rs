@@ -9,7 +9,7 @@ use oci_spec::image::MediaType;
 use serde_json::json;
 
 use super::*;
-use crate::destination::{Progress, PushError, PushReport, push};
+use crate::destination::{Progress, PushError, PushReport, Shipment, push};
 use crate::image::{BlobSource, Image, ImageIndex};
 use crate::reference::parse;
 
@@ -18,6 +18,7 @@ mod files;
 mod following;
 mod listing;
 mod pulling;
+mod quirks;
 mod reading;
 mod real;
 mod resuming;

@@ -7,7 +7,7 @@ use crate::layer::{Compression, PackOptions, pack_watched};
 use crate::tree::{FileTree, Node, TreePath};
 
 /// Packs a file of so many bytes that do not compress, sends it meanwhile, and pushes an image of it.
-fn push_growing(server: &Server, size: usize) -> (Image, Result<PushReport, PushError>) {
+pub(super) fn push_growing(server: &Server, size: usize) -> (Image, Result<PushReport, PushError>) {
     let client = client();
     let target = reference(server, "app:1");
     let destination = client.destination(&target, &[]).unwrap();

@@ -154,6 +154,16 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     Ok(())
 }
 
+/// Changes the mode of an open file, also of one that is open as a path only.
+pub(crate) fn change_mode(file: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    /// The same number on all architectures; in Linux since 6.6.
+    const FCHMODAT2: libc::c_long = 452;
+    #[expect(unsafe_code, reason = "no safe wrapper for fchmodat2")]
+    // SAFETY: the path is a NUL-terminated empty string that the kernel only reads; the others are numbers.
+    check(unsafe { libc::syscall(FCHMODAT2, file.as_raw_fd(), c"".as_ptr(), mode, libc::AT_EMPTY_PATH) })
+        .map(drop)
+}
+
 /// Gives a command a session of its own and none of this process's descriptors but the standard ones.
 pub(crate) fn isolate(command: &mut Command) {
     let prepare = || {

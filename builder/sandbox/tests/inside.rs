@@ -15,9 +15,10 @@ pub(crate) const PROGRAM: &str = "/run/tests";
 pub(crate) fn enter_if_asked() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[1..] {
-        ["--try-calls"] => try_calls(),
+        ["--try-calls", mode] => try_calls(mode),
         ["--serve", port] => serve(port.parse().unwrap()),
         ["--beat", file] => beat(Path::new(file)),
+        ["--reach", process, name] => reach(process.parse().unwrap(), name),
         ["--work"] => work(Reach::Nothing),
         ["--work-below", directory] => {
             let directory = std::fs::File::open(directory).unwrap();
@@ -45,6 +46,45 @@ fn beat(file: &Path) {
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
         file.write_all(b".").unwrap();
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Says what it reaches of a process outside, and of the network.
+fn reach(process: i32, abstract_name: &str) {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixStream};
+    let target = rustix::process::Pid::from_raw(process).unwrap();
+    let of = |name: &str| format!("/proc/{process}/{name}");
+    let read = |name: &str| {
+        let mut bytes = Vec::new();
+        std::fs::File::open(of(name)).and_then(|mut file| file.read_to_end(&mut bytes)).map(drop)
+    };
+    let connect =
+        || SocketAddr::from_abstract_name(abstract_name).and_then(|to| UnixStream::connect_addr(&to));
+    let tries: [(&str, &dyn Fn() -> std::io::Result<()>); 9] = [
+        ("signals it", &|| Ok(rustix::process::test_kill_process(target)?)),
+        ("reads its environment", &|| read("environ")),
+        ("reads its memory", &|| std::fs::File::open(of("mem")).map(drop)),
+        ("reads its maps", &|| read("maps")),
+        ("sees its files", &|| std::fs::read_dir(of("fd")).map(drop)),
+        ("enters its directory", &|| std::fs::read_dir(of("cwd/")).map(drop)),
+        ("connects to an abstract socket", &|| connect().map(drop)),
+        ("sends UDP", &|| {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+            socket.send_to(b"x", "127.0.0.1:9").map(drop)
+        }),
+        ("changes its own mode", &|| {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::write("/tmp/own", "x")?;
+            std::fs::set_permissions("/tmp/own", std::fs::Permissions::from_mode(0o600))?;
+            let mode = std::fs::metadata("/tmp/own")?.permissions().mode();
+            if mode & 0o777 == 0o600 { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
+        }),
+    ];
+    for (name, attempt) in tries {
+        if attempt().is_ok() {
+            println!("{name}");
+        }
     }
 }
 
@@ -100,6 +140,10 @@ fn number(value: i32) -> usize {
     value.cast_unsigned() as usize
 }
 
+/// The kernel writes two descriptors there.
+static PAIR: [std::sync::atomic::AtomicI32; 2] = [const { std::sync::atomic::AtomicI32::new(0) }; 2];
+
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn calls() -> Vec<Call> {
     use Expected::{Absent, Refused, Unsupported, Works};
     let socket =
@@ -108,6 +152,7 @@ fn calls() -> Vec<Call> {
     let path = c"/tmp".as_ptr() as usize;
     let made = c"/tmp/made".as_ptr() as usize;
     let cwd = number(libc::AT_FDCWD);
+    let pair = &PAIR;
     vec![
         ("socket unix", libc::SYS_socket, socket(libc::AF_UNIX, stream, 0), Works),
         ("socket inet", libc::SYS_socket, socket(libc::AF_INET, stream, 0), Works),
@@ -124,6 +169,21 @@ fn calls() -> Vec<Call> {
         ("socket packet", libc::SYS_socket, socket(libc::AF_PACKET, raw, 0), Refused),
         ("socket alg", libc::SYS_socket, socket(libc::AF_ALG, libc::SOCK_SEQPACKET, 0), Refused),
         ("socket raw", libc::SYS_socket, socket(libc::AF_INET, raw, 1), Refused),
+        ("socket inet datagram", libc::SYS_socket, socket(libc::AF_INET, libc::SOCK_DGRAM, 0), Works),
+        ("socket inet6 datagram", libc::SYS_socket, socket(libc::AF_INET6, libc::SOCK_DGRAM, 0), Works),
+        ("socket mptcp", libc::SYS_socket, socket(libc::AF_INET, stream, 262), Works),
+        ("socket bluetooth", libc::SYS_socket, socket(31, raw, 1), Refused),
+        ("socket can", libc::SYS_socket, socket(29, raw, 1), Refused),
+        ("socket tipc", libc::SYS_socket, socket(30, raw, 0), Refused),
+        ("socket xdp", libc::SYS_socket, socket(44, raw, 0), Refused),
+        ("socketpair", libc::SYS_socketpair, [1, number(stream), 0, pair.as_ptr() as usize, 0], Works),
+        ("fanotify_init", libc::SYS_fanotify_init, [0; 5], Refused),
+        ("quotactl", libc::SYS_quotactl, [0; 5], Refused),
+        ("swapon", libc::SYS_swapon, [path, 0, 0, 0, 0], Refused),
+        ("acct", libc::SYS_acct, [NULL, 0, 0, 0, 0], Refused),
+        ("name_to_handle_at", libc::SYS_name_to_handle_at, [0; 5], Refused),
+        ("kcmp", libc::SYS_kcmp, [0; 5], Refused),
+        ("vhangup", libc::SYS_vhangup, [0; 5], Refused),
         ("add_key", libc::SYS_add_key, [path, path, path, 1, number(-3)], Refused),
         ("keyctl", libc::SYS_keyctl, [0, number(-3), 0, 0, 0], Refused),
         ("request_key", libc::SYS_request_key, [path, path, path, 0, 0], Refused),
@@ -193,9 +253,22 @@ fn calls() -> Vec<Call> {
     ]
 }
 
+/// What is expected where the network is the machine's, and where paths are led by a tracer.
+fn in_mode(mode: &str, name: &str, expected: Expected) -> Expected {
+    match (mode, name) {
+        ("strict", _) => expected,
+        (_, "socket inet datagram" | "socket inet6 datagram" | "socket mptcp")
+        | ("landlock", "socket unix") => Expected::Refused,
+        (_, "execveat") => Expected::Absent,
+        ("landlock", "setxattr") => Expected::Unsupported,
+        _ => expected,
+    }
+}
+
 #[expect(unsafe_code, reason = "the calls under test have no safe wrappers")]
-fn try_calls() {
+fn try_calls(mode: &str) {
     for (name, number, [a, b, c, d, e], expected) in calls() {
+        let expected = in_mode(mode, name, expected);
         // SAFETY: pointers are null or live C strings; none of the calls that could change this process's memory
         // succeeds with these arguments.
         let result = unsafe { libc::syscall(number, a, b, c, d, e) };

@@ -14,17 +14,17 @@ use crate::harness::{Bench, Test, run_spec, sh, shell_in};
 use crate::inside::PROGRAM;
 
 pub(crate) const TESTS: &[Test] = &[
-    ("a step that takes too long is ended with all it started", time),
-    ("a daemon ends with the last step", daemon),
-    ("a cancelled run ends at once", cancel),
-    ("everything ends when the caller is killed", caller_killed),
-    ("nothing outlives a caller that is killed at any time", caller_killed_anytime),
-    ("memory of many processes together is limited", memory),
-    ("memory of one process is limited", greedy),
-    ("the number of processes is limited", processes),
-    ("what is written to disk is limited", disk),
-    ("one file's size is limited", file_size),
-    ("output beyond the limit is dropped and the step goes on", log),
+    ("SBX-14 a step that takes too long is ended with all it started", time),
+    ("SBX-13 a daemon ends with the last step", daemon),
+    ("SBX-14 a cancelled run ends at once", cancel),
+    ("SBX-14 everything ends when the caller is killed", caller_killed),
+    ("SBX-14 nothing outlives a caller that is killed at any time", caller_killed_anytime),
+    ("SBX-10 memory of many processes together is limited", memory),
+    ("SBX-10 memory of one process is limited", greedy),
+    ("SBX-10 the number of processes is limited", processes),
+    ("SBX-10 what is written to disk is limited", disk),
+    ("SBX-10 one file's size is limited", file_size),
+    ("SBX-06 output beyond the limit is dropped and the step goes on", log),
 ];
 
 fn failure(spec: &Spec, line: &str) -> Failure {

@@ -25,8 +25,9 @@ fn main() -> ExitCode {
     lapstrake_sandbox::enter_if_asked();
     inside::enter_if_asked();
     limits::become_victim_if_asked();
-    let all = [steps::TESTS, isolation::TESTS, limits::TESTS, network::TESTS].concat();
-    let without_namespaces = [steps::TESTS, limits::TESTS, network::TESTS].concat();
+    let everywhere = [steps::TESTS, isolation::EVERYWHERE, limits::TESTS, network::TESTS].concat();
+    let without_namespaces = everywhere.clone();
+    let all = [everywhere.as_slice(), isolation::TESTS].concat();
     harness::run(&[
         harness::Group { isolation: Isolation::Strict, prefix: "", tests: all },
         harness::Group {

@@ -14,11 +14,11 @@ use crate::harness::{Bench, Test, sh, shell_in};
 use crate::inside::PROGRAM;
 
 pub(crate) const TESTS: &[Test] = &[
-    ("without a network nothing outside is reached", nothing),
-    ("the proxy reaches a listed private host and tells so", listed),
-    ("the proxy refuses private hosts and tells why", refused),
-    ("nothing but the proxy is reached beside it", beside),
-    ("the proxy goes through the machine's own proxy", upstream),
+    ("SBX-07 without a network nothing outside is reached", nothing),
+    ("NET-01 the proxy reaches a listed private host and tells so", listed),
+    ("NET-01 the proxy refuses private hosts and tells why", refused),
+    ("SBX-07 nothing but the proxy is reached beside it", beside),
+    ("NET-01 the proxy goes through the machine's own proxy", upstream),
     ("with the host's network its loopback is reached", host),
     ("connections outside are handed to a served app", forward),
     ("a served app has time to end", grace),

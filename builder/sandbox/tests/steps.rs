@@ -13,7 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a signal and a missing program are told apart from an exit code", failures),
     ("output arrives by line, stream and step", output),
     ("a step has its own environment and directory", environment),
-    ("changes go to the upper directory and the lower stays as it is", changes),
+    ("SBX-12 changes go to the upper directory and the lower stays as it is", changes),
     ("mounts appear, read-only or not, and leave no mount points behind", mounts),
     ("an overlay mount leaves its source as it is", overlay_mount),
     ("an empty step is cheap", overhead),

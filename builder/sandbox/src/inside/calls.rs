@@ -32,6 +32,14 @@ pub(super) enum Traced {
     Execute,
     /// It asks for the working directory.
     WorkingDirectory,
+    /// It changes the mode of a file.
+    Mode { path: PathArgument, mode: usize },
+    /// It changes the owner of a file.
+    Owner { path: PathArgument, owner: usize },
+    /// It changes the times of a file.
+    Times { path: PathArgument, times: usize },
+    /// It is refused with this error.
+    Refused(i32),
     /// It reads a link: of a directory, if one is given, at this path, into this buffer.
     ReadLink { directory: Option<usize>, path: usize },
 }
@@ -91,27 +99,30 @@ pub(super) const CALLS: &[(i64, Traced)] = &[
     (libc::SYS_linkat, two(at(0, 1, Ending::If(4, libc::AT_SYMLINK_FOLLOW)), at(2, 3, KEEP))),
     (libc::SYS_symlink, one(plain(1, KEEP))),
     (libc::SYS_symlinkat, one(at(1, 2, KEEP))),
-    (libc::SYS_chmod, one(plain(0, FOLLOW))),
-    (libc::SYS_fchmodat, one(at(0, 1, FOLLOW))),
-    (libc::SYS_fchmodat2, one(at(0, 1, unless_nofollow(3)))),
-    (libc::SYS_chown, one(plain(0, FOLLOW))),
-    (libc::SYS_lchown, one(plain(0, KEEP))),
-    (libc::SYS_fchownat, one(at(0, 1, unless_nofollow(4)))),
-    (libc::SYS_utime, one(plain(0, FOLLOW))),
-    (libc::SYS_utimes, one(plain(0, FOLLOW))),
-    (libc::SYS_futimesat, one(at(0, 1, FOLLOW))),
-    (libc::SYS_utimensat, one(at(0, 1, unless_nofollow(3)))),
+    // Landlock has no right for these, so that they are never made by the process itself: it could change the path in its
+    // memory after it was looked at.
+    (libc::SYS_chmod, Traced::Mode { path: plain(0, FOLLOW), mode: 1 }),
+    (libc::SYS_fchmodat, Traced::Mode { path: at(0, 1, FOLLOW), mode: 2 }),
+    (libc::SYS_fchmodat2, Traced::Mode { path: at(0, 1, unless_nofollow(3)), mode: 2 }),
+    (libc::SYS_chown, Traced::Owner { path: plain(0, FOLLOW), owner: 1 }),
+    (libc::SYS_lchown, Traced::Owner { path: plain(0, KEEP), owner: 1 }),
+    (libc::SYS_fchownat, Traced::Owner { path: at(0, 1, unless_nofollow(4)), owner: 2 }),
+    (libc::SYS_utimensat, Traced::Times { path: at(0, 1, unless_nofollow(3)), times: 2 }),
+    // C libraries have not made these for long.
+    (libc::SYS_utime, Traced::Refused(libc::ENOSYS)),
+    (libc::SYS_utimes, Traced::Refused(libc::ENOSYS)),
+    (libc::SYS_futimesat, Traced::Refused(libc::ENOSYS)),
+    (libc::SYS_setxattr, Traced::Refused(libc::EOPNOTSUPP)),
+    (libc::SYS_lsetxattr, Traced::Refused(libc::EOPNOTSUPP)),
+    (libc::SYS_removexattr, Traced::Refused(libc::EOPNOTSUPP)),
+    (libc::SYS_lremovexattr, Traced::Refused(libc::EOPNOTSUPP)),
     (libc::SYS_truncate, one(plain(0, FOLLOW))),
     (libc::SYS_mknod, one(plain(0, KEEP))),
     (libc::SYS_mknodat, one(at(0, 1, KEEP))),
-    (libc::SYS_setxattr, one(plain(0, FOLLOW))),
-    (libc::SYS_lsetxattr, one(plain(0, KEEP))),
     (libc::SYS_getxattr, one(plain(0, FOLLOW))),
     (libc::SYS_lgetxattr, one(plain(0, KEEP))),
     (libc::SYS_listxattr, one(plain(0, FOLLOW))),
     (libc::SYS_llistxattr, one(plain(0, KEEP))),
-    (libc::SYS_removexattr, one(plain(0, FOLLOW))),
-    (libc::SYS_lremovexattr, one(plain(0, KEEP))),
     (libc::SYS_statfs, one(plain(0, FOLLOW))),
     (libc::SYS_inotify_add_watch, one(plain(1, FOLLOW))),
     (libc::SYS_execve, Traced::Execute),

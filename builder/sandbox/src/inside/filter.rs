@@ -72,6 +72,17 @@ const FORBIDDEN: &[i64] = &[
 /// Refused as well, but for the process that traces the others.
 const TRACING: &[i64] = &[libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev];
 
+/// What programs do without where they are traced: `execveat`, and the calls by which newer kernels change attributes of
+/// files by their paths.
+#[cfg(target_arch = "x86_64")]
+const UNTRACEABLE: &[i64] = &[libc::SYS_execveat, libc::SYS_openat2, SETXATTRAT, REMOVEXATTRAT, FILE_SETATTR];
+#[cfg(target_arch = "x86_64")]
+const SETXATTRAT: i64 = 463;
+#[cfg(target_arch = "x86_64")]
+const REMOVEXATTRAT: i64 = 466;
+#[cfg(target_arch = "x86_64")]
+const FILE_SETATTR: i64 = 469;
+
 /// Not in all of the C library bindings.
 const KEXEC_FILE_LOAD: i64 = if cfg!(target_arch = "x86_64") { 320 } else { 294 };
 
@@ -83,7 +94,6 @@ const OPEN_TREE_ATTR: i64 = 467;
 /// reading them, of which access times tell nothing.
 const ABSENT: &[i64] = &[
     libc::SYS_clone3,
-    libc::SYS_openat2,
     libc::SYS_copy_file_range,
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
@@ -129,9 +139,10 @@ pub(super) fn install(sockets: Sockets) -> Result<(), Error> {
     if cfg!(target_arch = "x86_64") {
         apply_filter(&second_numbering())?;
     }
-    // What is traced forbids itself to trace; the first process has to.
+    // What is traced forbids itself these; the first process needs them.
     if !matches!(sockets, Sockets::Shared { traces: true, .. }) {
         install_rules(whatever(TRACING), libc::EPERM)?;
+        install_rules(whatever(&[libc::SYS_openat2]), libc::ENOSYS)?;
     }
     install_rules(forbidden(sockets)?, libc::EPERM)?;
     install_rules(Rules::from([(libc::SYS_ioctl, clones()?)]), libc::EOPNOTSUPP)?;
@@ -145,8 +156,7 @@ pub(super) fn of_traced(calls: impl Iterator<Item = i64>) -> Result<Vec<BpfProgr
     let shown = calls.map(|call| (call, Vec::new())).collect();
     Ok(vec![
         program(whatever(TRACING), SeccompAction::Errno(libc::EPERM.cast_unsigned()))?,
-        // Programs fall back to `execve` and `openat`.
-        program(whatever(&[libc::SYS_execveat]), SeccompAction::Errno(libc::ENOSYS.cast_unsigned()))?,
+        program(whatever(UNTRACEABLE), SeccompAction::Errno(libc::ENOSYS.cast_unsigned()))?,
         program(shown, SeccompAction::Trace(0))?,
     ])
 }

@@ -3,7 +3,8 @@
 //! In a root directory that was entered there is no `/proc`, and programs that ask it which file they are get an answer
 //! here. Where not even that can be had, all paths are led into the directory that the steps take for the root.
 //!
-//! This is no border and keeps nobody from anything: the filter and Landlock are, and both are in place by then.
+//! This is no border: the filter and Landlock are, and both are in place by then. What Landlock has no right for, such as
+//! a change of a file's mode, is carried out here and not by the process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -15,7 +16,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
-use rustix::fs::{Mode, OFlags, readlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, openat2, readlinkat};
+use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, Signal, kill_process_group, set_dumpable_behavior};
 use seccompiler::BpfProgram;
 
@@ -40,12 +42,18 @@ const MOST_INTERPRETERS: usize = 5;
 /// More bytes of arguments are refused.
 const MOST_ARGUMENTS: usize = 2 << 20;
 
+/// How a file is opened that is changed on behalf of a process: all links on the way to it are known already.
+const BENEATH: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
 /// Traces all processes of the steps.
 pub(super) struct Tracer {
     /// The machine's `/proc`.
     proc: OwnedFd,
     view: Option<View>,
     root: PathBuf,
+    /// The same directory, open.
+    top: OwnedFd,
     calls: BTreeMap<i64, Traced>,
     filters: Vec<BpfProgram>,
     /// Loaders by whether they can be told what a program is to find as its own name.
@@ -103,6 +111,11 @@ impl Tracer {
             proc,
             view: root.map(View::new),
             root: root.unwrap_or(Path::new("/")).to_owned(),
+            top: rustix::fs::open(
+                root.unwrap_or(Path::new("/")),
+                OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?,
             calls,
             filters,
             loaders: BTreeMap::new(),
@@ -295,6 +308,24 @@ impl Tracer {
             Some(Traced::ReadLink { directory, path }) => self.read_link(process, registers, directory, path),
             Some(Traced::WorkingDirectory) => self.working_directory(process, registers),
             Some(Traced::Execute) => self.execute(process, registers),
+            Some(Traced::Refused(errno)) => Ok(Verdict::Answer(error(errno))),
+            Some(Traced::Mode { path, mode }) => self.on_behalf(process, registers, path, |file| {
+                sys::change_mode(file, lower(registers.argument(mode)) & 0o7777)
+            }),
+            Some(Traced::Owner { path, owner }) => self.on_behalf(process, registers, path, |_| {
+                let (uid, gid) = (lower(registers.argument(owner)), lower(registers.argument(owner + 1)));
+                let stays = |wanted: u32, has: u32| wanted == u32::MAX || wanted == has;
+                let is_own = stays(uid, rustix::process::getuid().as_raw())
+                    && stays(gid, rustix::process::getgid().as_raw());
+                // An ordinary user can give a file to nobody else.
+                if is_own { Ok(()) } else { Err(Errno::PERM.into()) }
+            }),
+            Some(Traced::Times { path, times }) => match new_times(process, registers.argument(times)) {
+                Ok(times) => self.on_behalf(process, registers, path, |file| {
+                    Ok(rustix::fs::utimensat(file, "", &times, AtFlags::EMPTY_PATH)?)
+                }),
+                Err(cause) => Err(cause),
+            },
             None => Ok(Verdict::Make(registers)),
         };
         // What cannot be read in the process is the kernel's to complain about.
@@ -338,6 +369,66 @@ impl Tracer {
             }
         }
         self.rewrite(process, registers, &changed)
+    }
+
+    /// Changes a file in the place of the process, who could exchange the path after it was looked at. Only what is below
+    /// the root is changed.
+    fn on_behalf(
+        &self,
+        process: i32,
+        registers: Registers,
+        argument: PathArgument,
+        change: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>,
+    ) -> io::Result<Verdict> {
+        const EMPTY_PATH: i32 = libc::AT_EMPTY_PATH;
+        let Some(view) = &self.view else { return Ok(Verdict::Make(registers)) };
+        // Without a path it is about an open file, which Landlock has let the process open.
+        if registers.argument(argument.path) == 0 {
+            return Ok(Verdict::Make(registers));
+        }
+        let mut path = read_string(process, registers.argument(argument.path), LONGEST_PATH)?;
+        let mut last = ending(argument.last, &registers);
+        if path.is_empty() {
+            let flags = match argument.last {
+                Ending::Unless(flags, _) | Ending::If(flags, _) => registers.argument(flags),
+                Ending::Always(_) => 0,
+            };
+            if lower(flags) & EMPTY_PATH.cast_unsigned() == 0 {
+                return Ok(Verdict::Answer(error(libc::ENOENT)));
+            }
+            path = b".".to_vec();
+            last = Last::Keep;
+        }
+        let Some(base) = self.base(process, &registers, argument.directory, &path) else {
+            return Ok(Verdict::Answer(error(libc::EBADF)));
+        };
+        let found = view.outside(&base, &path, last).ok_or(libc::ELOOP);
+        let changed = found.and_then(|found| {
+            let found = self.behind_descriptor(process, found);
+            let below = view.below(&found).ok_or(libc::EPERM)?;
+            let file = openat2(
+                &self.top,
+                OsStr::from_bytes(below),
+                OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                Mode::empty(),
+                BENEATH,
+            )
+            .map_err(Errno::raw_os_error)?;
+            // The modes and times of links are of no use to anybody.
+            if rustix::fs::fstat(&file)
+                .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink)
+            {
+                return Ok(());
+            }
+            change(file.as_fd()).map_err(|error| error.raw_os_error().unwrap_or(libc::EPERM))
+        });
+        Ok(Verdict::Answer(changed.map_or_else(error, |()| 0)))
+    }
+
+    /// What an own descriptor leads to, where a path names one; else the path.
+    fn behind_descriptor(&self, process: i32, path: Vec<u8>) -> Vec<u8> {
+        let rest = Self::own_proc(process, &path).filter(|rest| rest.starts_with("fd/"));
+        rest.and_then(|rest| self.link(&format!("{process}/{rest}")).ok()).unwrap_or(path)
     }
 
     /// Writes new paths into the process and lets the arguments point at them.
@@ -538,6 +629,31 @@ impl Tracer {
         tracee.room = Some((room, size));
         Ok(Err(Verdict::Again))
     }
+}
+
+/// An argument that is a C `int` or `unsigned`, of which the kernel takes the lower half.
+#[expect(clippy::cast_possible_truncation, reason = "the upper half is not looked at")]
+fn lower(argument: u64) -> u32 {
+    argument as u32
+}
+
+/// The two times at an address in another process; the present one where there are none.
+fn new_times(process: i32, address: u64) -> io::Result<Timestamps> {
+    let mut numbers = [0, libc::UTIME_NOW, 0, libc::UTIME_NOW];
+    if address != 0 {
+        let mut bytes = [0; 32];
+        if ptrace::read_memory(process, address, &mut bytes)? != bytes.len() {
+            return Err(io::Error::from_raw_os_error(libc::EFAULT));
+        }
+        for (number, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(8)) {
+            *number = i64::from_ne_bytes(bytes.try_into().map_err(io::Error::other)?);
+        }
+    }
+    let [access, access_part, change, change_part] = numbers;
+    Ok(Timestamps {
+        last_access: Timespec { tv_sec: access, tv_nsec: access_part },
+        last_modification: Timespec { tv_sec: change, tv_nsec: change_part },
+    })
 }
 
 fn error(errno: i32) -> i64 {

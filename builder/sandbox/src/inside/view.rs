@@ -1,7 +1,7 @@
 //! Paths as the steps mean them, where their root directory is an ordinary directory of the machine's.
 //!
-//! Nothing here is a border: Landlock is. A path that is taken for another leads to a file that the steps may use
-//! anyway, or nowhere.
+//! Nothing here is a border: Landlock is, and what Landlock leaves open is carried out by the tracer itself. A path that
+//! is taken for another leads to a file that the steps may use anyway, or nowhere.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -40,6 +40,16 @@ impl View {
         Self { root: root.to_owned() }
     }
 
+    /// The path below the root of a path that [`Self::outside`] gave; `None` for what is the machine's own.
+    pub(super) fn below<'p>(&self, outside: &'p [u8]) -> Option<&'p [u8]> {
+        let rest = outside.strip_prefix(self.root.as_os_str().as_bytes())?;
+        match rest {
+            [] => Some(b"."),
+            [b'/', rest @ ..] => Some(if rest.is_empty() { b"." } else { rest }),
+            _ => None,
+        }
+    }
+
     /// The path at which the machine has what a process means by `path`, relative to `base`, a path of the machine's.
     /// `None` when there are too many links, or the base is nowhere in this view.
     pub(super) fn outside(&self, base: &[u8], path: &[u8], last: Last) -> Option<Vec<u8>> {
@@ -62,7 +72,8 @@ impl View {
                 _ => done.push(part),
             }
             if let Some(machines) = machines(&done) {
-                return Some(with_rest(machines, &waiting));
+                let place = with_rest(machines, &waiting);
+                return Some(if leads_out_of_proc(&place) { NOWHERE.to_vec() } else { place });
             }
             if waiting.is_empty() && last == Last::Keep && !is_directory {
                 break;
@@ -107,6 +118,16 @@ impl View {
     }
 }
 
+/// What cannot be: there is nothing below a device.
+const NOWHERE: &[u8] = b"/dev/null/nowhere";
+
+/// Whether a path in `/proc` goes on through a link to a directory, from where it could lead anywhere.
+fn leads_out_of_proc(place: &[u8]) -> bool {
+    let names: Vec<&[u8]> = place.split(|&byte| byte == b'/').collect();
+    names.iter().any(|name| matches!(*name, b".." | b"root" | b"cwd" | b"map_files"))
+        || names.iter().position(|name| *name == b"fd").is_some_and(|fd| names.len() > fd + 2)
+}
+
 fn parts(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     path.split(|&byte| byte == b'/').filter(|part| !part.is_empty()).map(<[u8]>::to_vec)
 }
@@ -114,7 +135,13 @@ fn parts(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 /// What the steps have of the machine's own.
 fn machines(done: &[Vec<u8>]) -> Option<Vec<u8>> {
     match done {
-        [proc] if proc == b"proc" => Some(b"/proc".to_vec()),
+        [proc, rest @ ..] if proc == b"proc" => Some(
+            [b"/proc".as_slice()]
+                .into_iter()
+                .chain(rest.iter().map(Vec::as_slice))
+                .collect::<Vec<_>>()
+                .join(&b'/'),
+        ),
         [dev, name] if dev == b"dev" => {
             let stream = STREAMS.iter().find(|(stream, _)| stream == name).map(|(_, place)| place.to_vec());
             stream
@@ -164,6 +191,13 @@ mod tests {
         assert_eq!(follow("new/"), "R/app/new/");
         assert_eq!(follow("/"), "R");
         assert_eq!(follow("/proc/self/fd/3"), "/proc/self/fd/3");
+        for path in ["/proc/self/root/etc", "/proc/1/cwd", "/proc/self/../etc", "/proc/self/fd/3/x"] {
+            assert_eq!(follow(path), "/dev/null/nowhere", "{path}");
+        }
+        assert_eq!(view.outside(b"/proc/17", b"status", Last::Follow).unwrap(), b"/proc/17/status");
+        assert_eq!(view.outside(b"/proc/17", b"root/etc", Last::Follow).unwrap(), NOWHERE);
+        assert_eq!(view.below(b"/dev/null"), None);
+        assert_eq!(view.below(root.join("a/b").as_os_str().as_bytes()), Some(b"a/b".as_slice()));
         assert_eq!(follow("/dev/stderr"), "/proc/self/fd/2");
         assert_eq!(follow("/dev/null"), "/dev/null");
         assert_eq!(follow("/dev/sda"), "R/dev/sda");

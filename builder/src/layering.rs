@@ -212,7 +212,9 @@ fn big_parts(tree: &FileTree, homes: &Homes) -> Vec<TreePath> {
         if walk.parts.len() <= PARTS {
             return walk.parts;
         }
-        least *= 2;
+        // Sizes of what is not on this machine are what somebody said they are.
+        let Some(more) = least.checked_mul(2) else { return Vec::new() };
+        least = more;
     }
 }
 
@@ -248,7 +250,7 @@ impl<'t> Walk<'t> {
             Kind::File(content) if content.len() >= self.least && !is_whole => self.parts.push(path.clone()),
             Kind::File(content) => {
                 if let Some(above) = self.stack.last_mut() {
-                    above.bytes += content.len();
+                    above.bytes = above.bytes.saturating_add(content.len());
                 }
             }
             Kind::Symlink(_) | Kind::Hardlink(_) | Kind::Whiteout => {}
@@ -261,7 +263,7 @@ impl<'t> Walk<'t> {
             if directory.may_be_part && directory.bytes >= self.least {
                 self.parts.push(directory.path.clone());
             } else if let Some(above) = self.stack.last_mut() {
-                above.bytes += directory.bytes;
+                above.bytes = above.bytes.saturating_add(directory.bytes);
             }
         }
     }
@@ -305,6 +307,13 @@ mod tests {
     fn layers(nodes: Vec<(&str, Node)>) -> Vec<String> {
         let trees = app_trees(tree(nodes), FileTree::new(), APP_OWNER);
         trees.0.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_do_not_stop_the_division() {
+        let endless = || Node::file(Content::elsewhere(ContentDigest::of(b""), u64::MAX), 0o644);
+        let names = ["app/a", "app/b", "app/c", "app/d", "app/e", "app/f", "app/g", "app/h"];
+        assert_eq!(layers(names.map(|name| (name, endless())).to_vec()), ["app"]);
     }
 
     // row 41

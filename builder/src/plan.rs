@@ -89,7 +89,8 @@ impl From<&LayerTree> for PlannedLayer {
             Kind::File(content) => Some(content.len()),
             _ => None,
         });
-        let (files, bytes) = sizes.fold((0, 0), |(files, bytes), size| (files + 1, bytes + size));
+        let (files, bytes) =
+            sizes.fold((0, 0_u64), |(files, bytes), size| (files + 1, bytes.saturating_add(size)));
         let part = layer.part.as_ref().map(ToString::to_string);
         Self { role: layer.role.name(), part, files, bytes, reason: layer.reason() }
     }

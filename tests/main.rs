@@ -66,6 +66,8 @@ mod rebased;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod registry_doctor;
+#[cfg(test)]
 mod registry_faults;
 #[cfg(test)]
 mod remote_archives;

@@ -31,7 +31,7 @@ fn random_bytes(seed: u64, size: usize) -> Vec<u8> {
 }
 
 /// An image of one layer a size. A registry does not look into layers, so that they need not be archives.
-fn image(seed: u64, sizes: &[usize]) -> Image {
+pub(crate) fn image(seed: u64, sizes: &[usize]) -> Image {
     let layers: Vec<Blob> = (0..)
         .zip(sizes)
         .map(|(at, size)| Blob::bytes(MediaType::ImageLayer, random_bytes(seed * 16 + at, *size)))
@@ -45,7 +45,7 @@ fn image(seed: u64, sizes: &[usize]) -> Image {
 }
 
 /// Writes an image where the binary can read it.
-fn layout_of(image: &Image, directory: &Path) -> String {
+pub(crate) fn layout_of(image: &Image, directory: &Path) -> String {
     let layout = Layout::create(directory).unwrap();
     layout.write_image(image).unwrap();
     layout.tag("app", image.manifest.descriptor()).unwrap();

@@ -12,6 +12,7 @@ mod lint;
 mod network;
 mod published;
 mod rebase;
+mod registry;
 mod remote;
 mod secrets;
 mod settings;
@@ -43,6 +44,7 @@ pub use published::{
     RevisionArgs, RevokeArgs, SignArgs, VerifyArgs,
 };
 pub use rebase::RebaseArgs;
+pub use registry::{RegistryCommand, RegistryDoctorArgs};
 pub use remote::RemoteArgs;
 pub use secrets::SecretArgs;
 pub use settings::{SettingArgs, Shell};
@@ -151,6 +153,9 @@ pub enum Command {
     Audit(AuditCommand),
     /// Say what works on this machine, and why the rest does not.
     Doctor(DoctorArgs),
+    /// What a registry can do.
+    #[command(subcommand)]
+    Registry(RegistryCommand),
 }
 
 /// What decides the content of an image.

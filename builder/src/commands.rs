@@ -11,6 +11,7 @@ pub mod lint;
 pub mod plan;
 pub mod push;
 pub mod rebase;
+pub mod registry;
 pub mod run;
 pub mod schema;
 pub mod watch;
@@ -19,7 +20,6 @@ use crate::catalog::look_local;
 use crate::cli::{CatalogArgs, RegistryArgs};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::registry;
 use crate::remote_catalog::Place;
 use crate::trust::{Guards, Strictness, Trusted};
 
@@ -34,7 +34,7 @@ fn looked(
     match &args.catalog {
         None => guards.local(look_local(&context.data_dir)?),
         Some(given) => {
-            let client = registry::client(registry, context)?;
+            let client = crate::registry::client(registry, context)?;
             Place::parse(given, &client, context)?.open(&guards, context)
         }
     }

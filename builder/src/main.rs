@@ -142,6 +142,7 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
             });
         }
         Command::Doctor(args) => commands::doctor::run(args, context),
+        Command::Registry(command) => commands::registry::run(command, context),
         Command::Watch(args) => commands::watch::run(args, context),
         Command::Cache(command) => commands::cache::run(command, context),
         Command::Build(args) => commands::build::run(args, context),

@@ -70,6 +70,12 @@ impl Access {
         Self { repository: repository.to_owned(), scopes: vec![format!("repository:{repository}:pull")] }
     }
 
+    /// Access that deletes as well, where the login may.
+    pub(super) fn delete(repository: &str) -> Self {
+        let scopes = vec![format!("repository:{repository}:pull,push,delete")];
+        Self { repository: repository.to_owned(), scopes }
+    }
+
     /// Access to the list of a registry's repositories.
     pub(super) fn catalog() -> Self {
         Self { repository: String::new(), scopes: vec!["registry:catalog:*".to_owned()] }
@@ -170,6 +176,24 @@ impl Core {
         // Another request may have fetched a new one already.
         if tokens.get(&access.scopes).is_some_and(|token| Some(&token.header) == sent) {
             tokens.remove(&access.scopes);
+        }
+    }
+
+    /// What the registry wants to see, as far as it has said so, and whether there is anything to show.
+    pub(super) async fn wanted(&self, registry: &Registry, access: &Access) -> (Option<bool>, String) {
+        let wanted = match registry.auth.scheme() {
+            None => return (None, "it has not said".into()),
+            Some(Scheme::Anonymous) => return (Some(true), "none is asked for".into()),
+            Some(Scheme::Basic) => "user and password".to_owned(),
+            Some(Scheme::Bearer(bearer)) => match Url::parse(&bearer.realm) {
+                Ok(realm) => format!("tokens of {}", shown(&realm)),
+                Err(_) => "tokens of a place that is no URL".to_owned(),
+            },
+        };
+        match self.login(registry, access).await {
+            Ok(Found { login: Some(_), .. }) => (Some(true), format!("{wanted}; there are credentials")),
+            Ok(_) => (Some(false), format!("{wanted}; there are no credentials for it")),
+            Err(error) => (Some(false), format!("{wanted}; {error}")),
         }
     }
 

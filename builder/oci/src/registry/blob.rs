@@ -172,7 +172,7 @@ impl Remote {
 
     /// Sends a blob: one POST, one PUT. What breaks goes on from what the registry has kept, where it proves that it has,
     /// and is begun anew otherwise.
-    async fn upload(
+    pub(super) async fn upload(
         &self,
         descriptor: &Descriptor,
         payload: Payload,
@@ -226,7 +226,7 @@ impl Remote {
     }
 
     /// What a registry says of a repository that nobody has made, said so that it cannot be taken for a lost upload.
-    fn without_repository(&self, error: RegistryError) -> RegistryError {
+    pub(super) fn without_repository(&self, error: RegistryError) -> RegistryError {
         match error {
             RegistryError::Answer(answer)
                 if answer.status == 404 && answer.code.as_deref() == Some("NAME_UNKNOWN") =>

@@ -122,7 +122,7 @@ impl Remote {
     }
 
     /// Tells the registry that nothing more will come. It clears up by itself where it does not listen.
-    async fn abandon(&self, upload: Url) {
+    pub(super) async fn abandon(&self, upload: Url) {
         let call = Call::new(Method::DELETE, upload);
         drop(self.core.once(&self.registry, &self.access, &call, &[204]).await);
     }

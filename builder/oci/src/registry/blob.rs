@@ -122,15 +122,10 @@ impl Remote {
         if blob.descriptor.size() >= ASK_FROM && self.has_blob(blob.descriptor.digest()).await? {
             return Ok(BlobOutcome::Present);
         }
-        match &blob.source {
-            BlobSource::File(path) => {
-                let payload = Payload::file(path, blob.descriptor.size());
-                self.upload(&blob.descriptor, payload, session, sent).await
-            }
-            BlobSource::Bytes(bytes) => {
-                self.upload(&blob.descriptor, Payload::Bytes(bytes.clone()), session, sent).await
-            }
-            BlobSource::Mounted { from } => self.relay(&blob.descriptor, from, session, sent).await,
+        let next = session.map(Part::whole);
+        match Payload::of(blob) {
+            Ok(payload) => self.upload(&blob.descriptor, payload, next, sent).await,
+            Err(from) => self.relay(&blob.descriptor, from, next, sent).await,
         }
     }
 
@@ -176,12 +171,11 @@ impl Remote {
         &self,
         descriptor: &Descriptor,
         payload: Payload,
-        session: Option<Url>,
+        mut next: Option<Part>,
         sent: &(dyn Fn(u64) + Sync),
     ) -> Result<BlobOutcome, RegistryError> {
         let mut retry = Retry::new(&self.core.retry);
         let (mut lost, mut patience, mut may_go_on) = (0, 1, true);
-        let mut next = session.map(Part::whole);
         loop {
             let part = match next.take() {
                 Some(part) => part,
@@ -255,7 +249,7 @@ impl Remote {
         &self,
         descriptor: &Descriptor,
         from: &Reference,
-        session: Option<Url>,
+        next: Option<Part>,
         sent: &(dyn Fn(u64) + Sync),
     ) -> Result<BlobOutcome, RegistryError> {
         let source = Self::pulling(&self.core, from)?;
@@ -264,7 +258,7 @@ impl Remote {
         })?;
         source.fetch_blob(descriptor, spool.path(), &|_| {}).await?;
         let payload = Payload::file(spool.path(), descriptor.size());
-        self.upload(descriptor, payload, session, sent).await
+        self.upload(descriptor, payload, next, sent).await
     }
 
     /// Fetches a blob into a file and verifies it. What arrives wrong is fetched once more, since a cache on the way

@@ -7,7 +7,9 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Response};
 use url::Url;
 
+use crate::image::{Blob, BlobSource};
 use crate::layer::{Growing, Stage};
+use crate::reference::Reference;
 
 /// What a request carries.
 #[derive(Clone)]
@@ -35,6 +37,15 @@ impl Payload {
     /// A whole file.
     pub(super) fn file(path: impl Into<PathBuf>, size: u64) -> Self {
         Self::File { path: path.into(), size, from: 0 }
+    }
+
+    /// The content of a blob, or the repository that it is in where it is not on this machine.
+    pub(super) fn of(blob: &Blob) -> Result<Self, &Reference> {
+        match &blob.source {
+            BlobSource::File(path) => Ok(Self::file(path, blob.descriptor.size())),
+            BlobSource::Bytes(bytes) => Ok(Self::Bytes(bytes.clone())),
+            BlobSource::Mounted { from } => Err(from),
+        }
     }
 
     /// What is left after the first bytes. What grows has no rest that is known.

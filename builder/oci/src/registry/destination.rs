@@ -257,10 +257,10 @@ impl Destination for RegistryDestination<'_> {
                 return self.remote.put_after(blob, mounted, sent).await;
             }
             if let Some(following) = following
-                && let Some(outcome) = self.remote.put_followed(&blob.descriptor, following).await?
+                && let Some(followed) = self.remote.put_followed(blob, following, sent).await?
             {
-                self.note_early(2, if is_sent { blob.descriptor.size() } else { 0 });
-                return Ok(outcome);
+                self.note_early(2, if is_sent { followed.gone } else { 0 });
+                return Ok(followed.outcome);
             }
             self.remote.put_blob(blob, sent).await
         })?)

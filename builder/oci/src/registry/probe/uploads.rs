@@ -13,7 +13,7 @@ use crate::registry::call::{Call, Payload};
 use crate::registry::core::Core;
 use crate::registry::error::RegistryError;
 use crate::registry::remote::Remote;
-use crate::registry::resume::kept;
+use crate::registry::resume::{Part, kept};
 
 /// Chunks larger than this are more than a probe sends. In bytes.
 const LARGEST_CHUNK: u64 = 64 * 1024;
@@ -53,7 +53,8 @@ impl Prober<'_> {
         descriptor: &Descriptor,
         bytes: &[u8],
     ) -> Step {
-        self.remote.upload(descriptor, Payload::Bytes(bytes.to_vec()), upload, &|_| {}).await?;
+        let whole = upload.map(Part::whole);
+        self.remote.upload(descriptor, Payload::Bytes(bytes.to_vec()), whole, &|_| {}).await?;
         self.blobs.push(descriptor.digest().clone());
         Ok(())
     }

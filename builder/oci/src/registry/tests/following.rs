@@ -2,6 +2,8 @@
 
 use std::num::NonZeroUsize;
 
+use lapstrake_fixtures::registry::Status;
+
 use super::*;
 use crate::layer::{Compression, PackOptions, pack_watched};
 use crate::tree::{FileTree, Node, TreePath};
@@ -73,6 +75,26 @@ fn whatever_breaks_on_the_way_the_layer_is_sent_from_its_file() {
 }
 
 #[test]
+fn a_layer_that_breaks_off_while_it_is_made_goes_on_from_what_the_registry_has() {
+    for (status, goes_on) in [(Status::Told, true), (Status::Unknown, false), (Status::Frozen, false)] {
+        let server = Server::with(Settings { status, ..Settings::default() });
+        server.fault(Fault::on("PATCH", "/blobs/uploads/", Act::ResetAfter(8_000_000)));
+        let (image, pushed) = push_growing(&server, 12_000_000);
+        pushed.unwrap();
+        assert_stored(&server, "app", "1", &image);
+        let puts = requests(&server, "PUT", "/blobs/uploads/");
+        let largest = puts.iter().map(|put| put.body).max().unwrap();
+        let size = image.layers[0].descriptor.size();
+        if goes_on {
+            assert!(largest < size - 7_900_000, "{largest} of {size} after 8 million");
+        } else {
+            assert!(largest >= size - 1000, "{largest} of {size}");
+        }
+        assert_eq!(requests(&server, "PATCH", "").len(), 1);
+    }
+}
+
+#[test]
 fn a_layer_that_turns_out_to_be_there_is_not_sent_to_its_end() {
     let server = Server::start();
     let (image, pushed) = push_growing(&server, 3_000_000);
@@ -106,9 +128,10 @@ fn a_layer_that_was_never_finished_leaves_no_upload_behind() {
         following = Some(destination.follow(growing));
     });
     assert!(packed.is_err());
-    let descriptor = layer("a", 10).descriptor;
-    let outcome = client.runtime.block_on(destination.remote.put_followed(&descriptor, following.unwrap()));
-    assert_eq!(outcome.unwrap(), None);
+    let following = following.unwrap();
+    let blob = layer("a", 10);
+    let put = destination.remote.put_followed(&blob, following, &|_| {});
+    assert!(client.runtime.block_on(put).unwrap().is_none());
     assert_eq!(server.open_uploads(), 0);
 }
 

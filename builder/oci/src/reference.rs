@@ -1,5 +1,6 @@
 //! References to images, `registry/repository:tag` or `@digest`, as the distribution specification names them.
 
+use oci_spec::distribution::ParseError;
 pub use oci_spec::distribution::Reference;
 
 /// Why a text is no reference.
@@ -10,7 +11,7 @@ pub struct ReferenceError {
     pub text: String,
     /// What the parser found.
     #[source]
-    pub source: oci_spec::distribution::ParseError,
+    pub source: ParseError,
 }
 
 /// Parses a reference. A missing registry is Docker Hub, a missing tag is `latest`.
@@ -18,7 +19,16 @@ pub fn parse(text: &str) -> Result<Reference, ReferenceError> {
     if let Some(plain) = plain(text) {
         return Ok(plain);
     }
-    text.parse().map_err(|source| ReferenceError { text: text.to_owned(), source })
+    let refused = |source| ReferenceError { text: text.to_owned(), source };
+    let reference: Reference = text.parse().map_err(refused)?;
+    // The parser takes what no registry has: a digest in capitals names nothing, and a name with capitals cannot be.
+    if reference.digest().is_some_and(|digest| digest.bytes().any(|byte| byte.is_ascii_uppercase())) {
+        return Err(refused(ParseError::DigestInvalidFormat));
+    }
+    if reference.repository().bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err(refused(ParseError::NameContainsUppercase));
+    }
+    Ok(reference)
 }
 
 /// A reference as most are: `host/repository:tag` or `@sha256:…`, with a host that cannot be anything else, in plain
@@ -126,5 +136,71 @@ mod tests {
             error.to_string(),
             "`registry.example/Upper:1` is not an image reference (`registry/repository:tag`)"
         );
+    }
+
+    /// The shapes that the grammar of the reference implementation distinguishes, each with what it makes of it.
+    #[test]
+    fn cfg_06_references_get_the_verdicts_of_the_reference_implementation() {
+        let (sha256, sha512) = ("f".repeat(64), "f".repeat(128));
+        let long = |count: usize| format!("a/{}", "a".repeat(count));
+        let good = [
+            ("test_com", "docker.io/library/test_com:latest"),
+            ("test.com:tag", "docker.io/library/test.com:tag"),
+            ("test:5000/repo", "test:5000/repo:latest"),
+            ("test:5000/repo:tag", "test:5000/repo:tag"),
+            ("lowercase:Uppercase", "docker.io/library/lowercase:Uppercase"),
+            ("a/a/a", "docker.io/a/a/a:latest"),
+            ("sub-dom1.foo.com/bar/baz/quux", "sub-dom1.foo.com/bar/baz/quux:latest"),
+            ("sub-dom1.foo.com/bar/baz/quux:some-long-tag", "sub-dom1.foo.com/bar/baz/quux:some-long-tag"),
+            (
+                "b.gcr.io/test.example.com/my-app:test.example.com",
+                "b.gcr.io/test.example.com/my-app:test.example.com",
+            ),
+            ("xn--n3h.com/myimage:xn--n3h.com", "xn--n3h.com/myimage:xn--n3h.com"),
+            ("foo_bar.com:8080", "docker.io/library/foo_bar.com:8080"),
+            ("foo/foo_bar.com:8080", "docker.io/foo/foo_bar.com:8080"),
+            ("aa/asdf$$^/aa", ""),
+            ("", ""),
+            (":justtag", ""),
+            ("@sha256:", ""),
+            ("Uppercase:tag", ""),
+            // There a registry whose name is one word in capitals, here a name that no registry has.
+            ("Uppercase/lowercase:tag", ""),
+            ("repo@sha256:ffff", ""),
+            ("-test/a", ""),
+            ("a//b", ""),
+            ("a/b/", ""),
+            ("a/../b", ""),
+            ("a:-tag", ""),
+            ("a:b:c", ""),
+            ("a b", ""),
+            ("https://a.b/c", ""),
+            ("a.b/c\n", ""),
+        ];
+        let mut wrong = Vec::new();
+        let mut judge = |text: &str, whole: &str| {
+            let found = parse(text).map(|reference| reference.whole()).unwrap_or_default();
+            if found != whole {
+                wrong.push(format!("{text:?}: {found:?}, expected {whole:?}"));
+            }
+        };
+        for (text, whole) in good {
+            judge(text, whole);
+        }
+        for text in [
+            format!("test:5000/repo@sha256:{sha256}"),
+            format!("test:5000/repo:tag@sha256:{sha256}"),
+            format!("test:5000/repo@sha512:{sha512}"),
+        ] {
+            judge(&text, &text);
+        }
+        judge(&format!("repo@sha256:{}", "F".repeat(64)), "");
+        judge(&format!("repo@md5:{}", "f".repeat(32)), "");
+        judge(&long(253), &format!("docker.io/{}:latest", long(253)));
+        judge(&format!("{}:tag", long(260)), "");
+        judge(&format!("a:{}", "t".repeat(128)), &format!("docker.io/library/a:{}", "t".repeat(128)));
+        judge(&format!("a:{}", "t".repeat(129)), "");
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        println!("figure CFG-06: {} references judged alike", good.len() + 9);
     }
 }

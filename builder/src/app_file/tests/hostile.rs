@@ -7,7 +7,7 @@ const LARGE: usize = 256 * 1024;
 
 // reading 8
 #[test]
-fn no_file_of_one_repeated_piece_takes_long() {
+fn cfg_02_no_file_of_one_repeated_piece_takes_long() {
     for piece in [
         "[",
         "{",
@@ -62,7 +62,7 @@ fn no_file_of_one_repeated_piece_takes_long() {
 
 // reading 8
 #[test]
-fn ten_thousand_levels_are_refused_by_the_limit() {
+fn cfg_02_ten_thousand_levels_are_refused_by_the_limit() {
     let depth = 10_000;
     let maps: Vec<String> = (0..300).map(|level| format!("{}a:\n", " ".repeat(level))).collect();
     let lists = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -75,14 +75,14 @@ fn ten_thousand_levels_are_refused_by_the_limit() {
 
 // reading 8
 #[test]
-fn a_file_of_ten_megabytes_is_refused_unread() {
+fn cfg_02_a_file_of_ten_megabytes_is_refused_unread() {
     let text = format!("version: \"{}\"\n", "x".repeat(10 * 1024 * 1024));
     assert_eq!(problems(&text), ["1:1: error: the file has 10485772 bytes; at most 262144 are read"]);
 }
 
 // reading 7
 #[test]
-fn a_large_text_behind_an_anchor_is_not_multiplied() {
+fn cfg_02_a_large_text_behind_an_anchor_is_not_multiplied() {
     let text = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(LARGE / 2), "*a,".repeat(15_000));
     let found = problems(&text);
     assert_eq!(found.len(), 1, "{found:?}");
@@ -94,7 +94,7 @@ fn a_large_text_behind_an_anchor_is_not_multiplied() {
 
 // reading 7
 #[test]
-fn aliases_that_multiply_stop_at_the_limit_of_nodes() {
+fn cfg_02_aliases_that_multiply_stop_at_the_limit_of_nodes() {
     let mut lines = vec!["l0: &l0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned()];
     for level in 1..12 {
         let inner = format!("*l{},", level - 1).repeat(10);
@@ -106,7 +106,7 @@ fn aliases_that_multiply_stop_at_the_limit_of_nodes() {
 
 // reading 7
 #[test]
-fn objects_of_other_languages_are_refused_as_tags() {
+fn cfg_02_objects_of_other_languages_are_refused_as_tags() {
     let text = with_start("  command: !!python/object/apply:os.system ['id']\n");
     let found = problems(&text);
     let message = "8:12: error: tags such as `!!python/object/apply:os.system` are not supported";
@@ -115,7 +115,7 @@ fn objects_of_other_languages_are_refused_as_tags() {
 
 // reading 4
 #[test]
-fn control_characters_are_refused_at_their_position() {
+fn cfg_02_control_characters_are_refused_at_their_position() {
     for (c, code) in [('\0', "0000"), ('\u{1b}', "001B"), ('\u{7}', "0007"), ('\u{c}', "000C")] {
         let text = SMALL.replace("app.py", &format!("a{c}b.py"));
         let message = format!("8:21: error: the control character U+{code} must not stand in the file");
@@ -134,4 +134,49 @@ fn ten_thousand_problems_are_not_all_shown() {
     assert!(app_file.is_none());
     assert_eq!(diagnostics.len(), 201);
     assert_eq!(diagnostics[200].to_string(), "apprunner.yaml:208:1: note: 8800 more problems are not shown");
+}
+
+/// The resident size of this process now, and the largest so far, in bytes.
+fn memory() -> Option<(u64, u64)> {
+    let status = fs_err::read_to_string("/proc/self/status").ok()?;
+    let of = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+    };
+    Some((of("VmRSS:")?, of("VmHWM:")?))
+}
+
+#[test]
+fn cfg_02_every_hostile_file_is_refused_in_100_ms_within_32_mib() {
+    let bomb: String = (1..12)
+        .map(|level| format!("l{level}: &l{level} [{}]\n", format!("*l{},", level - 1).repeat(10)))
+        .collect();
+    let cases = [
+        ("alias bomb", format!("l0: &l0 [x,x,x,x,x,x,x,x,x,x]\n{bomb}")),
+        ("10 MB scalar", format!("version: \"{}\"\n", "x".repeat(10 << 20))),
+        ("depth 10,000", format!("{}{}", "[".repeat(10_000), "]".repeat(10_000))),
+        ("repeated keys", format!("{SMALL}version: 1.0\n")),
+        ("python object", with_start("  command: !!python/object/apply:os.system ['id']\n")),
+        ("merge keys", format!("base: &b {{a: 1}}\n{}", with_run("  <<: *b\n"))),
+    ];
+    let before = memory();
+    let mut slowest = std::time::Duration::ZERO;
+    for (name, text) in &cases {
+        // A debug build, on a machine with other things to do, gets another chance.
+        let read = || {
+            let started = std::time::Instant::now();
+            let (app_file, _) = parse(FILE_NAME, text);
+            assert!(app_file.is_none(), "{name}");
+            started.elapsed()
+        };
+        let best = (0..4).map(|_| read()).min().unwrap();
+        assert!(best.as_millis() < 100, "{name} took {best:?}");
+        slowest = slowest.max(best);
+    }
+    // The texts themselves were there before.
+    if let (Some((resident, _)), Some((_, largest))) = (before, memory()) {
+        let more = largest.saturating_sub(resident);
+        println!("figure CFG-02: {} files refused, slowest {slowest:.1?}, {} MiB", cases.len(), more >> 20);
+        assert!(more < 32 << 20, "{more}");
+    }
 }

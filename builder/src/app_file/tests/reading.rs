@@ -107,14 +107,14 @@ fn a_tab_as_indentation_is_refused_at_its_position() {
 
 // reading 6
 #[test]
-fn a_key_given_twice_is_refused_with_both_positions() {
+fn cfg_02_a_key_given_twice_is_refused_with_both_positions() {
     let found = problems(&with_run("  command: b\n"));
     assert_eq!(found, ["9:3: error: `command` is given twice, first at 8:3"]);
 }
 
 // reading 7
 #[test]
-fn anchors_are_expanded_and_merge_keys_and_tags_are_refused() {
+fn cfg_02_anchors_are_expanded_and_merge_keys_and_tags_are_refused() {
     let app_file = good(
         &with_run("  pre-run: &x\n    - a\n  env: []\n  secrets: []\n")
             .replace("pip install -r requirements.txt", "&y 'a b'")

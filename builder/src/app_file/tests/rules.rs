@@ -127,7 +127,7 @@ fn a_runtime_is_read_in_lower_case() {
 
 // quirk 15, choice refused
 #[test]
-fn a_runtime_version_follows_its_grammar() {
+fn cfg_03_a_runtime_version_follows_its_grammar() {
     for (version, hint) in [
         ("latest", "remove the key: without it the newest version is taken"),
         ("18.x", "write `18`"),
@@ -143,7 +143,7 @@ fn a_runtime_version_follows_its_grammar() {
 
 // reading 2, validation port
 #[test]
-fn a_port_is_a_number_quoted_or_not() {
+fn cfg_03_a_port_is_a_number_quoted_or_not() {
     for port in ["1", "8080", "'65535'", "\"3000\""] {
         good(&with_run(&format!("  network:\n    port: {port}\n")));
     }
@@ -217,7 +217,7 @@ fn port_cannot_be_a_secret() {
 
 // row 13, validation names, port reserved
 #[test]
-fn names_of_variables_are_checked_in_every_list() {
+fn cfg_05_names_of_variables_are_checked_in_every_list() {
     for (name, message) in [
         ("''", "error: a variable's name must not be empty or hold `=`, a zero byte or a line end"),
         ("A=B", "error: a variable's name must not be empty or hold `=`, a zero byte or a line end"),
@@ -244,7 +244,7 @@ fn names_of_variables_are_checked_in_every_list() {
 
 // validation values
 #[test]
-fn a_value_is_one_text_of_limited_length() {
+fn cfg_05_a_value_is_one_text_of_limited_length() {
     let env = |value: &str| with_run(&format!("  env:\n    - name: X\n      value: {value}\n"));
     let hint = "put the whole value in quotes: `value: '…'`";
     one(&env("{a: 1}"), &format!("11:14: error: `value` must be one text, not a map -> {hint}"));
@@ -253,6 +253,37 @@ fn a_value_is_one_text_of_limited_length() {
     one(&env("\"a\\0\""), message);
     one(&env(&"x".repeat(51_201)), message);
     good(&env(&"é".repeat(51_200)));
+}
+
+/// Variables that programs act on are the app's own affair: they reach its commands in the sandbox and its image, and
+/// nothing else, so that they are not refused.
+#[test]
+fn cfg_05_what_steers_programs_is_an_ordinary_variable_and_what_is_no_variable_is_refused() {
+    let million = "x".repeat(1 << 20);
+    let table = [
+        ("LD_PRELOAD", "/app/evil.so", true),
+        ("LD_LIBRARY_PATH", "/app", true),
+        ("PATH", "/app/bin:/usr/bin", true),
+        ("PYTHONPATH", "/app", true),
+        ("NODE_OPTIONS", "--require=/app/x.js", true),
+        ("BASH_ENV", "/app/x.sh", true),
+        ("HTTPS_PROXY", "http://127.0.0.1:1", true),
+        ("A", "x=y; $(touch /tmp/x) `y`", true),
+        ("A", "two\\nlines", true),
+        ("A=B", "x", false),
+        ("A\\nB", "x", false),
+        ("A\\0B", "x", false),
+        ("A", "x\\0y", false),
+        ("", "x", false),
+        ("AWSAPPRUNNER_X", "x", false),
+        ("A", &million, false),
+    ];
+    for (name, value, is_good) in table {
+        let text = with_run(&format!("  env:\n    - name: \"{name}\"\n      value: \"{value}\"\n"));
+        let (app_file, diagnostics) = parse(FILE_NAME, &text);
+        assert_eq!(app_file.is_some(), is_good, "{name}: {diagnostics:?}");
+    }
+    println!("figure CFG-05: {} names and values judged as the table says", table.len());
 }
 
 // validation env-map

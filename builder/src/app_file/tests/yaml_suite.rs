@@ -32,7 +32,7 @@ fn suite() -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_yaml_test_suite_is_judged_right() {
+fn cfg_01_the_yaml_test_suite_is_judged_right() {
     let mut otherwise = Vec::new();
     let mut cases = 0;
     for (name, text) in suite() {
@@ -50,7 +50,7 @@ fn the_yaml_test_suite_is_judged_right() {
 
 // reading 8
 #[test]
-fn nothing_of_the_yaml_test_suite_takes_long_or_makes_the_reader_fall_over() {
+fn cfg_01_nothing_of_the_yaml_test_suite_takes_long_or_makes_the_reader_fall_over() {
     for (_, text) in suite() {
         // The files of the suite are YAML themselves.
         read_in_time(&text);
@@ -61,7 +61,7 @@ fn nothing_of_the_yaml_test_suite_takes_long_or_makes_the_reader_fall_over() {
 }
 
 #[test]
-fn no_mutant_of_the_yaml_test_suite_takes_long_or_makes_the_reader_fall_over() {
+fn cfg_01_no_mutant_of_the_yaml_test_suite_takes_long_or_makes_the_reader_fall_over() {
     let cases: Vec<String> =
         suite().iter().flat_map(|(_, text)| read_cases(text)).map(|(text, _)| text).collect();
     for (index, text) in cases.iter().enumerate() {

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 
+use lapstrake_fixtures::apps::App;
+
 use crate::harness::{Lapstrake, workspace};
 
 /// A server on this machine's loopback that answers every request with a redirect or with a page.
@@ -98,4 +100,32 @@ fn net_01_in_mode_registries_public_hosts_are_refused_by_name() {
     assert!(said.contains("only the configured hosts are allowed"), "{said}");
     let wrong = Lapstrake::new().run(["build", app.to_str().unwrap(), "--allow-host", "https://x.example/"]);
     assert!(wrong.expect(2).stderr.contains("is no HOST or HOST:PORT"));
+}
+
+#[test]
+fn net_07_what_commands_fetch_is_recorded_with_its_digest() {
+    let scratch = workspace::scratch();
+    let source = App::named("flask").directory();
+    let report = scratch.path().join("report.json");
+    let layout = format!("oci:{}", scratch.path().join("layout").display());
+    let arguments = ["build", source.to_str().unwrap(), "--output", &layout, "--metadata-file"];
+    Lapstrake::new().run(arguments.into_iter().chain([report.to_str().unwrap()])).expect(0);
+    let report: serde_json::Value = serde_json::from_slice(&fs_err::read(&report).unwrap()).unwrap();
+    let fetched = report["fetched"].as_array().unwrap();
+    let text = |value: &serde_json::Value, name: &str| value[name].as_str().unwrap().to_owned();
+    let wheels: Vec<_> = fetched.iter().filter(|one| text(one, "url").ends_with(".whl")).collect();
+    // The list of requirements pins each package to its digest.
+    let requirements = fs_err::read_to_string(source.join("requirements.txt")).unwrap();
+    let packages = requirements.lines().filter(|line| line.contains("==")).count();
+    assert_eq!(wheels.len(), packages, "{fetched:?}");
+    for wheel in &wheels {
+        assert!(requirements.contains(&text(wheel, "digest")), "{wheel}");
+    }
+    assert!(
+        fetched.iter().all(|one| text(one, "url").starts_with("http") && one["size"].as_u64().unwrap() > 0)
+    );
+    println!(
+        "figure NET-07: {} answers recorded, {packages} of {packages} packages with their digest",
+        fetched.len()
+    );
 }

@@ -1,6 +1,6 @@
 //! Carries out a plan: from a source and a runtime to images.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
 use crate::layering::{AppTrees, LayerTree, Role, app_trees};
-use crate::metadata::{ImageReport, Metadata};
+use crate::metadata::{FetchedReport, ImageReport, Metadata};
 use crate::native;
 use crate::needs::{Facts, KnownFacts, Needs, node_module_version};
 use crate::network::{BuildNetwork, network};
@@ -281,6 +281,9 @@ impl<'a> Site<'a> {
         let Packing { reuse, scratch, context, .. } = *self.packing;
         let (ran, end) =
             metadata.timed("commands", || sequence.run(source, self, scratch, context, looks))?;
+        if let Some(workshop) = self.workshop.get() {
+            metadata.fetched = FetchedReport::of(&workshop.fetched.borrow());
+        }
         if let Some(Some(packages)) = self.packages.get() {
             // It is found out another time.
             let _ = packages.measure();
@@ -387,6 +390,7 @@ impl<'a> Site<'a> {
             network: network.mode,
             files: network.files,
             secrets: &self.options.secrets,
+            fetched: RefCell::default(),
         })
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lapstrake_sandbox::Fetched;
 use oci_spec::image::Digest;
 use serde::Serialize;
 
@@ -52,6 +53,9 @@ pub struct Metadata {
     /// How build commands were isolated: the mode, or `none-needed` where there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<&'static str>,
+    /// What the build commands that ran have fetched through the proxy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fetched: Vec<FetchedReport>,
     /// The secrets of the build commands, without their values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub build_secrets: Vec<SecretUse>,
@@ -70,6 +74,32 @@ pub struct Metadata {
     /// What keeps hidden values out of the report.
     #[serde(skip)]
     pub mask: Arc<Mask>,
+}
+
+/// Something that was fetched.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FetchedReport {
+    /// Where it came from, without a query.
+    pub url: String,
+    /// The SHA-256 of its bytes, as they were sent.
+    pub digest: String,
+    /// How many bytes there were.
+    pub size: u64,
+}
+
+impl FetchedReport {
+    /// What came of a build's requests: each successful answer once, sorted.
+    #[must_use]
+    pub fn of(fetched: &[Fetched]) -> Vec<Self> {
+        let report = |one: &Fetched| Self {
+            url: one.url.clone(),
+            digest: format!("sha256:{}", one.sha256),
+            size: one.size,
+        };
+        let done = fetched.iter().filter(|one| (200..300).contains(&one.status)).map(report);
+        done.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
 }
 
 /// The catalog that a build asked. It may be a later revision than the one that the image names, which is the first that
@@ -184,7 +214,8 @@ impl Metadata {
             _ => serde_json::Map::new(),
         };
         report.retain(|name, _| {
-            ["runtime", "sourceDigest", "checkout", "isolation", "secrets", "images"].contains(&name.as_str())
+            ["runtime", "sourceDigest", "checkout", "isolation", "fetched", "secrets", "images"]
+                .contains(&name.as_str())
         });
         for layer in report.get_mut("images").into_iter().flat_map(layers_of) {
             layer["origin"] = "cached".into();

@@ -3,9 +3,12 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lapstrake_runtimes::mirrors::{Ask, Auth, Endpoint, Machine, Mirrors, NoPrograms, Programs, defaults};
-use lapstrake_sandbox::{HostPort, MemoryFile, Mount, Network, PROXY_URL, ProxyMode, ProxyPolicy, Upstream};
+use lapstrake_sandbox::{
+    Authority, HostPort, MemoryFile, Mount, Network, PROXY_URL, ProxyMode, ProxyPolicy, Upstream,
+};
 use url::Url;
 
 use crate::app_registries::AppRegistries;
@@ -14,6 +17,9 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::secrets::Hidden;
 use crate::tool_env::{CA_BUNDLE, Indexes, NPM_CONFIG};
+
+/// Where programs of the build image look for authorities by themselves.
+const SYSTEM_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Where pip keeps the addresses of its index, among the packages of a python.
 const PIP_INDEXES: &str = "pip/_internal/models/index.py";
@@ -139,8 +145,25 @@ pub fn network(args: &NetworkArgs, context: &Context, scratch: &Path) -> Result<
         return Ok(network);
     }
     let extra = indexes.iter().flat_map(|endpoint| &endpoint.ca_files).chain(&context.authorities);
-    if let Some(bundle) = ca_bundle(mirrors.ca_files.iter().chain(extra), scratch)? {
-        network.mounts.push(Mount::read_only(bundle, CA_BUNDLE));
+    let mut bundle = authorities(mirrors.ca_files.iter().chain(extra))?;
+    if let Network::Proxy(policy) = &mut network.mode {
+        if bundle.is_empty() {
+            let text = "this machine trusts no certificate authority, so that what build commands fetch over TLS is \
+                        not recorded";
+            context.report.warning(text);
+        } else {
+            let authority = Authority::new(&bundle).map_err(|cause| {
+                Failure::io("could not make the certificate authority of the build's proxy", cause)
+            })?;
+            bundle.extend_from_slice(authority.certificate().as_bytes());
+            policy.authority = Some(Arc::new(authority));
+        }
+    }
+    if !bundle.is_empty() {
+        let bundle = write(scratch, "ca.crt", &bundle)?;
+        network.mounts.push(Mount::read_only(&bundle, CA_BUNDLE));
+        // For programs that none of the variables reaches.
+        network.mounts.push(Mount::read_only(bundle, SYSTEM_BUNDLE));
         network.has_ca = true;
     }
     if let Some(login) = mirrors.npm.as_ref().and_then(npm_login) {
@@ -160,7 +183,7 @@ fn policy(mode: ProxyMode, args: &NetworkArgs, mirrors: &Mirrors, indexes: &[&En
     let proxy = mirrors.proxy.https.as_ref().or(mirrors.proxy.http.as_ref());
     let upstream =
         proxy.map(|url| Upstream { url: url.reveal().clone(), no_proxy: mirrors.proxy.no_proxy.clone() });
-    ProxyPolicy { mode, listed, upstream }
+    ProxyPolicy { mode, listed, upstream, authority: None }
 }
 
 /// pip knows logins as part of an address only, unless a netrc file is in the home directory.
@@ -227,6 +250,12 @@ pub(crate) fn ca_bundle<'a>(
     files: impl Iterator<Item = &'a PathBuf>,
     scratch: &Path,
 ) -> Result<Option<PathBuf>, Failure> {
+    let bundle = authorities(files)?;
+    if bundle.is_empty() { Ok(None) } else { write(scratch, "ca.crt", &bundle).map(Some) }
+}
+
+/// The certificates in all of these files, one after the other.
+fn authorities<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Result<Vec<u8>, Failure> {
     let mut bundle = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     for file in files.filter(|file| file.is_file()) {
@@ -238,7 +267,7 @@ pub(crate) fn ca_bundle<'a>(
             bundle.push(b'\n');
         }
     }
-    if bundle.is_empty() { Ok(None) } else { write(scratch, "ca.crt", &bundle).map(Some) }
+    Ok(bundle)
 }
 
 fn write(scratch: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, Failure> {

@@ -8,6 +8,7 @@ mod sizes;
 mod tail;
 mod units;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use lapstrake_sandbox::{
-    Event, Failure as StepEnd, Isolation, Limits, MemoryFile, Mount, Network, Root, SandboxError, Spec, Step,
-    StepFailure,
+    Event, Failure as StepEnd, Fetched, Isolation, Limits, MemoryFile, Mount, Network, Root, SandboxError,
+    Spec, Step, StepFailure,
 };
 use serde::Serialize;
 
@@ -112,6 +113,8 @@ pub struct Workshop<'a> {
     pub files: Vec<MemoryFile>,
     /// The secrets of the commands.
     pub secrets: &'a Secrets,
+    /// What they have fetched so far.
+    pub fetched: RefCell<Vec<Fetched>>,
 }
 
 /// A run of commands that is watched and can be stopped.
@@ -144,6 +147,7 @@ impl Workshop<'_> {
         listener.is_quiet = unit.own.is_some();
         let outcome = lapstrake_sandbox::run(&spec, &steps, watch.stop, &mut |event| listener.hear(&event))
             .map_err(|cause| sandbox_failure(cause, "could not run the build commands"))?;
+        self.fetched.borrow_mut().extend(outcome.fetched);
         for host in &outcome.hosts {
             watch.report.note(&format!(
                 "network: {}:{} in {} connections, {} bytes received",
@@ -363,6 +367,7 @@ mod tests {
         let secrets = Secrets::default();
         let workshop = Workshop {
             isolation: Isolation::Strict,
+            fetched: RefCell::default(),
             layers: vec!["/layers/top".into(), "/layers/bottom".into()],
             scratch: "/scratch".into(),
             working_dir: "/app".into(),

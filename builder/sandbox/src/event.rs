@@ -67,6 +67,8 @@ pub struct Outcome {
     pub result: Result<(), StepFailure>,
     /// The hosts that were reached through the proxy, sorted.
     pub hosts: Vec<HostUse>,
+    /// What was fetched through the proxy, in the order in which it ended.
+    pub fetched: Vec<Fetched>,
 }
 
 /// A step that failed.
@@ -109,6 +111,19 @@ impl fmt::Display for Failure {
             Self::Cancelled => f.write_str("cancelled"),
         }
     }
+}
+
+/// An answer that the steps got through the proxy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Fetched {
+    /// Where it came from, without a query.
+    pub url: String,
+    /// Its status.
+    pub status: u16,
+    /// Bytes of its body, as they were sent.
+    pub size: u64,
+    /// The SHA-256 of its body, in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// What went to and came from one host through the proxy.

@@ -38,10 +38,11 @@ mod wire;
 mod worker;
 
 pub use error::{Feature, SandboxError};
-pub use event::{Event, Failure, HostUse, Outcome, StepFailure, Stream};
+pub use event::{Event, Failure, Fetched, HostUse, Outcome, StepFailure, Stream};
 pub use launcher::enter_if_asked;
 pub use owner::outside_identity;
 pub use probe::probe;
+pub use proxy::authority::Authority;
 pub use proxy::policy::{HostPort, ProxyMode, ProxyPolicy, Upstream};
 pub use session::{run, serve};
 pub use spec::{

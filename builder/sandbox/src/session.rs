@@ -19,7 +19,7 @@ use crate::cgroup::Groups;
 use crate::copied::Copied;
 use crate::disk;
 use crate::error::SandboxError;
-use crate::event::{Event, Failure, HostUse, Outcome, StepFailure, Stream};
+use crate::event::{Event, Failure, Fetched, HostUse, Outcome, StepFailure, Stream};
 use crate::forward::Forwarder;
 use crate::launcher::HIDDEN_MODE;
 use crate::output::{Budget, Lines};
@@ -49,11 +49,11 @@ pub fn run(
     let mut session = Session::start(spec)?;
     session.wait_until_ready(events)?;
     let result = session.run_steps(steps, cancel, events)?;
-    let hosts = session.finish(events)?;
+    let (hosts, fetched) = session.finish(events)?;
     if let Some(copied) = session.copied.take() {
         copied.settle()?;
     }
-    Ok(Outcome { result, hosts })
+    Ok(Outcome { result, hosts, fetched })
 }
 
 /// Runs one app until it ends or `cancel` is set, with a `SIGTERM` and [`crate::Limits::grace`] first.
@@ -383,7 +383,10 @@ impl<'spec> Session<'spec> {
     }
 
     /// Ends everything inside and tells what went through the proxy.
-    fn finish(&mut self, events: &mut dyn FnMut(Event)) -> Result<Vec<HostUse>, SandboxError> {
+    fn finish(
+        &mut self,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<(Vec<HostUse>, Vec<Fetched>), SandboxError> {
         self.control
             .shutdown(std::net::Shutdown::Both)
             .map_err(SandboxError::io("close the control socket"))?;

@@ -54,7 +54,7 @@ fn ask(address: &str, request: &str) -> String {
 
 fn proxy(listed: &[u16]) -> Network {
     let listed = listed.iter().map(|&port| HostPort::new("127.0.0.1", port)).collect();
-    Network::Proxy(ProxyPolicy { mode: ProxyMode::Public, listed, upstream: None })
+    Network::Proxy(ProxyPolicy { mode: ProxyMode::Public, listed, upstream: None, authority: None })
 }
 
 fn nothing(bench: &Bench) {
@@ -130,7 +130,8 @@ fn upstream(bench: &Bench) {
     let mut spec = bench.spec();
     let upstream = Some(Upstream { url, no_proxy: Vec::new() });
     let listed = vec![HostPort::new("index.invalid", 80)];
-    spec.network = Network::Proxy(ProxyPolicy { mode: ProxyMode::ListedOnly, listed, upstream });
+    spec.network =
+        Network::Proxy(ProxyPolicy { mode: ProxyMode::ListedOnly, listed, upstream, authority: None });
     let said = shell_in(&spec, &ask(PROXY, "GET http://index.invalid/a HTTP/1.1\\r\\n\\r\\n"));
     let expected = "GET http://index.invalid/a HTTP/1.1|Proxy-Authorization: Basic dXNAZXI6d29yZA==|";
     assert!(said.stdout().contains(expected), "{said:?}");

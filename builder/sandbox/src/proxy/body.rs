@@ -9,25 +9,64 @@ const LONGEST_LINE: usize = 4096;
 
 /// Copies a body; returns its size on the wire.
 pub(super) fn pass(body: Body, mut from: impl Read, mut to: impl Write) -> io::Result<u64> {
+    pass_by(body, &mut from, &mut to, &mut |_| {})
+}
+
+/// The same, past somebody who sees the bytes of the body.
+pub(super) fn pass_by(
+    body: Body,
+    from: &mut impl Read,
+    to: &mut impl Write,
+    tap: &mut dyn FnMut(&[u8]),
+) -> io::Result<u64> {
     match body {
-        Body::Length(length) => exactly(length, &mut from, &mut to).map(|()| length),
-        Body::Chunked => chunks(&mut from, &mut to),
+        Body::Length(length) => exactly(length, from, to, tap).map(|()| length),
+        Body::Chunked => chunks(from, to, tap),
     }
 }
 
-fn exactly(length: u64, from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
-    let copied = io::copy(&mut from.by_ref().take(length), to)?;
-    if copied == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+/// Copies all that there is.
+pub(super) fn all(from: &mut impl Read, to: &mut impl Write, tap: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    copy(u64::MAX, from, to, tap).map(drop)
+}
+
+fn exactly(
+    length: u64,
+    from: &mut impl Read,
+    to: &mut impl Write,
+    tap: &mut dyn FnMut(&[u8]),
+) -> io::Result<()> {
+    if copy(length, from, to, tap)? == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Copies at most so many bytes; returns how many there were.
+fn copy(most: u64, from: &mut impl Read, to: &mut impl Write, tap: &mut dyn FnMut(&[u8])) -> io::Result<u64> {
+    let mut buffer = vec![0; 32 << 10];
+    let mut copied = 0;
+    while copied < most {
+        let room = usize::try_from(most - copied).unwrap_or(usize::MAX).min(buffer.len());
+        match from.read(&mut buffer[..room]) {
+            Ok(0) => break,
+            Ok(count) => {
+                tap(&buffer[..count]);
+                to.write_all(&buffer[..count])?;
+                copied += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(copied)
 }
 
 /// Reads each chunk's length strictly and writes it anew, so that the origin sees no doubtful one.
-fn chunks(from: &mut impl Read, to: &mut impl Write) -> io::Result<u64> {
+fn chunks(from: &mut impl Read, to: &mut impl Write, tap: &mut dyn FnMut(&[u8])) -> io::Result<u64> {
     let mut total = 0;
     loop {
         let size = chunk_size(&line(from)?).ok_or(io::ErrorKind::InvalidData)?;
         let head = format!("{size:x}\r\n");
         to.write_all(head.as_bytes())?;
-        exactly(size, from, to)?;
+        exactly(size, from, to, tap)?;
         // The last chunk may be followed by trailer fields; none are passed on.
         if size == 0 && !line(from)?.is_empty() {
             return Err(io::ErrorKind::InvalidData.into());

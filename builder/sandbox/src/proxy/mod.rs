@@ -1,12 +1,16 @@
 //! The only way out of a build's network namespace: an HTTP proxy that the caller serves on a socket inside.
 
+pub(crate) mod authority;
 mod body;
 mod dial;
 pub(crate) mod policy;
 mod request;
+mod response;
+mod tunnel;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,10 +20,13 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use self::authority::Authority;
 use self::dial::{DialError, Dialled};
 use self::policy::{HostPort, ProxyPolicy};
 use self::request::{Body, Request};
-use crate::event::{Event, HostUse};
+use self::response::{Passed, Response};
+use self::tunnel::Tunnel;
+use crate::event::{Event, Fetched, HostUse};
 use crate::forward::relay;
 
 /// Clients beyond these wait in the kernel's queue.
@@ -50,6 +57,7 @@ struct Shared {
     open: AtomicUsize,
     events: Mutex<Vec<Event>>,
     hosts: Mutex<BTreeMap<HostPort, HostUse>>,
+    fetched: Mutex<Vec<Fetched>>,
     /// The far ends of the connections that are open.
     origins: Mutex<BTreeMap<RawFd, TcpStream>>,
 }
@@ -63,6 +71,7 @@ impl Proxy {
             open: AtomicUsize::new(0),
             events: Mutex::default(),
             hosts: Mutex::default(),
+            fetched: Mutex::default(),
             origins: Mutex::default(),
         });
         let for_server = Arc::clone(&shared);
@@ -75,8 +84,8 @@ impl Proxy {
         std::mem::take(&mut *self.shared.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Stops accepting, ends what is open, and tells which hosts were used.
-    pub(crate) fn finish(mut self) -> Vec<HostUse> {
+    /// Stops accepting, ends what is open, and tells which hosts were used and what was fetched.
+    pub(crate) fn finish(mut self) -> (Vec<HostUse>, Vec<Fetched>) {
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(server) = self.server.take() {
             let _ = server.join();
@@ -92,7 +101,8 @@ impl Proxy {
             thread::sleep(Duration::from_millis(10));
         }
         let hosts = self.shared.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        hosts.values().cloned().collect()
+        let mut fetched = self.shared.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        (hosts.values().cloned().collect(), std::mem::take(&mut fetched))
     }
 }
 
@@ -129,14 +139,15 @@ fn answer(client: &TcpStream, shared: &Shared) -> io::Result<()> {
     };
     client.set_read_timeout(Some(dial::LONGEST_SILENCE))?;
     let target = request.target().clone();
-    let body = match &request {
-        Request::Connect(_) => None,
-        Request::Forward { body, .. } => Some(*body),
-    };
+    let plain = Plain::of(&request);
     match dial::dial(&shared.policy, request) {
         Ok(dialled) => {
             shared.origins().insert(dialled.stream.as_raw_fd(), dialled.stream.try_clone()?);
-            let (sent, received) = exchange(client, &dialled, body);
+            let (sent, received) = match (&plain, shared.policy.authority.as_deref()) {
+                (Some(plain), _) => plain.exchange(client, &dialled, shared),
+                (None, Some(authority)) => through_tunnel(client, &dialled, &target, authority, shared),
+                (None, None) => relayed(client, &dialled.stream),
+            };
             shared.origins().remove(&dialled.stream.as_raw_fd());
             shared.count(target, sent, received);
             Ok(())
@@ -149,33 +160,93 @@ fn answer(client: &TcpStream, shared: &Shared) -> io::Result<()> {
     }
 }
 
-/// Lets both sides talk; returns the bytes sent and received.
-fn exchange(client: &TcpStream, dialled: &Dialled, body: Option<Body>) -> (u64, u64) {
-    let stream = &dialled.stream;
-    let Some(body) = body else {
-        let mut answer = client;
-        let accepted = answer.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n");
-        return if accepted.is_ok() { relay(client, stream) } else { (0, 0) };
-    };
-    let mut origin = stream;
-    if origin.write_all(&dialled.head).is_err() {
-        return (0, 0);
+/// Lets a client talk over TLS and records what it fetches; returns the bytes sent and received.
+fn through_tunnel(
+    client: &TcpStream,
+    dialled: &Dialled,
+    target: &HostPort,
+    authority: &Authority,
+    shared: &Shared,
+) -> (u64, u64) {
+    let mut answer = client;
+    let accepted = answer.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n");
+    let (Ok(()), Ok(origin)) = (accepted, dialled.stream.try_clone()) else { return (0, 0) };
+    let tunnel = Tunnel { target, authority, shared, sent: Cell::new(0), received: Cell::new(0) };
+    // A connection that fails concerns its client alone, which sees it end.
+    let _ = tunnel.serve(client, origin);
+    let _ = client.shutdown(Shutdown::Both);
+    let _ = dialled.stream.shutdown(Shutdown::Both);
+    (tunnel.sent.get(), tunnel.received.get())
+}
+
+/// Lets both sides talk without looking at it; returns the bytes sent and received.
+fn relayed(client: &TcpStream, origin: &TcpStream) -> (u64, u64) {
+    let mut answer = client;
+    let accepted = answer.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n");
+    if accepted.is_ok() { relay(client, origin) } else { (0, 0) }
+}
+
+/// A request without TLS.
+struct Plain {
+    method: String,
+    url: String,
+    body: Body,
+}
+
+impl Plain {
+    /// `None` for a tunnel.
+    fn of(request: &Request) -> Option<Self> {
+        let Request::Forward { head, uri, body, .. } = request else { return None };
+        let method = head.split(|&byte| byte == b' ').next().unwrap_or_default();
+        let method = String::from_utf8_lossy(method).into_owned();
+        Some(Self { method, url: uri.clone(), body: *body })
     }
-    let sent = dialled.head.len() as u64;
-    thread::scope(|scope| {
-        let upload = scope.spawn(|| {
-            let sent = body::pass(body, client, stream);
-            if sent.is_err() {
-                // What follows could be read as another request.
-                let _ = stream.shutdown(Shutdown::Both);
+
+    /// Sends the request and passes its answer on, which is recorded; returns the bytes sent and received.
+    fn exchange(&self, client: &TcpStream, dialled: &Dialled, shared: &Shared) -> (u64, u64) {
+        let stream = &dialled.stream;
+        let mut origin = stream;
+        if origin.write_all(&dialled.head).is_err() {
+            return (0, 0);
+        }
+        let sent = dialled.head.len() as u64;
+        thread::scope(|scope| {
+            let upload = scope.spawn(|| {
+                let sent = body::pass(self.body, client, stream);
+                if sent.is_err() {
+                    // What follows could be read as another request.
+                    let _ = stream.shutdown(Shutdown::Both);
+                }
+                sent.unwrap_or(0)
+            });
+            let received = match self.answer(&mut BufReader::new(origin), client) {
+                Ok((status, passed)) => {
+                    let size = passed.size;
+                    shared.fetched(&self.method, &self.url, status, passed);
+                    size
+                }
+                Err(reason) => {
+                    // The client may have had a part of the answer, which then ends early.
+                    let _ = refuse(client, "502 Bad Gateway", &reason);
+                    0
+                }
+            };
+            let _ = client.shutdown(Shutdown::Both);
+            (sent + upload.join().unwrap_or(0), received)
+        })
+    }
+
+    /// Passes on an answer, and those that only announce it.
+    fn answer(&self, origin: &mut impl Read, client: &TcpStream) -> Result<(u16, Passed), String> {
+        loop {
+            let head = request::read_head(origin)?;
+            let response = Response::parse(&head, &self.method)?;
+            let passed = response.pass(&mut *origin, client, true).map_err(|error| error.to_string())?;
+            if !response.is_interim() {
+                return Ok((response.status, passed));
             }
-            sent.unwrap_or(0)
-        });
-        let mut answer = client;
-        let received = io::copy(&mut origin, &mut answer).unwrap_or(0);
-        let _ = client.shutdown(Shutdown::Both);
-        (sent + upload.join().unwrap_or(0), received)
-    })
+        }
+    }
 }
 
 fn refuse(mut client: &TcpStream, status: &str, reason: &str) -> io::Result<()> {
@@ -199,6 +270,18 @@ impl Shared {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         if events.len() < MOST_EVENTS {
             events.push(event);
+        }
+    }
+
+    /// Takes note of an answer.
+    fn fetched(&self, method: &str, url: &str, status: u16, passed: Passed) {
+        const MOST: usize = 100_000;
+        // What follows a question mark may be a secret.
+        let url = url.split('?').next().unwrap_or_default().to_owned();
+        let Passed { size, sha256 } = passed;
+        let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        if fetched.len() < MOST && method == "GET" {
+            fetched.push(Fetched { url, status, size, sha256 });
         }
     }
 

@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+use super::authority::Authority;
 
 /// What the proxy allows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -17,6 +20,10 @@ pub struct ProxyPolicy {
     /// sent to the sandbox's own process.
     #[serde(skip)]
     pub upstream: Option<Upstream>,
+    /// Whose certificates the proxy shows, so that it can record what goes through tunnels; without one, tunnels carry
+    /// what they are given.
+    #[serde(skip)]
+    pub authority: Option<Arc<Authority>>,
 }
 
 /// Which hosts are allowed besides the listed ones.
@@ -231,7 +238,7 @@ mod tests {
 
     fn policy(mode: ProxyMode) -> ProxyPolicy {
         let listed = vec![HostPort::new("Index.example.", 8081), HostPort::new("10.0.0.9", 80)];
-        ProxyPolicy { mode, listed, upstream: None }
+        ProxyPolicy { mode, listed, upstream: None, authority: None }
     }
 
     #[test]

@@ -9,7 +9,7 @@ const LARGEST_HEAD: usize = 64 << 10;
 const MOST_FIELDS: usize = 200;
 
 /// Fields that concern one connection only and are not passed on.
-const HOP_BY_HOP: [&str; 8] = [
+pub(super) const HOP_BY_HOP: [&str; 8] = [
     "connection",
     "keep-alive",
     "proxy-authorization",
@@ -46,8 +46,32 @@ pub(crate) enum Body {
     Chunked,
 }
 
+/// One request of a tunnel, as the origin is to see it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Inner {
+    pub(crate) method: String,
+    /// The path and the query.
+    pub(crate) path: String,
+    pub(crate) head: Vec<u8>,
+    pub(crate) body: Body,
+    /// Whether the client wants no other request on the connection.
+    pub(crate) closes: bool,
+}
+
+impl Inner {
+    /// Whether it does no harm to send it twice.
+    pub(crate) fn may_be_repeated(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD") && self.body == Body::Length(0)
+    }
+}
+
 /// Reads up to the empty line and not a byte further.
 pub(crate) fn read_head(from: &mut impl Read) -> Result<Vec<u8>, String> {
+    read_head_or_end(from)?.ok_or_else(|| "the request head is incomplete".to_owned())
+}
+
+/// The same; `None` where the other side has ended the connection instead.
+pub(crate) fn read_head_or_end(from: &mut impl Read) -> Result<Option<Vec<u8>>, String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -55,16 +79,82 @@ pub(crate) fn read_head(from: &mut impl Read) -> Result<Vec<u8>, String> {
             return Err(format!("the request head exceeds {LARGEST_HEAD} bytes"));
         }
         match from.read(&mut byte) {
+            Ok(0) if head.is_empty() => return Ok(None),
             Ok(0) => return Err("the request head is incomplete".to_owned()),
             Ok(_) => head.push(byte[0]),
+            Err(error) if head.is_empty() && error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Ok(None);
+            }
             Err(error) => return Err(format!("the request head did not arrive: {error}")),
         }
     }
-    Ok(head)
+    Ok(Some(head))
+}
+
+/// A head, split into its parts.
+struct Parts<'a> {
+    method: &'a str,
+    uri: &'a str,
+    is_old: bool,
+    fields: Vec<Field<'a>>,
+    body: Body,
 }
 
 /// Parses a head that [`read_head`] has read.
 pub(crate) fn parse(head: &[u8]) -> Result<Request, String> {
+    let Parts { method, uri, fields, body, .. } = parts(head)?;
+    if method == "CONNECT" {
+        let target = authority(uri, None)?;
+        return match body {
+            Body::Length(0) => Ok(Request::Connect(target)),
+            _ => Err("CONNECT has a body".to_owned()),
+        };
+    }
+    forward(method, uri, &fields, body)
+}
+
+/// Parses the head of a request in a tunnel to `target`.
+pub(crate) fn parse_inner(head: &[u8], target: &HostPort) -> Result<Inner, String> {
+    let Parts { method, uri, is_old, fields, body } = parts(head)?;
+    if !uri.starts_with('/') || uri.contains('#') {
+        return Err("the request names no path".to_owned());
+    }
+    if !all(&fields, "upgrade").is_empty() {
+        return Err("upgrades are not allowed".to_owned());
+    }
+    let hosts = all(&fields, "host");
+    let &[place] = hosts.as_slice() else { return Err("the request does not name one host".to_owned()) };
+    if authority(place, Some(443))? != *target {
+        return Err("the host field contradicts the tunnel".to_owned());
+    }
+    let named = all(&fields, "connection").join(",");
+    let mut head = format!("{method} {uri} HTTP/1.1\r\nHost: {place}\r\n");
+    // This side answers an expectation by sending what was expected.
+    push_fields(&mut head, fields.iter().filter(|field| !field.0.eq_ignore_ascii_case("expect")), &named);
+    head.push_str("Connection: keep-alive\r\n\r\n");
+    let closes = is_old || named.split(',').any(|word| word.trim().eq_ignore_ascii_case("close"));
+    Ok(Inner { method: method.to_owned(), path: uri.to_owned(), head: head.into_bytes(), body, closes })
+}
+
+/// Adds what is passed on to the origin.
+fn push_fields<'a>(head: &mut String, fields: impl Iterator<Item = &'a Field<'a>>, named: &str) {
+    let dropped = |name: &str| {
+        name.eq_ignore_ascii_case("host")
+            || HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop))
+            || named.split(',').any(|word| name.eq_ignore_ascii_case(word.trim()))
+    };
+    let framing = |name: &str| {
+        name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
+    };
+    for (name, value) in fields.filter(|field| framing(field.0) || !dropped(field.0)) {
+        head.push_str(name);
+        head.push_str(": ");
+        head.push_str(value);
+        head.push_str("\r\n");
+    }
+}
+
+fn parts(head: &[u8]) -> Result<Parts<'_>, String> {
     let text = std::str::from_utf8(head).map_err(|_| "the request head is not UTF-8".to_owned())?;
     if text.chars().any(|c| c.is_control() && !matches!(c, '\r' | '\n' | '\t')) {
         return Err("the request head holds control characters".to_owned());
@@ -80,21 +170,14 @@ pub(crate) fn parse(head: &[u8]) -> Result<Request, String> {
         return Err("a line ends in other than CR LF".to_owned());
     }
     let words: Vec<&str> = start.split(' ').collect();
-    let &[method, uri, "HTTP/1.1" | "HTTP/1.0"] = words.as_slice() else {
+    let &[method, uri, version @ ("HTTP/1.1" | "HTTP/1.0")] = words.as_slice() else {
         return Err("the request line is malformed".to_owned());
     };
     if method.is_empty() || !method.bytes().all(is_token) {
         return Err("the method is malformed".to_owned());
     }
     let body = body(&fields)?;
-    if method == "CONNECT" {
-        let target = authority(uri, None)?;
-        return match body {
-            Body::Length(0) => Ok(Request::Connect(target)),
-            _ => Err("CONNECT has a body".to_owned()),
-        };
-    }
-    forward(method, uri, &fields, body)
+    Ok(Parts { method, uri, is_old: version == "HTTP/1.0", fields, body })
 }
 
 type Field<'a> = (&'a str, &'a str);
@@ -152,20 +235,7 @@ fn forward(method: &str, uri: &str, fields: &[Field<'_>], body: Body) -> Result<
     let slash = if path.starts_with('/') { "" } else { "/" };
     let mut head = format!("{method} {slash}{path} HTTP/1.1\r\nHost: {place}\r\n");
     let named = all(fields, "connection").join(",");
-    let dropped = |name: &str| {
-        name.eq_ignore_ascii_case("host")
-            || HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop))
-            || named.split(',').any(|word| name.eq_ignore_ascii_case(word.trim()))
-    };
-    let framing = |name: &str| {
-        name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
-    };
-    for (name, value) in fields.iter().filter(|field| framing(field.0) || !dropped(field.0)) {
-        head.push_str(name);
-        head.push_str(": ");
-        head.push_str(value);
-        head.push_str("\r\n");
-    }
+    push_fields(&mut head, fields.iter(), &named);
     // One request for each connection, so that nothing can hide behind it.
     head.push_str("Connection: close\r\n\r\n");
     let uri = format!("http://{place}{slash}{path}");
@@ -255,6 +325,33 @@ mod tests {
             assert!(parsed(&head).is_err(), "{head}");
         }
         assert!(parse(b"GET http://a/ HTTP/1.1\nHost: a\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn a_request_in_a_tunnel_is_for_its_host() {
+        let target = HostPort::new("a.example", 443);
+        let inner = |head: &str| parse_inner(head.replace('\n', "\r\n").as_bytes(), &target);
+        let found = inner(
+            "GET /x?y HTTP/1.1\nHost: A.example\nAccept: */*\nExpect: 100-continue\nConnection: close, X\nX: 1\n\n",
+        )
+        .unwrap();
+        assert_eq!((found.method.as_str(), found.path.as_str(), found.closes), ("GET", "/x?y", true));
+        assert_eq!(
+            String::from_utf8(found.head).unwrap(),
+            "GET /x?y HTTP/1.1\r\nHost: A.example\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n"
+        );
+        for head in [
+            "GET /x HTTP/1.1\n\n",
+            "GET /x HTTP/1.1\nHost: b.example\n\n",
+            "GET /x HTTP/1.1\nHost: a.example:8443\n\n",
+            "GET /x HTTP/1.1\nHost: a.example\nHost: a.example\n\n",
+            "GET https://a.example/x HTTP/1.1\nHost: a.example\n\n",
+            "GET /x HTTP/1.1\nHost: a.example\nUpgrade: websocket\n\n",
+            "CONNECT b.example:443 HTTP/1.1\nHost: a.example\n\n",
+            "POST /x HTTP/1.1\nHost: a.example\nContent-Length: 1\nTransfer-Encoding: chunked\n\n",
+        ] {
+            assert!(inner(head).is_err(), "{head}");
+        }
     }
 
     #[test]

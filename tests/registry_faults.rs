@@ -36,6 +36,10 @@ pub(crate) fn image(seed: u64, sizes: &[usize]) -> Image {
         .zip(sizes)
         .map(|(at, size)| Blob::bytes(MediaType::ImageLayer, random_bytes(seed * 16 + at, *size)))
         .collect();
+    image_of(layers)
+}
+
+fn image_of(layers: Vec<Blob>) -> Image {
     let ids: Vec<String> = layers.iter().map(|layer| layer.descriptor.digest().to_string()).collect();
     let config = json!({
         "architecture": "amd64", "os": "linux", "config": {},

@@ -112,12 +112,10 @@ fn ustar_prefix(block: &[u8; BLOCK]) -> Result<&[u8], Rule> {
     }
 }
 
-/// Behind the access and change time of GNU tar's headers stands only what sparse files and archives in several
-/// volumes need; other readers take the name's prefix from there.
+/// Behind the name of GNU tar's headers stand times that incremental dumps have, and what sparse files and archives in
+/// several volumes need; other readers take the name's prefix from there.
 fn check_gnu_fields(block: &[u8; BLOCK]) -> Result<(), Rule> {
-    let times = [&block[345..357], &block[357..369]];
-    if times.iter().all(|time| number::unsigned(time).is_some()) && block[369..].iter().all(|byte| *byte == 0)
-    {
+    if block[345..].iter().all(|byte| *byte == 0) {
         return Ok(());
     }
     Err(if block[156] == b'S' { Rule::Sparse } else { Rule::GnuFields })

@@ -289,9 +289,11 @@ impl Prober<'_> {
 /// What a registry said, without the request that it was said to.
 fn said(error: &RegistryError) -> String {
     let RegistryError::Answer(answer) = error else { return error.to_string() };
-    let words = [answer.code.as_deref(), answer.message.as_deref()];
-    let words: Vec<&str> = words.into_iter().flatten().collect();
-    format!("{} {}", answer.status, words.join(": "))
+    let status = answer.status.to_string();
+    // Servers that are no registries say the status in words, with its number.
+    let message = answer.message.as_deref().map(|message| message.trim_start_matches(&status).trim_start());
+    let words: Vec<&str> = [answer.code.as_deref(), message].into_iter().flatten().collect();
+    format!("{status} {}", words.join(": "))
 }
 
 /// How the place of an upload looks, and whether it is one that we go to.

@@ -15,9 +15,6 @@ use crate::registry::error::RegistryError;
 use crate::registry::remote::Remote;
 use crate::registry::resume::{Part, kept};
 
-/// Chunks larger than this are more than a probe sends. In bytes.
-const LARGEST_CHUNK: u64 = 64 * 1024;
-
 impl Prober<'_> {
     /// Opens an upload, sends a blob with one PUT, and asks for it.
     pub(super) async fn upload_whole(&mut self) -> Step {
@@ -55,8 +52,15 @@ impl Prober<'_> {
     ) -> Step {
         let whole = upload.map(Part::whole);
         self.remote.upload(descriptor, Payload::Bytes(bytes.to_vec()), whole, &|_| {}).await?;
-        self.blobs.push(descriptor.digest().clone());
+        self.wrote(descriptor.digest());
         Ok(())
+    }
+
+    fn wrote(&mut self, blob: &Digest) {
+        // Images share what is alike in them.
+        if !self.blobs.contains(blob) {
+            self.blobs.push(blob.clone());
+        }
     }
 
     /// Whether a blob is there that was just sent, and what the answer says of it.
@@ -77,14 +81,15 @@ impl Prober<'_> {
 
     /// Sends a blob in two chunks, and asks in between how much has arrived.
     pub(super) async fn upload_in_chunks(&mut self) {
+        let most = self.samples.chunked[0].len();
         if let Some((Some(true), length)) = self.seen.get(&Capability::ChunkMinLength)
             && length
                 .split(' ')
                 .next()
                 .and_then(|number| number.parse().ok())
-                .is_none_or(|it: u64| it > LARGEST_CHUNK)
+                .is_none_or(|least: usize| least > most)
         {
-            let why = format!("not tried: chunks have {length} at least");
+            let why = format!("not tried: chunks have {length} at least, and {most} are written here");
             self.not_tried(Capability::UploadInChunks, why.clone());
             self.not_tried(Capability::UploadStatus, why);
             return;
@@ -103,7 +108,7 @@ impl Prober<'_> {
         let upload = self.send_chunk(upload, first.len(), second).await?;
         let mut call = Call::new(Method::PUT, upload).with_body(Payload::Empty);
         self.remote.finish_upload(whole.descriptor(), &mut call).await?;
-        self.blobs.push(whole.digest().clone());
+        self.wrote(whole.digest());
         Ok(())
     }
 

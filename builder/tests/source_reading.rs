@@ -242,6 +242,26 @@ fn src_11_a_link_out_of_the_unwrapped_directory_is_refused() {
 }
 
 #[test]
+fn src_10_an_archive_may_be_padded_and_not_without_end() {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(4);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, "main.py", &b"pass"[..]).unwrap();
+    let archive = builder.into_inner().unwrap();
+    let padded = |bytes: usize| [archive.clone(), vec![0; bytes]].concat();
+    assert_eq!(read_bytes(&padded(1 << 20)).unwrap().tree.len(), 1);
+    let error = read_bytes(&padded(17 << 20)).unwrap_err();
+    assert_eq!(error.rule(), Some(&Rule::AfterEnd));
+    // Zeros without end are no archive, and are not read to the limit of an archive's size.
+    let scratch = tempfile::tempdir().unwrap();
+    let mut zeros = std::io::Read::take(std::io::repeat(0), 1 << 30);
+    let options = ReadOptions::new(scratch.path());
+    assert_eq!(read(&SourceSpec::Stdin, &mut zeros, &options).unwrap_err().rule(), Some(&Rule::AfterEnd));
+    assert!(zeros.limit() > (1 << 30) - (32 << 20));
+}
+
+#[test]
 fn an_archive_that_names_its_root_is_not_unwrapped() {
     let files = tree(&[("src/main.py", "pass")]);
     let mut archive = Vec::new();

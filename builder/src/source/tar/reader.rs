@@ -12,6 +12,9 @@ use super::extended::Extended;
 use super::header::{BLOCK, EntryType, Header, padding};
 use super::pax::{Records, Scope};
 
+/// Zero blocks after which an archive is taken for one that has no end: 16 MiB, far more than any tool pads with.
+const MOST_PADDING: u64 = 32_768;
+
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) enum MemberKind {
@@ -159,6 +162,9 @@ impl<R: Read> Reader<R> {
                 break;
             }
             blocks += (count / BLOCK) as u64;
+            if blocks > MOST_PADDING {
+                return Err(Rule::AfterEnd.into());
+            }
         }
         self.end_marker = blocks >= 2;
         Ok(())

@@ -17,6 +17,7 @@ mod faults;
 mod files;
 mod following;
 mod listing;
+mod probing;
 mod pulling;
 mod quirks;
 mod reading;

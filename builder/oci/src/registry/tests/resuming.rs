@@ -176,3 +176,44 @@ fn a_small_upload_that_breaks_off_is_sent_anew_without_a_question() {
     push_to(&client, &image(vec![layer("a", 1_500_000)]), &reference(&server, "app:1")).unwrap();
     assert!(requests(&server, "GET", "/blobs/uploads/").is_empty());
 }
+
+/// The places where REG-R02 cuts a request: its first bytes, and every MiB.
+fn cuts() -> impl Iterator<Item = u64> {
+    [0, 1, 511, 65_536].into_iter().chain((1..=8).map(|at| at * MIB))
+}
+
+#[test]
+fn reg_r02_a_reset_anywhere_ends_in_the_right_blob_and_sends_little_again() {
+    const SENT: u64 = 8 * MIB;
+    // What is not worth asking for, and what was on its way.
+    const CHUNK: u64 = 4 * MIB + MIB / 2;
+    let (mut runs, mut most) = (0, 0);
+    let mut check = |method: &'static str, cut: u64, server: &Server, image: &Image| {
+        assert_stored(server, "app", "1", image);
+        let cut_off = server.log().iter().filter(|request| request.status == 0).count();
+        assert_eq!(cut_off, 1, "{method} {cut}");
+        let size = image.layers[0].descriptor.size();
+        let bodies = server.log().into_iter().filter(|it| it.path.contains("/uploads/") && it.body > 4096);
+        let again = bodies.map(|it| it.body).sum::<u64>().saturating_sub(size);
+        assert!(again <= CHUNK, "{method} {cut}: {again} bytes sent again");
+        (runs, most) = (runs + 1, again.max(most));
+    };
+    let content = bytes("cut", usize::try_from(SENT).unwrap());
+    for cut in cuts() {
+        for method in ["POST", "PUT"] {
+            let server = Server::start();
+            server.fault(Fault::on(method, "/blobs/uploads/", Act::ResetAfter(cut)));
+            let image = image(vec![Blob::bytes(MediaType::ImageLayerGzip, content.clone())]);
+            let client = Client::new(Options { parallel: 1, ..options() }).unwrap();
+            push_to(&client, &image, &reference(&server, "app:1")).unwrap();
+            check(method, cut, &server, &image);
+        }
+        let server = Server::start();
+        server.fault(Fault::on("PATCH", "/blobs/uploads/", Act::ResetAfter(cut)));
+        let (image, pushed) = super::following::push_growing(&server, usize::try_from(SENT).unwrap());
+        pushed.unwrap();
+        check("PATCH", cut, &server, &image);
+    }
+    println!("figure REG-R02: {runs} of 36 runs, at most {most} bytes of {SENT} sent again");
+    assert_eq!(runs, 36);
+}

@@ -263,5 +263,9 @@ pub fn failure(cause: LocalError, what: impl Into<String>) -> Failure {
         LocalError::Read { .. } | LocalError::Unpack { .. } | LocalError::Document(_) => Exit::Refused,
         _ => Exit::Ours,
     };
-    Failure::because(exit, what, cause)
+    match cause {
+        // It says what is wrong by itself.
+        LocalError::Layout(cause) => Failure::because(exit, what, cause),
+        cause => Failure::because(exit, what, cause),
+    }
 }

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::io::ErrorKind;
 
+use lapstrake_oci::layout::LayoutError;
 use rustix::io::Errno;
 
 /// Classes of failure, each with the exit code that scripts may rely on.
@@ -134,6 +135,8 @@ enum Trouble {
     Scarce,
     /// The user may not read or write there.
     Forbidden,
+    /// Something else was put where a file or directory of ours was, or into it.
+    Damaged,
 }
 
 impl Trouble {
@@ -142,9 +145,11 @@ impl Trouble {
         let io = error.downcast_ref::<std::io::Error>();
         let errno = io.and_then(std::io::Error::raw_os_error).map(Errno::from_raw_os_error);
         let errno = errno.or_else(|| error.downcast_ref::<Errno>().copied());
+        let errno = errno.or_else(|| io.and_then(in_text));
         let wrapped = || io.and_then(std::io::Error::get_ref).and_then(|inner| Self::behind(inner));
         let kind = io.and_then(|cause| Self::of_kind(cause.kind()));
-        let here = errno.and_then(Self::of_errno).or_else(wrapped).or(kind);
+        let layout = error.downcast_ref::<LayoutError>().and_then(Self::of_layout);
+        let here = layout.or_else(|| errno.and_then(Self::of_errno)).or_else(wrapped).or(kind);
         here.or_else(|| error.source().and_then(Self::behind))
     }
 
@@ -155,6 +160,7 @@ impl Trouble {
             Errno::MFILE | Errno::NFILE => Some(Self::FewFiles),
             Errno::NOMEM | Errno::AGAIN | Errno::INTR => Some(Self::Scarce),
             Errno::ACCESS | Errno::PERM | Errno::ROFS => Some(Self::Forbidden),
+            Errno::ISDIR | Errno::NOTDIR => Some(Self::Damaged),
             _ => None,
         }
     }
@@ -165,18 +171,31 @@ impl Trouble {
             // Nothing was written although there was something to write.
             ErrorKind::WriteZero => Some(Self::Broken),
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Some(Self::Forbidden),
+            ErrorKind::IsADirectory | ErrorKind::NotADirectory => Some(Self::Damaged),
             _ => None,
         }
     }
 
-    /// Whether it is what a failure of this class is about. Whoever may not be read or written is a matter of its own
-    /// where the class is not a fault of ours.
+    fn of_layout(error: &LayoutError) -> Option<Self> {
+        let is_damaged = matches!(
+            error,
+            LayoutError::NotALayout { .. } | LayoutError::BadIndex { .. } | LayoutError::Corrupt { .. }
+        );
+        is_damaged.then_some(Self::Damaged)
+    }
+
+    /// Whether it is what a failure of this class is about. Who may read something, and what was put there, is a matter
+    /// of its own where the class is not a fault of ours.
     fn replaces(self, exit: Exit) -> bool {
-        exit == Exit::Ours || (exit == Exit::Refused && self != Self::Forbidden)
+        exit == Exit::Ours || (exit == Exit::Refused && !matches!(self, Self::Forbidden | Self::Damaged))
     }
 
     fn exit(self) -> Exit {
-        if self == Self::Forbidden { Exit::NotUnderstood } else { Exit::Transient }
+        match self {
+            Self::Forbidden => Exit::NotUnderstood,
+            Self::Damaged => Exit::Refused,
+            _ => Exit::Transient,
+        }
     }
 
     fn hint(self) -> &'static str {
@@ -187,9 +206,18 @@ impl Trouble {
             }
             Self::FewFiles => "raise the limit of open files, as with `ulimit -n 1024`",
             Self::Scarce => "run the command again when there is more memory and there are fewer processes",
+            Self::Damaged => "delete what is damaged there: a build makes it again",
             Self::Forbidden => "see who may read and write there, or choose another place with `--data-dir`",
         }
     }
+}
+
+/// The number at the end of the text of an error: what names the file keeps the text of its cause, and nothing else of one
+/// that has no kind.
+fn in_text(error: &std::io::Error) -> Option<Errno> {
+    let text = error.to_string();
+    let (_, number) = text.strip_suffix(')')?.rsplit_once("(os error ")?;
+    number.parse().ok().map(Errno::from_raw_os_error)
 }
 
 impl fmt::Display for Failure {
@@ -254,7 +282,13 @@ mod tests {
             assert_eq!(exit_of(Exit::Refused, errno), Exit::Refused, "{errno}");
         }
         assert_eq!(exit_of(Exit::Ours, Errno::NOENT), Exit::Ours);
+        assert_eq!(exit_of(Exit::Ours, Errno::ISDIR), Exit::Refused);
+        let damaged = LayoutError::NotALayout { dir: "d".into(), reason: "r".to_owned() };
+        assert_eq!(Failure::because(Exit::Ours, "x", damaged).exit, Exit::Refused);
         assert_eq!(Failure::because(Exit::Ours, "x", Errno::IO).exit, Exit::Transient);
+        let named = fs_err::read("/proc/self/mem").unwrap_err();
+        assert!(named.raw_os_error().is_none() && named.to_string().contains("/proc/self/mem"), "{named:?}");
+        assert_eq!(Failure::io("x", named).exit, Exit::Transient);
     }
 
     #[test]

@@ -198,7 +198,9 @@ impl Cache {
         let dir = self.room(kind)?;
         let mut file = self.unfinished()?;
         file.write_all(bytes)?;
-        file.persist(dir.join(name)).map_err(|failed| failed.error)?;
+        let path = dir.join(name);
+        make_way(&path)?;
+        file.persist(path).map_err(|failed| failed.error)?;
         Ok(())
     }
 
@@ -225,6 +227,14 @@ impl Cache {
 
 /// What the names of unfinished files begin with.
 const TEMPORARY: &str = ".new-";
+
+/// Removes a directory that is where an entry has to be, which is always a file: a rename would not replace it.
+fn make_way(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => lapstrake_oci::layer::remove_tree(path),
+        _ => Ok(()),
+    }
+}
 
 /// Renews the time of a file, by which what is of no use any more is found.
 fn touch(path: &Path) {

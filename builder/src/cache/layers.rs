@@ -111,6 +111,7 @@ impl Cache {
     pub fn keep_blob(&self, layer: &KeptLayer, blob: &Path) -> io::Result<PathBuf> {
         self.room(Kind::Blobs)?;
         let path = self.blob(&layer.digest);
+        super::make_way(&path)?;
         if fs_err::rename(blob, &path).is_err() {
             let mut copy = self.unfinished()?;
             io::copy(&mut fs_err::File::open(blob)?, &mut copy)?;
@@ -197,6 +198,14 @@ mod tests {
         kept(&cache, dir.path(), "one");
         fs_err::write(&blob, &bytes[1..]).unwrap();
         assert_eq!(cache.layer(&key), None);
+        fs_err::remove_file(&blob).unwrap();
+        for place in [&blob, &cache.path(Kind::Layers, key.as_str())] {
+            let _ = fs_err::remove_file(place);
+            fs_err::create_dir_all(place.join("other")).unwrap();
+            assert_eq!(cache.layer(&key), None);
+            kept(&cache, dir.path(), "one");
+            assert!(cache.layer(&key).is_some_and(|(layer, _)| cache.is_sound(&layer)));
+        }
         for damaged in ["", "{}", "[1]", "{\"mediaType\": 7"] {
             fs_err::write(cache.path(Kind::Layers, key.as_str()), damaged).unwrap();
             assert_eq!(cache.layer(&key), None);

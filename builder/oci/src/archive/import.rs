@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use oci_spec::image::{Descriptor, Digest, ImageConfiguration, MediaType};
 use serde::Deserialize;
-use tempfile::NamedTempFile;
 
 use super::ArchiveError;
 use crate::document::{DOCUMENT_LIMIT, Document, HashingReader, HashingWriter};

@@ -82,7 +82,11 @@ impl Layout {
             return Ok(());
         }
         let mut file = File::open(from).map_err(LayoutError::io("read", from))?;
-        self.store_blob(&mut file, descriptor)
+        self.store_blob(&mut file, descriptor).map_err(|error| match error {
+            // What is damaged is the file that it comes from.
+            LayoutError::Corrupt { source, .. } => LayoutError::Corrupt { dir: from.to_owned(), source },
+            other => other,
+        })
     }
 
     /// Stores what a reader gives, verifying it on the way.

@@ -28,7 +28,13 @@ mod checklist;
 #[cfg(test)]
 mod crashes;
 #[cfg(test)]
+mod crowded;
+#[cfg(test)]
 mod detected;
+#[cfg(test)]
+mod endurance;
+#[cfg(test)]
+mod exhausted;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]

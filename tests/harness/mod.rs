@@ -3,8 +3,10 @@
 pub(crate) mod browser;
 pub(crate) mod container;
 pub(crate) mod image;
+pub(crate) mod injected;
 pub(crate) mod lapstrake;
 pub(crate) mod package_index;
+pub(crate) mod prepared;
 pub(crate) mod registry;
 pub(crate) mod repository;
 pub(crate) mod schema;
@@ -18,6 +20,7 @@ pub(crate) use container::Container;
 pub(crate) use image::Image;
 pub(crate) use lapstrake::{Lapstrake, Outcome};
 pub(crate) use package_index::PackageIndex;
+pub(crate) use prepared::Prepared;
 pub(crate) use registry::Registry;
 pub(crate) use repository::Repository;
 pub(crate) use watching::Watching;

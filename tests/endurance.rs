@@ -1,0 +1,135 @@
+//! Builds at other times, and many builds in a row.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::harness::injected::run_bounded;
+use crate::harness::prepared::{Unpacked, names_below, settle};
+use crate::harness::{Prepared, Registry, tools};
+
+#[test]
+fn flt_05_the_clock_changes_no_digest() {
+    let prepared = Prepared::new();
+    let registry = Registry::start();
+    let source = prepared.source();
+    let reference = registry.reference("clock/app:1");
+    let words = ["build", source.to_str().unwrap(), "--tag", &reference];
+    let lapstrake = prepared.data(&prepared.scratch().join("now"), Unpacked::Shared);
+    let digest = run_bounded(lapstrake.command(words)).expect(0).digest();
+    let seen = tools::run("faketime", ["2016-12-31 23:59:59", "date", "+%Y"]);
+    if seen.trim() != "2016" {
+        eprintln!("skipped: the clock cannot be changed here: {seen}");
+        return;
+    }
+    let late = ["+10y", "2038-01-19 03:14:07"];
+    let times = [
+        "+10y",
+        "-10y",
+        "1970-01-01 00:00:01",
+        "2016-12-31 23:59:59",
+        "2038-01-19 03:14:07",
+        "2000-02-29 12:00:00",
+    ];
+    for (at, time) in times.into_iter().enumerate() {
+        let lapstrake = prepared.data(&prepared.scratch().join(format!("then-{at}")), Unpacked::Shared);
+        // Twice: what was kept at one time is found at another one.
+        for time in [time, "-1y"] {
+            let build = lapstrake.command(words);
+            let mut moved = tools::tool("faketime");
+            moved.args(["-f", &absolute(time)]).arg(build.get_program()).args(build.get_args());
+            moved
+                .envs(build.get_envs().filter_map(|(name, value)| Some((name, value?))))
+                .stdin(Stdio::null());
+            let outcome = run_bounded(moved);
+            if late.contains(&time) {
+                // By then the runtime is out of support, which has to be said.
+                let outcome = outcome.expect(2);
+                assert!(outcome.stderr.contains("is end of life since"), "{}", outcome.stderr);
+            } else {
+                assert_eq!(outcome.expect(0).digest(), digest, "{time}");
+            }
+        }
+    }
+    println!(
+        "figure FLT-05: {} clocks, each followed by one of the last year: same digest, or after the end of support the \
+         error that says so",
+        times.len()
+    );
+}
+
+/// A time as the option `-f` reads it: an offset, or a point from which the clock runs on.
+fn absolute(time: &str) -> String {
+    if time.starts_with(['+', '-']) { time.to_owned() } else { format!("@{time}") }
+}
+
+/// What a build took of the machine.
+struct Taken {
+    time: Duration,
+    memory: u64,
+}
+
+/// The largest resident size so far, in KiB; `None` once the process is gone.
+fn peak(pid: u32) -> Option<u64> {
+    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn mounts() -> usize {
+    fs_err::read_to_string("/proc/self/mountinfo").unwrap().lines().count()
+}
+
+fn size_of(directory: &Path) -> u64 {
+    let used = tools::run("du", [Path::new("-sk"), directory]);
+    used.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn flt_06_builds_in_a_row_take_no_more_from_one_to_the_next() {
+    let count = if std::env::var_os("LAPSTRAKE_SECURITY_LONG").is_some() { 1000 } else { 25 };
+    let prepared = Prepared::new();
+    let (data, layout) = (prepared.scratch().join("data"), prepared.scratch().join("layout"));
+    let lapstrake = prepared.data(&data, Unpacked::Shared);
+    let source = prepared.source();
+    let output = format!("oci:{}:1", layout.display());
+    let build = |at: usize| {
+        // Two states of the app in turn, and each fifth build makes everything anew.
+        fs_err::write(source.join("state.txt"), if at.is_multiple_of(2) { "even" } else { "odd" }).unwrap();
+        settle(&source);
+        let lapstrake =
+            lapstrake.clone().with("LAPSTRAKE_NO_CACHE", if at.is_multiple_of(5) { "true" } else { "false" });
+        let begun = Instant::now();
+        let mut child = lapstrake.start(["build", source.to_str().unwrap(), "--output", &output]);
+        let mut memory = 0;
+        while child.try_wait().unwrap().is_none() {
+            memory = memory.max(peak(child.id()).unwrap_or_default());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let time = begun.elapsed();
+        let done = child.wait_with_output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        (String::from_utf8(done.stdout).unwrap(), Taken { time, memory })
+    };
+    let first: Vec<_> = (0..10).map(build).collect();
+    let (used, names, mounted) = (size_of(&data), names_below(&data), mounts());
+    let rest: Vec<_> = (10..count).map(build).collect();
+    for (at, (digest, _)) in first.iter().chain(&rest).enumerate() {
+        assert_eq!(digest, &first[at % 2].0, "build {at}");
+    }
+    assert_eq!(names_below(&data), names);
+    let (now, still_mounted) = (size_of(&data), mounts());
+    assert!(now <= used + used / 100 + 64, "{used} KiB at first, {now} KiB at last");
+    assert!(still_mounted <= mounted + 2, "{mounted} mounts at first, {still_mounted} at last");
+    let most = |builds: &[(String, Taken)]| builds.iter().map(|(_, taken)| taken.memory).max().unwrap();
+    let (early, late) = (most(&first), most(&rest));
+    assert!(late <= early + early / 5 + 4096, "{early} KiB at first, {late} KiB at last");
+    let mut times: Vec<Duration> = rest.iter().map(|(_, taken)| taken.time).collect();
+    times.sort_unstable();
+    println!(
+        "figure FLT-06: {count} builds in a row: {used} KiB of disk after 10 and {now} after all, {early} and {late} KiB of \
+         memory, p50 {:.2} s, p99 {:.2} s",
+        times[times.len() / 2].as_secs_f64(),
+        times[times.len() * 99 / 100].as_secs_f64()
+    );
+}

@@ -89,7 +89,7 @@ fn size_of(directory: &Path) -> u64 {
 fn flt_06_builds_in_a_row_take_no_more_from_one_to_the_next() {
     let count = if std::env::var_os("LAPSTRAKE_SECURITY_LONG").is_some() { 1000 } else { 25 };
     let prepared = Prepared::new();
-    let (data, layout) = (prepared.scratch().join("data"), prepared.scratch().join("layout"));
+    let (data, layout) = (prepared.scratch().join("row"), prepared.scratch().join("row-layout"));
     let lapstrake = prepared.data(&data, Unpacked::Shared);
     let source = prepared.source();
     let output = format!("oci:{}:1", layout.display());

@@ -113,7 +113,10 @@ fn net_07_what_commands_fetch_is_recorded_with_its_digest() {
     let report: serde_json::Value = serde_json::from_slice(&fs_err::read(&report).unwrap()).unwrap();
     let fetched = report["fetched"].as_array().unwrap();
     let text = |value: &serde_json::Value, name: &str| value[name].as_str().unwrap().to_owned();
-    let wheels: Vec<_> = fetched.iter().filter(|one| text(one, "url").ends_with(".whl")).collect();
+    let wheels: Vec<_> = fetched
+        .iter()
+        .filter(|one| Path::new(&text(one, "url")).extension().is_some_and(|end| end == "whl"))
+        .collect();
     // The list of requirements pins each package to its digest.
     let requirements = fs_err::read_to_string(source.join("requirements.txt")).unwrap();
     let packages = requirements.lines().filter(|line| line.contains("==")).count();

@@ -47,10 +47,9 @@ def build(app, work, command, runtime):
 
 
 def layers_of(work):
-    """The unpacked layers of the build image that the last build used, topmost first."""
-    trace = work / "trace"
+    """The unpacked layers of the build image of the last build. No two of them have the same file, so any order will do."""
     unpacked = [entry for uid in (work / "data/rootfs").iterdir() for entry in uid.iterdir() if entry.is_dir()]
-    assert unpacked, trace
+    assert unpacked, "the build has unpacked no layer"
     return unpacked
 
 
@@ -70,7 +69,7 @@ mount --bind /dev {place}/root/dev
 cd /
 start=$(date +%s%N)
 chroot {place}/root /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/home/app \
-  sh -c {json.dumps('cd /app && ' + command)} >/dev/null
+  sh -c {json.dumps('cd /app && ' + command)} >/dev/null 2>&1
 end=$(date +%s%N)
 echo $(( (end - start) / 1000 ))
 """

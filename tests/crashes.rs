@@ -177,6 +177,7 @@ fn at_each<T: Send + Debug>(points: Vec<T>, act: impl Fn(&T) -> Result<(), Strin
                     let Some(point) = points.lock().unwrap().next() else { break };
                     let begun = Instant::now();
                     if let Err(failure) = act(&point) {
+                        eprintln!("failed: {point:?}: {failure}");
                         failures.lock().unwrap().push(format!("{point:?}: {failure}"));
                     }
                     eprintln!("{point:?}: {:.1} s", begun.elapsed().as_secs_f64());
@@ -213,7 +214,7 @@ fn groups_of(pid: u32) -> Vec<PathBuf> {
 #[test]
 fn flt_01_a_build_that_is_killed_at_any_call_is_made_up_for_by_the_next_one() {
     let scene = Scene::new();
-    let counts = if is_long() { [220, 110] } else { [17, 7] };
+    let counts = if is_long() { [260, 60] } else { [17, 7] };
     let mut all = Vec::new();
     for (unpacked, wanted) in [Unpacked::Shared, Unpacked::Missing].into_iter().zip(counts) {
         let place = scene.place(&format!("counted-{}", label(unpacked)), unpacked);

@@ -117,8 +117,13 @@ pub(crate) fn points(most: &BTreeMap<String, usize>, count: usize) -> Vec<(Strin
 
 /// Runs a command that is disturbed at the `at`-th `call` of each of its threads, as strace's `inject` says it.
 pub(crate) fn inject(command: &Command, (call, at): (&str, usize), how: &str, log: &Path) -> Injected {
-    let options =
-        ["-e".to_owned(), format!("trace={call}"), "-e".to_owned(), format!("inject={call}:{how}:when={at}")];
+    // The program is started by the first call of all, so that the log begins with its process id.
+    let options = [
+        "-e".to_owned(),
+        format!("trace={call},execve"),
+        "-e".to_owned(),
+        format!("inject={call}:{how}:when={at}"),
+    ];
     let outcome = run_bounded(under_strace(command, log, &options));
     let text = fs_err::read_to_string(log).unwrap();
     let time = |line: &str| line.split_whitespace().nth(1).and_then(|time| time.parse::<f64>().ok());

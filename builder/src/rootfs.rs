@@ -4,6 +4,7 @@
 //! directory's name is the diffID, which is checked while the layer is unpacked.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use lapstrake_oci::layer::{self, Compose, UnpackOptions};
@@ -57,8 +58,7 @@ impl Rootfs {
                     cause,
                 )
             })?;
-            fs_err::rename(&partial, &ready)
-                .map_err(|cause| Failure::io("could not keep an unpacked layer", cause))?;
+            keep(&partial, &ready).map_err(|cause| Failure::io("could not keep an unpacked layer", cause))?;
         }
         drop(lock);
         Ok(ready)
@@ -70,6 +70,16 @@ impl Rootfs {
         let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
         flock(&file, FlockOperation::LockExclusive).map_err(|cause| failed(cause.into()))?;
         Ok(file)
+    }
+}
+
+/// Gives an unpacked layer its name, once all of it is on the disk: whoever finds it under that name looks no closer.
+fn keep(partial: &Path, ready: &Path) -> io::Result<()> {
+    rustix::fs::syncfs(fs_err::File::open(partial)?)?;
+    fs_err::rename(partial, ready)?;
+    match ready.parent() {
+        Some(parent) => fs_err::File::open(parent)?.sync_all(),
+        None => Ok(()),
     }
 }
 

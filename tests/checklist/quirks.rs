@@ -79,7 +79,7 @@ pub(super) const QUIRKS: &[Row] = &[
         "15",
         "`latest` and `18.x` are no versions; `22` counts inside its line, `20` outside does not",
         &[
-            "a_runtime_version_follows_its_grammar",
+            "cfg_03_a_runtime_version_follows_its_grammar",
             "the_examples_of_the_app_files_description_are_refused_with_facts",
         ],
     ),

@@ -103,7 +103,7 @@ pub(super) const ROWS: &[Row] = &[
         "13",
         Yes,
         "names that are reserved",
-        &["port_in_run_env_may_only_repeat_the_port", "names_of_variables_are_checked_in_every_list"],
+        &["port_in_run_env_may_only_repeat_the_port", "cfg_05_names_of_variables_are_checked_in_every_list"],
     ),
     row(
         "14",

@@ -59,7 +59,7 @@ pub(super) const KEYS: &[Row] = &[
 /// How YAML is read.
 pub(super) const READING: &[Row] = &[
     rule("1", "scalars stay text", &["scalars_stay_text", "a_version_is_not_a_decimal_number"]),
-    rule("2", "a number is read where a number is asked for", &["a_port_is_a_number_quoted_or_not"]),
+    rule("2", "a number is read where a number is asked for", &["cfg_03_a_port_is_a_number_quoted_or_not"]),
     rule(
         "3",
         "nothing at all is the empty text, an item that is skipped, or an absent list",
@@ -77,7 +77,7 @@ pub(super) const READING: &[Row] = &[
             "a_byte_order_mark_and_carriage_returns_are_accepted",
             "bytes_that_are_not_utf_8_are_refused_at_their_position",
             "a_second_document_is_refused",
-            "control_characters_are_refused_at_their_position",
+            "cfg_02_control_characters_are_refused_at_their_position",
         ],
     ),
     rule(
@@ -88,16 +88,16 @@ pub(super) const READING: &[Row] = &[
     rule(
         "6",
         "a key given twice is refused with both positions",
-        &["a_key_given_twice_is_refused_with_both_positions"],
+        &["cfg_02_a_key_given_twice_is_refused_with_both_positions"],
     ),
     rule(
         "7",
         "aliases under limits; neither merge keys nor tags",
         &[
-            "anchors_are_expanded_and_merge_keys_and_tags_are_refused",
-            "aliases_that_multiply_stop_at_the_limit_of_nodes",
-            "a_large_text_behind_an_anchor_is_not_multiplied",
-            "objects_of_other_languages_are_refused_as_tags",
+            "cfg_02_anchors_are_expanded_and_merge_keys_and_tags_are_refused",
+            "cfg_02_aliases_that_multiply_stop_at_the_limit_of_nodes",
+            "cfg_02_a_large_text_behind_an_anchor_is_not_multiplied",
+            "cfg_02_objects_of_other_languages_are_refused_as_tags",
         ],
     ),
     rule(
@@ -105,10 +105,10 @@ pub(super) const READING: &[Row] = &[
         "limits of size, depth and number, each named",
         &[
             "limits_are_named_where_they_are_exceeded",
-            "ten_thousand_levels_are_refused_by_the_limit",
-            "a_file_of_ten_megabytes_is_refused_unread",
-            "no_file_of_one_repeated_piece_takes_long",
-            "nothing_of_the_yaml_test_suite_takes_long_or_makes_the_reader_fall_over",
+            "cfg_02_ten_thousand_levels_are_refused_by_the_limit",
+            "cfg_02_a_file_of_ten_megabytes_is_refused_unread",
+            "cfg_02_no_file_of_one_repeated_piece_takes_long",
+            "cfg_01_nothing_of_the_yaml_test_suite_takes_long_or_makes_the_reader_fall_over",
         ],
     ),
     rule(
@@ -168,14 +168,14 @@ pub(super) const VALIDATION: &[Row] = &[
         "the start command is one text that is not empty and whose quotes are balanced",
         &["the_start_command_is_one_text_with_balanced_quotes"],
     ),
-    rule("port", "a whole number from 1 to 65535", &["a_port_is_a_number_quoted_or_not"]),
+    rule("port", "a whole number from 1 to 65535", &["cfg_03_a_port_is_a_number_quoted_or_not"]),
     rule(
         "port-variable",
         "a valid name that contradicts no variable",
         &["the_variable_of_the_port_must_have_a_valid_name", "port_in_run_env_may_only_repeat_the_port"],
     ),
-    rule("names", "names of variables", &["names_of_variables_are_checked_in_every_list"]),
-    rule("values", "values of variables", &["a_value_is_one_text_of_limited_length"]),
+    rule("names", "names of variables", &["cfg_05_names_of_variables_are_checked_in_every_list"]),
+    rule("values", "values of variables", &["cfg_05_a_value_is_one_text_of_limited_length"]),
     rule(
         "env-map",
         "variables as a map are refused with the form",
@@ -343,7 +343,7 @@ pub(super) const CHOICES: &[Row] = &[
         "each example that has none is refused with the hint",
         &[
             "the_examples_of_the_app_files_description_are_refused_with_facts",
-            "a_runtime_version_follows_its_grammar",
+            "cfg_03_a_runtime_version_follows_its_grammar",
         ],
     ),
 ];
@@ -470,7 +470,10 @@ pub(super) const PORT: &[Row] = &[
     rule(
         "reserved",
         "the service's own names are refused in every list",
-        &["names_of_variables_are_checked_in_every_list", "the_variable_of_the_port_must_have_a_valid_name"],
+        &[
+            "cfg_05_names_of_variables_are_checked_in_every_list",
+            "the_variable_of_the_port_must_have_a_valid_name",
+        ],
     ),
     rule(
         "health",

@@ -67,6 +67,19 @@ def run(names, long):
     return results, figures, skipped, code
 
 
+def advisories():
+    """Whether no dependency has a known vulnerability, as far as a snapshot can tell."""
+    cargo = os.environ.get('CARGO_HOME', str(Path.home() / '.cargo'))
+    database = Path(os.environ.get('LAPSTRAKE_ADVISORIES', cargo + '/advisory-db'))
+    if not (database / 'crates').is_dir():
+        print('dependencies: skipped, there is no snapshot of the advisory database in %s' % database)
+        return True
+    done = subprocess.run([sys.executable, str(HERE / 'advisories.py'), str(database)], stdout=subprocess.PIPE,
+                          text=True)
+    print('dependencies: ' + done.stdout.strip())
+    return done.returncode == 0
+
+
 def main():
     arguments = sys.argv[1:]
     long = '--long' in arguments
@@ -101,6 +114,7 @@ def main():
             verdict = 'ok'
         counts[verdict] += 1
         print('%-8s %-8s %s' % (identifier, verdict, text))
+    counts['FAILED'] += not advisories()
     print('%d identifiers: %s' % (len(chosen), ', '.join('%d %s' % (n, v) for v, n in counts.items())))
     sys.exit(1 if counts['FAILED'] or code not in (0, 100) and not counts['FAILED'] else 0)
 

@@ -230,10 +230,10 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Reads a source. Standard input is read only when the source is `-`; a worker reads that of the process.
+/// Reads a source. Standard input is read only when the source is `-`.
 pub fn read(spec: &SourceSpec, stdin: impl Read, options: &ReadOptions) -> Result<Source, SourceError> {
     match spec {
-        SourceSpec::Stdin if options.reader == Reader::Worker => worker::read(std::io::stdin(), "-", options),
+        SourceSpec::Stdin if options.reader == Reader::Worker => worker::read_stream(stdin, "-", options),
         SourceSpec::Stdin => archive::read(stdin, "-", options),
         SourceSpec::Path(path) => match spec::open(path)? {
             spec::Opened::Directory => directory::read(path, options),

@@ -15,9 +15,11 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio, exit};
 use std::sync::Arc;
+use std::thread;
 
 use lapstrake_oci::tree::{FileTree, Kind, Place};
 use lapstrake_sandbox::{Reach, confine_worker};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -25,7 +27,7 @@ use super::archive;
 use super::error::SourceError;
 use super::materialise::{MaterialiseError, MaterialiseOptions};
 use super::path::printable;
-use super::spool::Spool;
+use super::spool::{BUFFER, Spool};
 use super::{ReadOptions, Source};
 use message::{Answer, Job, Told, TreeToWrite};
 
@@ -89,6 +91,50 @@ pub(crate) fn read(input: impl AsFd, name: &str, options: &ReadOptions) -> Resul
         Answer::Unconfined(reason) => Err(failed(WorkerError::Unconfined(reason))),
         Answer::Written | Answer::Unwritten { .. } => {
             Err(failed(WorkerError::Nonsense("another job's answer".to_owned())))
+        }
+    }
+}
+
+/// The same for what comes from standard input, of which `input` may have read a beginning already: it is handed on to the
+/// worker as it arrives.
+pub(crate) fn read_stream(
+    mut input: impl Read,
+    name: &str,
+    options: &ReadOptions,
+) -> Result<Source, SourceError> {
+    let unreadable = |source| SourceError::Read { path: printable(name.as_bytes()), source };
+    let (ours, theirs) = io::pipe().map_err(unreadable)?;
+    thread::scope(|scope| {
+        let reading = scope.spawn(move || read(ours, name, options));
+        let handed = hand_on(&mut input, theirs, &|| reading.is_finished());
+        let read = match reading.join() {
+            Ok(read) => read,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        // To the worker an input that fails looks like one that ends.
+        handed.map_err(unreadable).and(read)
+    })
+}
+
+/// Copies until the input ends, or until nobody wants more of it; only the input's own errors count.
+fn hand_on(input: &mut impl Read, mut to: io::PipeWriter, is_over: &dyn Fn() -> bool) -> io::Result<()> {
+    const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    let mut buffer = vec![0; BUFFER];
+    let stdin = io::stdin();
+    loop {
+        // A worker that has ended needs no input, which may never come.
+        while poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&TICK)).is_ok_and(|ready| ready == 0) {
+            if is_over() {
+                return Ok(());
+            }
+        }
+        match input.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            // The worker has seen enough, and says what.
+            Ok(count) if to.write_all(&buffer[..count]).is_err() => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

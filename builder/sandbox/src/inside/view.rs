@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(follow("../../../../etc/passwd"), "R/etc/passwd");
         assert_eq!(follow("/usr/up/passwd"), "R/etc/passwd");
         assert_eq!(follow("new/"), "R/app/new/");
-        assert_eq!(follow("/"), "R");
+        assert_eq!(follow("/"), "R/");
         assert_eq!(follow("/proc/self/fd/3"), "/proc/self/fd/3");
         for path in ["/proc/self/root/etc", "/proc/1/cwd", "/proc/self/../etc", "/proc/self/fd/3/x"] {
             assert_eq!(follow(path), "/dev/null/nowhere", "{path}");

@@ -12,6 +12,13 @@
 //!       <------------------------ control socket -------------->     one child per step
 //! ```
 //!
+//! Where there are no namespaces ([`Isolation::Chroot`], [`Isolation::Landlock`]) the layers are copied (`copied`), the
+//! first process locks itself in without leaving the machine's own namespaces (`inside::shared`), a tracer answers or leads
+//! the calls of the steps (`inside::tracer`), and the launcher ends all that they leave behind (`descendants`). The caller
+//! serves the proxy (`proxy`) in every mode.
+//!
+//! [`confine_worker`] locks in processes of the program's own that handle what strangers wrote.
+//!
 //! The only crate in which `unsafe` is allowed; all of it stands in `sys`.
 
 #[cfg(not(target_os = "linux"))]

@@ -392,15 +392,14 @@ fn copy_anything(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes whatever is at a path, which the caller made.
+/// Removes whatever is at a path, and whatever steps have put into it.
 fn remove(path: &Path) -> io::Result<()> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
     };
-    match removed {
+    match fs::File::open(parent) {
+        Ok(parent) => record::remove_below(&parent.into(), name),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+        Err(error) => Err(error),
     }
 }

@@ -5,12 +5,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, linkat, mkdirat, mknodat, openat2, statat,
-    unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, linkat, mkdirat, mknodat, openat2, renameat,
+    statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -198,34 +198,64 @@ fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
 }
 
-/// Removes a file, or a directory with all that is in it, without following anything.
-fn remove_below(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+/// Removes a file, or a directory with all that is in it, without following anything. Directories are moved up before they
+/// are emptied, so that neither depth nor the length of a path stops it, and modes are set aside.
+pub(super) fn remove_below(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(errno) => return Err(errno.into()),
     }
-    let mut chain: Vec<OsString> = vec![name.to_owned()];
-    while let Some(last) = chain.last().cloned() {
-        let path: PathBuf = chain.iter().collect();
-        let above = path.parent().unwrap_or(Path::new("")).as_os_str().as_bytes().to_vec();
-        let above = open_below(parent, &above)?;
-        let directory = open_below(parent, path.as_os_str().as_bytes())?;
-        let mut inner = None;
-        for name in names(&directory)? {
-            let name = OsString::from_vec(name);
-            match unlinkat(&directory, &name, AtFlags::empty()) {
+    let all = Mode::from_raw_mode(0o700);
+    let mut waiting = vec![name.to_owned()];
+    let mut moved: u64 = 0;
+    while let Some(next) = waiting.pop() {
+        // It is a directory, so that nothing is followed; where it is somebody else's the next call says so.
+        let _ = rustix::fs::chmodat(parent, &next, all, AtFlags::empty());
+        let directory = openat2(parent, &next, DIRECTORY, Mode::empty(), BENEATH)?;
+        for inner in names(&directory)? {
+            let inner = OsStr::from_bytes(&inner);
+            match unlinkat(&directory, inner, AtFlags::empty()) {
                 Ok(()) => {}
-                Err(Errno::ISDIR | Errno::PERM) => inner = Some(name),
+                Err(Errno::ISDIR | Errno::PERM) => {
+                    let up = OsString::from(format!(".lapstrake-removed-{}-{moved}", std::process::id()));
+                    moved += 1;
+                    let _ = rustix::fs::chmodat(&directory, inner, all, AtFlags::empty());
+                    renameat(&directory, inner, parent, &up)?;
+                    waiting.push(up);
+                }
                 Err(errno) => return Err(errno.into()),
             }
         }
-        if let Some(name) = inner {
-            chain.push(name);
-        } else {
-            unlinkat(&above, &last, AtFlags::REMOVEDIR)?;
-            chain.pop();
-        }
+        unlinkat(parent, &next, AtFlags::REMOVEDIR)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_tree_of_any_depth_and_modes_is_removed() {
+        let ground = tempfile::tempdir().unwrap();
+        let open = |path: &Path| rustix::fs::open(path, DIRECTORY, Mode::empty()).unwrap();
+        let mut at = open(ground.path());
+        for _ in 0..6000 {
+            mkdirat(&at, "d", Mode::from_raw_mode(0o700)).unwrap();
+            at = openat2(&at, "d", DIRECTORY, Mode::empty(), BENEATH).unwrap();
+        }
+        drop(at);
+        fs::create_dir_all(ground.path().join("d/closed/inner")).unwrap();
+        fs::write(ground.path().join("d/closed/inner/file"), "x").unwrap();
+        std::os::unix::fs::symlink("/", ground.path().join("d/link")).unwrap();
+        for path in ["d/closed/inner", "d/closed"] {
+            fs::set_permissions(ground.path().join(path), fs::Permissions::from_mode(0o000)).unwrap();
+        }
+        remove_below(&open(ground.path()), OsStr::new("d")).unwrap();
+        assert_eq!(fs::read_dir(ground.path()).unwrap().count(), 0);
+        assert!(Path::new("/etc").exists());
+    }
 }

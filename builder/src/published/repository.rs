@@ -163,7 +163,7 @@ impl Repository {
     pub fn digest_of(&self, tag: &str) -> Result<Option<Digest>, Failure> {
         match self {
             Self::Registry { client, .. } => client.resolve(&self.reference(tag)?).map_err(|cause| {
-                registry::failure(cause, format!("could not read `{tag}` of the catalog `{}`", self.name()))
+                registry::failure(cause, format!("could not read `{tag}` of `{}`", self.name()))
             }),
             Self::Layout { layout, .. } => {
                 let tags = layout.tags().map_err(|cause| self.unreadable(cause))?;
@@ -238,7 +238,7 @@ impl Repository {
 
     /// A manifest or a small blob of the repository.
     pub fn document(&self, descriptor: &Descriptor) -> Result<Document, Failure> {
-        let what = || format!("could not read `{}` of the catalog `{}`", descriptor.digest(), self.name());
+        let what = || format!("could not read `{}` of `{}`", descriptor.digest(), self.name());
         let is_manifest = *descriptor.media_type() == MediaType::ImageManifest;
         match self {
             Self::Registry { client, .. } => {

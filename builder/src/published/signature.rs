@@ -26,7 +26,7 @@ impl Repository {
     pub fn statement(&self, index: &Digest, signers: &Signers) -> Result<Option<Statement>, Failure> {
         let mut last = None;
         for envelope in self.envelopes(index)? {
-            match envelope.verified(&signers.keys, signers.threshold) {
+            match Statement::verified(&envelope, &signers.keys, signers.threshold) {
                 Ok(statement) => return Ok(Some(statement)),
                 Err(cause) => last = Some(cause),
             }
@@ -59,7 +59,7 @@ impl Repository {
         let is_envelope = |layer: &&Descriptor| *layer.media_type() == media_type;
         let read = |layer: &Descriptor| {
             let document = self.document(layer)?;
-            Envelope::parse(document.bytes()).map_err(|cause| self.wrong_signature(index, cause))
+            Statement::parse_envelope(document.bytes()).map_err(|cause| self.wrong_signature(index, cause))
         };
         manifest.layers().iter().filter(is_envelope).map(read).collect()
     }
@@ -68,7 +68,7 @@ impl Repository {
     pub fn sign(&self, revision: &Published, key: &SigningKey) -> Result<(), Failure> {
         let Published { catalog, index } = revision;
         let mut envelopes = self.envelopes(index.digest())?;
-        let mut own = Envelope::new(&Statement::of(catalog, index.digest()));
+        let mut own = Statement::of(catalog, index.digest()).envelope();
         if let Some(at) = envelopes.iter().position(|envelope| envelope.says_the_same(&own)) {
             own = envelopes.remove(at);
         }

@@ -4,6 +4,9 @@ use std::process::Command;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::*;
 use crate::sample::{digest, examples};
 
@@ -24,7 +27,7 @@ fn statement() -> Statement {
 }
 
 fn signed(keys: &[&SigningKey]) -> Envelope {
-    let mut envelope = Envelope::new(&statement());
+    let mut envelope = statement().envelope();
     for key in keys {
         envelope.sign(key).unwrap();
     }
@@ -35,15 +38,19 @@ fn signed(keys: &[&SigningKey]) -> Envelope {
 fn what_a_key_has_signed_its_public_key_verifies_and_no_other() {
     for (key, other) in [(0, 1), (1, 0)] {
         let keys = keys();
-        let envelope = Envelope::parse(&signed(&[&keys[key]]).to_bytes()).unwrap();
+        let envelope = Statement::parse_envelope(&signed(&[&keys[key]]).to_bytes()).unwrap();
         let public = PublicKey::from_pem(&keys[key].public().to_pem()).unwrap();
-        assert_eq!(envelope.verified(std::slice::from_ref(&public), 1).unwrap(), statement());
+        assert_eq!(Statement::verified(&envelope, std::slice::from_ref(&public), 1).unwrap(), statement());
         let too_few = SignatureError::TooFew { found: 0, threshold: 1 };
-        assert_eq!(envelope.verified(&[keys[other].public()], 1), Err(too_few.clone()));
-        assert_eq!(envelope.verified(&[], 1), Err(too_few.clone()));
-        assert_eq!(envelope.verified(&[], 0), Err(too_few), "no threshold lets an unsigned one through");
+        assert_eq!(Statement::verified(&envelope, &[keys[other].public()], 1), Err(too_few.clone()));
+        assert_eq!(Statement::verified(&envelope, &[], 1), Err(too_few.clone()));
         assert_eq!(
-            envelope.verified(&[public.clone(), public], 2),
+            Statement::verified(&envelope, &[], 0),
+            Err(too_few),
+            "no threshold lets an unsigned one through"
+        );
+        assert_eq!(
+            Statement::verified(&envelope, &[public.clone(), public], 2),
             Err(SignatureError::TooFew { found: 1, threshold: 2 })
         );
     }
@@ -53,14 +60,17 @@ fn what_a_key_has_signed_its_public_key_verifies_and_no_other() {
 fn distinct_keys_are_counted() {
     let keys = keys();
     let public = keys.each_ref().map(SigningKey::public);
-    assert!(signed(&[&keys[0], &keys[1]]).verified(&public, 2).is_ok());
+    assert!(Statement::verified(&signed(&[&keys[0], &keys[1]]), &public, 2).is_ok());
     let twice = signed(&[&keys[0], &keys[0]]);
     assert_eq!(twice.signatures.len(), 1, "a key signs once");
-    assert_eq!(twice.verified(&public, 2), Err(SignatureError::TooFew { found: 1, threshold: 2 }));
+    assert_eq!(
+        Statement::verified(&twice, &public, 2),
+        Err(SignatureError::TooFew { found: 1, threshold: 2 })
+    );
 }
 
 #[test]
-fn no_byte_of_payload_type_or_signature_can_change() {
+fn prv_04_no_byte_of_payload_type_or_signature_can_change() {
     for key in keys() {
         let envelope = signed(&[&key]);
         let payload = STANDARD.decode(&envelope.payload).unwrap();
@@ -68,7 +78,7 @@ fn no_byte_of_payload_type_or_signature_can_change() {
             let mut changed = payload.clone();
             changed[at] ^= 1;
             let changed = Envelope { payload: STANDARD.encode(changed), ..envelope.clone() };
-            assert!(changed.verified(&[key.public()], 1).is_err(), "byte {at} of the payload");
+            assert!(Statement::verified(&changed, &[key.public()], 1).is_err(), "byte {at} of the payload");
         }
         let signature = STANDARD.decode(&envelope.signatures[0].sig).unwrap();
         for at in 0..signature.len() {
@@ -76,13 +86,19 @@ fn no_byte_of_payload_type_or_signature_can_change() {
             let mut bytes = signature.clone();
             bytes[at] ^= 1;
             changed.signatures[0].sig = STANDARD.encode(bytes);
-            assert!(changed.verified(&[key.public()], 1).is_err(), "byte {at} of the signature");
+            assert!(Statement::verified(&changed, &[key.public()], 1).is_err(), "byte {at} of the signature");
         }
         let other = Envelope { payload_type: format!("{PAYLOAD_TYPE} "), ..envelope.clone() };
-        assert!(other.verified(&[key.public()], 1).is_err() && Envelope::parse(&other.to_bytes()).is_err());
+        assert!(
+            Statement::verified(&other, &[key.public()], 1).is_err()
+                && Statement::parse_envelope(&other.to_bytes()).is_err()
+        );
         let mut named = envelope;
         named.signatures[0].keyid = "another".to_owned();
-        assert!(named.verified(&[key.public()], 1).is_ok(), "the name of a key counts for nothing");
+        assert!(
+            Statement::verified(&named, &[key.public()], 1).is_ok(),
+            "the name of a key counts for nothing"
+        );
     }
 }
 
@@ -152,7 +168,7 @@ fn openssl_reads_what_we_sign_and_we_read_what_openssl_signs() {
         let sign = ["pkeyutl", "-sign", "-inkey", "key.pem", "-in", "bytes", "-out", "theirs"];
         assert_eq!(openssl(&directory, &[&sign[..], raw].concat()), Some(true), "{kind:?}");
         envelope.signatures[0].sig = STANDARD.encode(read("theirs"));
-        assert!(envelope.verified(&[key.public()], 1).is_ok(), "{kind:?}");
+        assert!(Statement::verified(&envelope, &[key.public()], 1).is_ok(), "{kind:?}");
     }
     std::fs::remove_dir_all(&directory).unwrap();
 }

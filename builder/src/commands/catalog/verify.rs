@@ -1,6 +1,6 @@
 //! `lapstrake catalog sign` and `verify`: who stands for a revision, and whether it is what it says.
 
-use lapstrake_catalog::signature::{Envelope, PublicKey};
+use lapstrake_catalog::signature::{Envelope, PublicKey, Statement};
 
 use super::lines;
 use super::published::definitions;
@@ -48,7 +48,7 @@ fn signatures(
     is_about.map_err(|cause| repository.wrong_signature(index, cause))?;
     let by = signers.keys.iter().filter(|key| {
         let key = [(*key).clone()];
-        envelopes.iter().any(|envelope| envelope.verified(&key, 1).is_ok())
+        envelopes.iter().any(|envelope| Statement::verified(envelope, &key, 1).is_ok())
     });
     let ids: Vec<String> = by.map(PublicKey::id).collect();
     Ok(format!("signatures: {found}; signed by {}", ids.join(", ")))

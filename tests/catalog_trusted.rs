@@ -7,19 +7,13 @@ use lapstrake_fixtures::fleet::{AS_OF, CATALOG, Fleet};
 use lapstrake_fixtures::registry::digest_of;
 use serde_json::Value;
 
-use crate::harness::{Lapstrake, Outcome, Registry, tools, workspace};
+use crate::harness::{Keys, Lapstrake, Outcome, Registry, tools, workspace};
 
 /// A registry server with the small catalog of a fleet, and keys.
 struct Bench {
     registry: Registry,
     scratch: tempfile::TempDir,
     lapstrake: Lapstrake,
-}
-
-/// A key that signs, and the one that verifies.
-struct Keys {
-    private: String,
-    public: String,
 }
 
 impl Bench {
@@ -51,16 +45,8 @@ impl Bench {
         self.catalog(&[&["resolve", "python3", "3.13", "--catalog", reference], more].concat())
     }
 
-    fn keys(&self, name: &str, algorithm: &[&str]) -> Keys {
-        let (private, public) = (self.path(&format!("{name}.pem")), self.path(&format!("{name}.pub")));
-        let (private, public) = (private.to_str().unwrap(), public.to_str().unwrap());
-        tools::run("openssl", [&["genpkey", "-out", private], algorithm].concat());
-        tools::run("openssl", ["pkey", "-in", private, "-pubout", "-out", public]);
-        Keys { private: private.to_owned(), public: public.to_owned() }
-    }
-
     fn ed25519(&self, name: &str) -> Keys {
-        self.keys(name, &["-algorithm", "ed25519"])
+        Keys::ed25519(self.scratch.path(), name)
     }
 }
 
@@ -121,10 +107,7 @@ fn rewrite(layout: &Path, change: &dyn Fn(&str) -> String) {
 fn a_signed_catalog_is_accepted_and_others_are_refused() {
     let bench = Bench::new();
     let layout = bench.pulled();
-    let (first, second) = (
-        bench.ed25519("first"),
-        bench.keys("second", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]),
-    );
+    let (first, second) = (bench.ed25519("first"), Keys::p256(bench.scratch.path(), "second"));
     let latest = format!("{layout}:latest");
     let said = bench.resolve(&latest, &["--catalog-key", &first.public]).expect(5).stderr;
     assert!(said.contains("is signed by nobody"), "{said}");

@@ -68,6 +68,8 @@ mod overrides;
 #[cfg(test)]
 mod platforms;
 #[cfg(test)]
+mod provenance;
+#[cfg(test)]
 mod rebased;
 #[cfg(test)]
 mod refusals;

@@ -86,6 +86,8 @@ impl Build<'_> {
         let Self { catalog, options, context, .. } = *self;
         let platforms = platforms(plan)?;
         let runtimes = self.runtimes(plan, &platforms, metadata)?;
+        let build_layers = runtimes.here.iter().flat_map(|here| &here.build.layers);
+        metadata.build_layers = build_layers.map(RuntimeLayer::report).collect();
         metadata.isolation = Some(if plan.has_commands() { context.isolation.name() } else { "none-needed" });
         for doubt in options.secrets.doubts(&plan.steps, &plan.build_env) {
             context.report.warning(&doubt);

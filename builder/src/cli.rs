@@ -10,6 +10,7 @@ mod init;
 mod isolation;
 mod lint;
 mod network;
+mod provenance;
 mod published;
 mod rebase;
 mod registry;
@@ -39,6 +40,7 @@ pub use init::InitArgs;
 pub use isolation::IsolationMode;
 pub use lint::{LintArgs, LintFormat};
 pub use network::{AllowedHost, NetworkArgs, NetworkMode};
+pub use provenance::{ProvenanceArgs, VerifyProvenanceArgs};
 pub use published::{
     CopyArgs, DeprecateArgs, DiffArgs, ImportArgs, LogArgs, PromoteArgs, PublishArgs, RenewArgs, ResolveArgs,
     RevisionArgs, RevokeArgs, SignArgs, VerifyArgs,
@@ -136,6 +138,8 @@ pub enum Command {
     Run(RunArgs),
     /// Push an image that was built earlier, by this program or another one.
     Push(PushArgs),
+    /// Verify who has built an image, and say how.
+    Verify(VerifyProvenanceArgs),
     /// Say whether a build is due: whether what matters to it differs between two commits.
     Changed(ChangedArgs),
     /// Build a branch of a git repository whenever what matters to it has changed.
@@ -249,6 +253,9 @@ pub struct BuildArgs {
     /// Write a JSON report of the build here, also when it fails.
     #[arg(long, env = "LAPSTRAKE_METADATA_FILE", value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
+    /// How the image was made, for others to verify.
+    #[command(flatten)]
+    pub provenance: ProvenanceArgs,
     /// Refuse to resolve packages again when one that a lock names is gone from the mirror.
     #[arg(long)]
     pub locked: bool,

@@ -14,6 +14,7 @@ pub mod rebase;
 pub mod registry;
 pub mod run;
 pub mod schema;
+pub mod verify;
 pub mod watch;
 
 use crate::catalog::look_local;

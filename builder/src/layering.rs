@@ -27,6 +27,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Dependencies, Self::App];
+
     /// Its name in reports.
     #[must_use]
     pub fn name(self) -> &'static str {

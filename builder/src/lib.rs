@@ -44,6 +44,7 @@ pub mod plan;
 pub mod planning;
 pub mod platform;
 pub mod prepare;
+pub mod provenance;
 pub mod published;
 pub mod python_records;
 pub mod rebase;

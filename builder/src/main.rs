@@ -141,6 +141,7 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
                 Outcome::Partial => ExitCode::from(PARTIAL),
             });
         }
+        Command::Verify(args) => commands::verify::run(args, context),
         Command::Doctor(args) => commands::doctor::run(args, context),
         Command::Registry(command) => commands::registry::run(command, context),
         Command::Watch(args) => commands::watch::run(args, context),

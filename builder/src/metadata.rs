@@ -11,7 +11,9 @@ use serde::Serialize;
 
 use crate::checkout::Checkout;
 use crate::failure::Failure;
+use crate::layering::Role;
 use crate::plan::RuntimeChoice;
+use crate::provenance::ProvenanceReport;
 use crate::secrets::{Mask, SecretUse};
 use crate::sequence::Verdict;
 use crate::source::SourceDigest;
@@ -62,6 +64,12 @@ pub struct Metadata {
     /// References to secrets: names and where their values are.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
+    /// The layers that build commands run in, lowest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub build_layers: Vec<LayerReport>,
+    /// What was said of how the image was made, and where that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<ProvenanceReport>,
     /// The images, one for each platform.
     pub images: Vec<ImageReport>,
     /// What was done at each destination.
@@ -178,6 +186,14 @@ pub struct LayerReport {
     pub size: u64,
     /// How it came to be here: `built`, or `cached` when nothing had to be done.
     pub origin: &'static str,
+}
+
+impl LayerReport {
+    /// Whether it is one of the runtime's, and not of the app's.
+    #[must_use]
+    pub fn is_of_runtime(&self) -> bool {
+        Role::ALL.iter().all(|role| role.name() != self.role)
+    }
 }
 
 /// What was done at one destination.

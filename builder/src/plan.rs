@@ -56,6 +56,9 @@ pub struct Plan {
     pub annotations: BTreeMap<String, String>,
     /// Where each value came from: a place in a file, an option, a variable, or `default`.
     pub origins: BTreeMap<String, String>,
+    /// Those values that were given by an option or a variable, and by which.
+    #[serde(skip)]
+    pub given: BTreeMap<String, String>,
     /// Where the image goes.
     pub destinations: Vec<String>,
     /// What becomes of the commands, and why, where it was asked for.
@@ -102,6 +105,9 @@ impl From<&LayerTree> for PlannedLayer {
 pub struct SourceFacts {
     /// What was given.
     pub given: String,
+    /// Where it was taken from, without login and query; none for what is on this machine.
+    #[serde(skip)]
+    pub uri: Option<String>,
     /// What it is: a directory, or a kind of archive.
     pub kind: String,
     /// Whether it is an archive, whose digest says everything about it.

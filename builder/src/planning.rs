@@ -54,6 +54,18 @@ impl Inputs {
             }
         };
         let runtime = choice(trusted, &chosen, needs_npm);
+        let origins = self.origins(args, &chosen, context);
+        let text = |(name, origin): (&String, &Origin)| (name.clone(), origin.to_string());
+        let given: BTreeMap<String, String> = origins
+            .iter()
+            .filter_map(|(name, origin)| match origin {
+                // Files of variables are named by an option.
+                Origin::File { name: file, .. } if app_file.as_ref() != Some(file) => {
+                    Some((name.clone(), "--env-file".to_owned()))
+                }
+                _ => origin.is_given().then(|| text((name, origin))),
+            })
+            .collect();
         if let Some(found) = npm_script.filter(|_| runtime.run_image == ImageKind::RunNpm) {
             notes.push(format!("the image has npm, which `{}` names on line {}", found.script, found.line));
         }
@@ -72,7 +84,8 @@ impl Inputs {
             start: start.reason.to_string(),
             secrets: self.settings.run_secrets.pairs().into_iter().collect(),
             annotations: self.settings.annotations.pairs().into_iter().collect(),
-            origins: self.origins(args, &chosen, context),
+            given,
+            origins: origins.iter().map(text).collect(),
             destinations: outputs.iter().map(ToString::to_string).collect(),
             why: None,
             layers: None,
@@ -137,6 +150,7 @@ impl Inputs {
     fn source_facts(&self) -> SourceFacts {
         SourceFacts {
             given: self.address.to_string(),
+            uri: self.address.uri(),
             kind: match self.source.kind {
                 SourceKind::Directory => "directory".to_owned(),
                 SourceKind::Commit => "git commit".to_owned(),
@@ -170,11 +184,11 @@ impl Inputs {
     }
 
     /// Where each value came from. Commands carry it themselves.
-    fn origins(&self, args: &SourceArgs, chosen: &Chosen<'_>, context: &Context) -> BTreeMap<String, String> {
+    fn origins(&self, args: &SourceArgs, chosen: &Chosen<'_>, context: &Context) -> BTreeMap<String, Origin> {
         let settings = &self.settings;
         let mut origins = BTreeMap::new();
         let mut from = |name: &str, origin: &Origin| {
-            origins.insert(name.to_owned(), origin.to_string());
+            origins.insert(name.to_owned(), origin.clone());
         };
         from("runtime", &chosen.runtime);
         from("runtime-version", &chosen.version);

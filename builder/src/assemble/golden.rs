@@ -24,6 +24,7 @@ fn plan() -> Plan {
     Plan {
         source: SourceFacts {
             given: "app".to_owned(),
+            uri: None,
             kind: "directory".to_owned(),
             is_archive: false,
             digest: digest('1').into(),
@@ -66,6 +67,7 @@ fn plan() -> Plan {
         secrets: BTreeMap::from([("TOKEN".to_owned(), "arn:of:a:secret".to_owned())]),
         annotations: BTreeMap::from([("com.example.build".to_owned(), "7".to_owned())]),
         origins: BTreeMap::new(),
+        given: BTreeMap::new(),
         destinations: Vec::new(),
         why: None,
         layers: None,

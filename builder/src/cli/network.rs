@@ -37,6 +37,19 @@ pub enum NetworkMode {
     Open,
 }
 
+impl NetworkMode {
+    /// The name, as options have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Proxy => "proxy",
+            Self::Registries => "registries",
+            Self::Open => "open",
+        }
+    }
+}
+
 /// A host that build commands may reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedHost(pub HostPort);

@@ -21,6 +21,7 @@ use crate::metadata::Metadata;
 use crate::minor_move::OpenMinor;
 use crate::output::{Output, OutputError};
 use crate::plan::Plan;
+use crate::provenance::{Made as MadeBuild, Wanted};
 use crate::registry;
 use crate::report::{print_result, printable};
 use crate::reuse::Reuse;
@@ -63,6 +64,7 @@ pub fn make(args: &BuildArgs, context: &Context) -> Result<Made, Failure> {
 
 fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadata) -> Result<Made, Failure> {
     let outputs = outputs(args)?;
+    let provenance = Wanted::read(&args.provenance, &outputs, context)?;
     let secrets = Secrets::read(&args.secrets.secrets, context)?;
     metadata.build_secrets = secrets.uses();
     let client = registry::client(&args.registry, context)?;
@@ -75,7 +77,9 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
         mark.and_then(|mark| BuildKey::new(args, &mark, catalog.trusted(), context))
     };
     // What an archive is known by is its digest: where it was built before, it need not be unpacked.
-    let archive = if reuse.may_know_builds() { local_archive(args, context)? } else { None };
+    // A build that is not carried out has nothing to state.
+    let may_know_builds = provenance.is_none() && reuse.may_know_builds();
+    let archive = if may_know_builds { local_archive(args, context)? } else { None };
     let (inputs, catalog) = if let Some(address) = archive {
         let mark = || Ok(SourceMark::of_archive(&address));
         let (mark, catalog) = both(mark, open_catalog, metadata)?;
@@ -94,7 +98,7 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
     metadata.secrets.clone_from(&plan.secrets);
     plan.build_secrets = secrets.uses();
     announce(&plan, context);
-    if reuse.may_know_builds() {
+    if may_know_builds {
         let key = key_of(SourceMark::of(&plan.source), &catalog);
         if let Some(made) = up_to_date(key, &reuse, &targets, metadata, context) {
             return Ok(made);
@@ -117,6 +121,13 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
     image_size::check(&metadata.images, args.max_size, &context.report)?;
     let product = Product::new(images, &plan.annotations)?;
     metadata.digest = Some(product.digest().clone());
+    if let Some(wanted) = provenance {
+        let made = MadeBuild { plan: &plan, args, metadata, outputs: &outputs };
+        let started = Instant::now();
+        let provided = wanted.provide(&made, &product, &client, context)?;
+        metadata.took("provenance", started.elapsed());
+        metadata.provenance = Some(provided);
+    }
     let delivery = Delivery { client: catalog.client(), context, open_minor: OpenMinor::of(&plan.runtime) };
     for target in targets {
         let done = metadata.timed("deliver", || delivery.deliver(&product, target))?;

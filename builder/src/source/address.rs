@@ -13,6 +13,7 @@ pub use git::{GitAddress, GitPlace};
 
 use super::SourceSpec;
 use super::path::printable;
+use crate::checkout::RepositoryUrl;
 use crate::failure::{Exit, Failure};
 
 /// Why a text is no address of a source.
@@ -112,6 +113,25 @@ impl SourceAddress {
                 GitPlace::Remote(remote) => Some(remote.to_string()),
             },
             Self::Archive(archive) => Some(archive.to_string()),
+        }
+    }
+
+    /// The address fit to be published, without login and query; none for what is on this machine.
+    #[must_use]
+    pub fn uri(&self) -> Option<String> {
+        match self {
+            Self::Local(_) => None,
+            Self::Git(git) => {
+                let GitPlace::Remote(remote) = &git.place else { return None };
+                let repository = RepositoryUrl::parse(remote.url().as_str())?;
+                let reference = git.reference.as_ref().map(|name| format!("@{name}"));
+                Some(format!("git+{repository}{}", reference.unwrap_or_default()))
+            }
+            Self::Archive(archive) => {
+                let mut url = archive.url().clone();
+                url.set_query(None);
+                Some(url.to_string())
+            }
         }
     }
 

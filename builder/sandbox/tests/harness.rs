@@ -19,6 +19,9 @@ use tempfile::TempDir;
 use crate::inside::PROGRAM;
 use crate::rootfs;
 
+/// Says that there are no control groups any more.
+const WITHOUT_GROUPS: &str = "--without-groups";
+
 /// A name that says what holds, and the test.
 pub(crate) type Test = (&'static str, fn(&Bench));
 
@@ -33,6 +36,8 @@ pub(crate) const PLANTED: (&str, &str) = ("PLANTED_TOKEN", "s3cr3t-of-the-caller
 pub(crate) struct Group {
     pub isolation: Isolation,
     pub prefix: &'static str,
+    /// Whether control groups are taken away first, which root alone can do; others have none anyway.
+    pub without_groups: bool,
     pub tests: Vec<Test>,
 }
 
@@ -43,7 +48,7 @@ pub(crate) fn run(groups: &[Group]) -> ExitCode {
     let wanted = arguments.iter().find(|argument| !argument.starts_with('-') && *argument != "terse");
     let named = groups.iter().flat_map(|group| {
         let tests = group.tests.iter();
-        tests.map(|(name, test)| (format!("{}{name}", group.prefix), group.isolation, test))
+        tests.map(move |(name, test)| (format!("{}{name}", group.prefix), group, test))
     });
     let chosen = named.filter(|(name, ..)| {
         let exact = asked("--exact");
@@ -73,8 +78,19 @@ pub(crate) fn run(groups: &[Group]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut failed = 0;
-    for (name, isolation, test) in chosen {
+    for (name, group, test) in chosen {
+        let isolation = group.isolation;
+        if asked(WITHOUT_GROUPS) {
+            assert_eq!(fs::read_dir("/sys/fs/cgroup").unwrap().count(), 0, "there are control groups");
+        }
         let bench = Bench::new(rootfs.clone(), isolation);
+        if group.without_groups && bench.uid() != 0 {
+            continue;
+        }
+        if group.without_groups && !asked(WITHOUT_GROUPS) {
+            failed += u32::from(!again_without_groups(&name));
+            continue;
+        }
         // Each of the modes without namespaces is for one kind of user.
         match (isolation, bench.uid()) {
             (Isolation::Chroot, 1..) | (Isolation::Landlock, 0) => continue,
@@ -86,6 +102,19 @@ pub(crate) fn run(groups: &[Group]) -> ExitCode {
     }
     let others = if bench_is_root() { again_as_ordinary_user(&arguments) } else { true };
     if failed == 0 && others { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// This program again, for one test, where the directory of the control groups is an empty one.
+fn again_without_groups(name: &str) -> bool {
+    const SCRIPT: &str = "mount -t tmpfs none /sys/fs/cgroup && exec \"$@\"";
+    let program = std::env::current_exe().unwrap();
+    let status = Command::new("unshare")
+        .args(["--mount", "sh", "-c", SCRIPT, "sh"])
+        .arg(program)
+        .args(["--exact", name, WITHOUT_GROUPS])
+        .status()
+        .unwrap();
+    status.success()
 }
 
 fn bench_is_root() -> bool {

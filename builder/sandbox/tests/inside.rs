@@ -19,6 +19,8 @@ pub(crate) fn enter_if_asked() {
         ["--serve", port] => serve(port.parse().unwrap()),
         ["--beat", file] => beat(Path::new(file)),
         ["--reach", process, name] => reach(process.parse().unwrap(), name),
+        ["--threads", count] => println!("{}", threads(count.parse().unwrap())),
+        ["--open", count] => println!("{}", open(count.parse().unwrap())),
         ["--work"] => work(Reach::Nothing),
         ["--work-below", directory] => {
             let directory = std::fs::File::open(directory).unwrap();
@@ -47,6 +49,18 @@ fn beat(file: &Path) {
         file.write_all(b".").unwrap();
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Starts threads that do nothing, and returns how many there could be.
+fn threads(count: u64) -> u64 {
+    let started = |_: &u64| std::thread::Builder::new().stack_size(64 << 10).spawn(std::thread::park).is_ok();
+    (0..count).take_while(started).count() as u64
+}
+
+/// Opens a file again and again, and returns how often it could.
+fn open(count: u64) -> u64 {
+    let opened: Vec<_> = (0..count).map_while(|_| std::fs::File::open("/").ok()).collect();
+    opened.len() as u64
 }
 
 /// Says what it reaches of a process outside, and of the network.

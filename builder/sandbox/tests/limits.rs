@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lapstrake_sandbox::{Event, Failure, Mount, Spec};
+use lapstrake_sandbox::{Event, Failure, Isolation, Mount, Spec};
 use rustix::process::WaitOptions;
 
 use crate::harness::{Bench, Test, run_spec, sh, shell_in};
@@ -24,8 +24,20 @@ pub(crate) const TESTS: &[Test] = &[
     ("SBX-10 the number of processes is limited", processes),
     ("SBX-10 what is written to disk is limited", disk),
     ("SBX-10 one file's size is limited", file_size),
+    ("SBX-10 a flood of empty files is limited", flood),
+    ("SBX-10 a sparse file of a tebibyte is refused", sparse),
+    ("SBX-10 threads are limited as processes are", threads),
+    ("SBX-10 open files are limited", open_files),
+    ("SBX-10 processors are taken for as long as the time lasts", spin),
+    ("SBX-10 the caller stays small whatever the steps do", small_caller),
     ("SBX-06 output beyond the limit is dropped and the step goes on", log),
 ];
+
+/// The limits of what steps take, which hold with control groups and without them.
+pub(crate) fn bounds() -> Vec<Test> {
+    let are_bounds = |(name, _): &&Test| name.starts_with("SBX-10");
+    TESTS.iter().filter(are_bounds).copied().collect()
+}
 
 fn failure(spec: &Spec, line: &str) -> Failure {
     let (said, outcome) = run_spec(spec, &[sh(line)]);
@@ -185,6 +197,100 @@ fn file_size(bench: &Bench) {
     let mut spec = bench.spec();
     spec.limits.file_size = 1 << 20;
     assert_ne!(failure(&spec, "head -c 2000000 /dev/zero >/big"), Failure::DiskFull);
+}
+
+fn flood(bench: &Bench) {
+    let mut spec = bench.spec();
+    spec.limits.disk = 2 << 20;
+    let line = "mkdir /tmp/f; i=0; while :; do i=$((i + 1)); : >/tmp/f/$i; done";
+    assert_eq!(failure(&spec, line), Failure::DiskFull);
+}
+
+fn sparse(bench: &Bench) {
+    let spec = bench.spec();
+    let line = "dd if=/dev/zero of=/tmp/sparse bs=1 count=0 seek=1099511627776";
+    assert_ne!(failure(&spec, line), Failure::DiskFull);
+    let shown = shell_in(&spec, &format!("{line} || true; wc -c </tmp/sparse"));
+    assert_eq!(shown.stdout().trim(), "0");
+}
+
+/// The number that this program, run by a step, says it got.
+fn got(spec: &mut Spec, words: &str) -> u64 {
+    spec.mounts.push(Bench::this_program());
+    let (said, outcome) = run_spec(spec, &[sh(&format!("exec {PROGRAM} {words}"))]);
+    assert_eq!(outcome.unwrap().result, Ok(()), "{said:?}");
+    said.stdout().trim().parse().unwrap()
+}
+
+fn threads(bench: &Bench) {
+    assert_eq!(got(&mut bench.spec(), "--threads 300"), 300);
+    let mut spec = bench.spec();
+    spec.limits.processes = 120;
+    let many = got(&mut spec, "--threads 300");
+    // Where the kernel counts by user, those of other tests count as well.
+    assert!((10..=120).contains(&many), "{many}");
+}
+
+fn open_files(bench: &Bench) {
+    let mut spec = bench.spec();
+    spec.limits.open_files = 64;
+    let many = got(&mut spec, "--open 200");
+    assert!((40..64).contains(&many), "{many}");
+}
+
+fn spin(bench: &Bench) {
+    let mut spec = bench.spec();
+    let limit = Duration::from_millis(700);
+    spec.limits.time = Some(limit);
+    let begun = Instant::now();
+    assert_eq!(
+        failure(&spec, "for i in 1 2 3 4; do while :; do :; done & done; wait"),
+        Failure::TimedOut(limit)
+    );
+    assert!(begun.elapsed() < limit + Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+/// The most memory that a caller held, in KiB, while a step of its wrote without end, filled memory and started whatever it
+/// could; and that nothing of it is left.
+fn small_caller(bench: &Bench) {
+    let place = bench.directory("caller");
+    let caller = Command::new("/proc/self/exe")
+        .arg("--caller")
+        .arg(bench.isolation.name())
+        .args([&bench.rootfs, &place])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(caller.status.success(), "{}", String::from_utf8_lossy(&caller.stderr));
+    let peak: u64 = String::from_utf8(caller.stdout).unwrap().trim().parse().unwrap();
+    assert!(peak < 100 << 10, "{peak} KiB");
+    println!("figure SBX-10: the caller held at most {} MiB while a step bombed", peak >> 10);
+}
+
+/// The caller whose memory is measured: this program again.
+pub(crate) fn become_caller_if_asked() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, word, isolation, rootfs, place] = arguments.as_slice()
+        && word == "--caller"
+    {
+        let mut bench = Bench::at(Path::new(rootfs), Path::new(place));
+        bench.isolation = *Isolation::ALL.iter().find(|one| one.name() == isolation).unwrap();
+        let mut spec = bench.spec();
+        spec.limits.memory = 200 << 20;
+        spec.limits.processes = 40;
+        spec.limits.log = 64 << 20;
+        // Lines of all lengths, without end, and then memory, from more processes than there may be.
+        let bomb = "yes aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa | head -c 100000000; \
+                    head -c 50000000 /dev/zero | tr '\\0' x; for i in $(seq 60); do sleep 9 & done; \
+                    x=$(head -c 300000000 /dev/zero | tr '\\0' x); sleep 20";
+        let never = AtomicBool::new(false);
+        let outcome = lapstrake_sandbox::run(&spec, &[sh(bomb)], &never, &mut |_| {});
+        outcome.unwrap().result.unwrap_err();
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        println!("{}", peak.trim().trim_end_matches("kB").trim());
+        std::process::exit(0);
+    }
 }
 
 fn log(bench: &Bench) {

@@ -25,16 +25,20 @@ fn main() -> ExitCode {
     lapstrake_sandbox::enter_if_asked();
     inside::enter_if_asked();
     limits::become_victim_if_asked();
+    limits::become_caller_if_asked();
     let everywhere = [steps::TESTS, isolation::EVERYWHERE, limits::TESTS, network::TESTS].concat();
     let without_namespaces = everywhere.clone();
     let all = [everywhere.as_slice(), isolation::TESTS].concat();
+    let group = |isolation, prefix, tests| harness::Group { isolation, prefix, without_groups: false, tests };
+    let bounded = |isolation, prefix| harness::Group {
+        without_groups: true,
+        ..group(isolation, prefix, limits::bounds())
+    };
     harness::run(&[
-        harness::Group { isolation: Isolation::Strict, prefix: "", tests: all },
-        harness::Group {
-            isolation: Isolation::Chroot,
-            prefix: "chroot: ",
-            tests: without_namespaces.clone(),
-        },
-        harness::Group { isolation: Isolation::Landlock, prefix: "landlock: ", tests: without_namespaces },
+        group(Isolation::Strict, "", all),
+        group(Isolation::Chroot, "chroot: ", without_namespaces.clone()),
+        group(Isolation::Landlock, "landlock: ", without_namespaces),
+        bounded(Isolation::Strict, "no groups: "),
+        bounded(Isolation::Chroot, "chroot, no groups: "),
     ])
 }

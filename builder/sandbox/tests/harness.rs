@@ -185,9 +185,9 @@ impl Bench {
         Self { rootfs, isolation, directory: directory.path().to_owned(), _owner: Some(directory) }
     }
 
-    /// A bench in a directory of somebody else's.
-    pub(crate) fn at(rootfs: &Path, directory: &Path) -> Self {
-        let isolation = Isolation::Strict;
+    /// A bench in a directory of somebody else's, under the isolation mode of a name.
+    pub(crate) fn at(isolation: &str, rootfs: &Path, directory: &Path) -> Self {
+        let isolation = *Isolation::ALL.iter().find(|one| one.name() == isolation).unwrap();
         Self { rootfs: rootfs.to_owned(), isolation, directory: directory.to_owned(), _owner: None }
     }
 

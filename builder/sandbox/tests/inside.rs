@@ -19,6 +19,7 @@ pub(crate) fn enter_if_asked() {
         ["--serve", port] => serve(port.parse().unwrap()),
         ["--beat", file] => beat(Path::new(file)),
         ["--reach", process, name] => reach(process.parse().unwrap(), name),
+        ["--crowd"] => crowd(),
         ["--threads", count] => println!("{}", threads(count.parse().unwrap())),
         ["--open", count] => println!("{}", open(count.parse().unwrap())),
         ["--work"] => work(Reach::Nothing),
@@ -49,6 +50,47 @@ fn beat(file: &Path) {
         file.write_all(b".").unwrap();
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Many threads of one process use files at the same time, each its own by names that all have in common; and threads other
+/// than the first start programs.
+fn crowd() {
+    use std::os::unix::fs::PermissionsExt;
+    let work = |thread: u32| {
+        let place = Path::new("/tmp/crowd").join(thread.to_string());
+        std::fs::create_dir_all(&place).unwrap();
+        for round in 0..60_u32 {
+            let (first, second) = (place.join("first"), place.join("second"));
+            let text = format!("{thread} {round}");
+            std::fs::write(&first, &text).unwrap();
+            std::fs::set_permissions(&first, std::fs::Permissions::from_mode(0o600 | (round & 0o77)))
+                .unwrap();
+            std::fs::rename(&first, &second).unwrap();
+            assert_eq!(std::fs::read_to_string(&second).unwrap(), text);
+            let mode = std::fs::metadata(&second).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600 | (round & 0o77));
+            std::fs::remove_file(&second).unwrap();
+            assert!(!first.exists());
+        }
+        let said =
+            std::process::Command::new("/bin/sh").args(["-c", "echo $0", &text_of(thread)]).output().unwrap();
+        assert_eq!(String::from_utf8(said.stdout).unwrap().trim(), text_of(thread));
+    };
+    let threads: Vec<_> = (0..24).map(|thread| std::thread::spawn(move || work(thread))).collect();
+    let sound = threads.into_iter().map(std::thread::JoinHandle::join).filter(Result::is_ok).count();
+    println!("{sound}");
+    // A thread that is not the first becomes another program, and the whole process with it.
+    std::thread::spawn(|| {
+        use std::os::unix::process::CommandExt;
+        let error =
+            std::process::Command::new("/bin/sh").args(["-c", "cat /tmp/crowd/last; echo became"]).exec();
+        println!("{error}");
+    });
+    std::thread::sleep(Duration::from_secs(10));
+}
+
+fn text_of(thread: u32) -> String {
+    format!("thread {thread}")
 }
 
 /// Starts threads that do nothing, and returns how many there could be.

@@ -15,6 +15,7 @@ pub(crate) const EVERYWHERE: &[Test] = &[
     ("SBX-01 a forged whiteout cannot be made", forged_whiteout),
     ("SBX-01 no file of the machine is reached by any name", files_of_the_machine),
     ("SBX-01 no process of the machine is reached, and no socket", processes_of_the_machine),
+    ("SBX-19 many threads use files at the same time, and any of them becomes another program", crowd),
     ("SBX-16 a probe finds what these tests use", probe),
 ];
 
@@ -47,6 +48,13 @@ fn not_root(bench: &Bench) {
     assert_ne!(outside, 0);
     let capabilities = bench.shell("grep ^Cap /proc/self/status").stdout();
     assert!(capabilities.lines().all(|line| line.ends_with("\t0000000000000000")), "{capabilities}");
+}
+
+fn crowd(bench: &Bench) {
+    let mut spec = bench.spec();
+    spec.mounts = vec![Bench::this_program()];
+    let line = format!("mkdir /tmp/crowd; echo last >/tmp/crowd/last; exec {PROGRAM} --crowd");
+    assert_eq!(shell_in(&spec, &line).stdout(), "24\nlast\nbecame");
 }
 
 fn system_calls(bench: &Bench) {

@@ -66,6 +66,8 @@ mod network;
 #[cfg(test)]
 mod overrides;
 #[cfg(test)]
+mod planted;
+#[cfg(test)]
 mod platforms;
 #[cfg(test)]
 mod provenance;

@@ -19,6 +19,7 @@ use lapstrake::report::Report;
 use lapstrake::source::Reader;
 use lapstrake_catalog::audit::Outcome;
 use lapstrake_runtimes::mirrors::MirrorFlags;
+use lapstrake_sandbox::Isolation;
 
 /// The exit code of an audit that could not read everything and found nothing that fails it.
 const PARTIAL: u8 = 4;
@@ -40,10 +41,27 @@ fn main() -> ExitCode {
         Ok(context) => context,
         Err((failure, report)) => return failed(&failure, &report),
     };
+    if let Err(failure) = hide_arguments(&context) {
+        return failed(&failure, &context.report);
+    }
     match run(&cli.command, &context) {
         Ok(code) => code,
         Err(failure) => failed(&failure, &context.report),
     }
+}
+
+/// Build commands see which processes there are where they have no namespace of their own, but not what this one was asked.
+fn hide_arguments(context: &Context) -> Result<(), Failure> {
+    if context.isolation == Isolation::Strict {
+        return Ok(());
+    }
+    lapstrake_sandbox::hide_arguments().map_err(|cause| {
+        Failure::because(
+            Exit::NoIsolation,
+            "could not hide the arguments of this command from build commands",
+            cause,
+        )
+    })
 }
 
 fn failed(failure: &Failure, report: &Report) -> ExitCode {

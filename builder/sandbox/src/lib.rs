@@ -24,6 +24,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("the sandbox is made of Linux namespaces");
 
+mod arguments;
 mod cgroup;
 mod copied;
 mod descendants;
@@ -44,6 +45,7 @@ mod sys;
 mod wire;
 mod worker;
 
+pub use arguments::hide_arguments;
 pub use error::{Feature, SandboxError};
 pub use event::{Event, Failure, Fetched, HostUse, Outcome, StepFailure, Stream};
 pub use launcher::enter_if_asked;

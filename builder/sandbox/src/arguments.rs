@@ -29,8 +29,8 @@ fn place(stat: &str) -> Option<(u64, u64)> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(45);
     let mut next = || fields.next()?.parse::<u64>().ok().filter(|address| *address > 0);
-    let (start, end_of_all) = (next()?, next()?);
-    (start < end_of_all).then_some((start, end_of_all))
+    let (from, to) = (next()?, next()?);
+    (from < to).then_some((from, to))
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn crowd() {
         assert_eq!(String::from_utf8(said.stdout).unwrap().trim(), text_of(thread));
     };
     let threads: Vec<_> = (0..24).map(|thread| std::thread::spawn(move || work(thread))).collect();
-    let sound = threads.into_iter().map(std::thread::JoinHandle::join).filter(Result::is_ok).count();
+    let sound = threads.into_iter().filter_map(|thread| thread.join().ok()).count();
     println!("{sound}");
     // A thread that is not the first becomes another program, and the whole process with it.
     std::thread::spawn(|| {

@@ -14,6 +14,8 @@ mod audited;
 #[cfg(test)]
 mod build_secrets;
 #[cfg(test)]
+mod cached;
+#[cfg(test)]
 mod catalog_imported;
 #[cfg(test)]
 mod catalog_published;

@@ -40,6 +40,7 @@ def run(names, long):
     environment = dict(os.environ)
     if long:
         environment['LAPSTRAKE_SECURITY_LONG'] = '1'
+        environment['NEXTEST_PROFILE'] = 'long'
     command = ['tests/run', '-E', nextest_filter(names), '--success-output', 'immediate', '--no-fail-fast',
                '--cargo-quiet', '--color', 'never']
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -239,6 +239,40 @@ fn prv_01_a_statement_says_the_same_of_the_same_build_and_two_keys_sign_one() {
 }
 
 #[test]
+fn prv_01_an_index_and_each_of_its_images_have_the_statement() {
+    let bench = Bench::new();
+    let source = App::named("plain-python").directory().display().to_string();
+    let report = bench.path("report.json");
+    let both = ["--platform", "linux/amd64,linux/arm64", "--metadata-file", report.to_str().unwrap()];
+    let digest = bench.build(&source, &both).expect(0).digest();
+    let (statement, report) = (bench.statement(), read(&report));
+    let images: Vec<&str> =
+        report["images"].as_array().unwrap().iter().map(|image| image["digest"].as_str().unwrap()).collect();
+    let subjects: Vec<String> = statement["subject"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|subject| format!("sha256:{}", subject["digest"]["sha256"].as_str().unwrap()))
+        .collect();
+    assert_eq!(subjects, [&[digest.as_str()], &images[..]].concat());
+    for image in &images {
+        let by_digest = format!("{}/team/app@{image}", bench.registry.host());
+        let words = ["verify", &by_digest, "--key", &bench.keys.public, "--format", "json"];
+        let said = bench.lapstrake.run(words).expect(0).stdout;
+        assert_eq!(serde_json::from_str::<Value>(&said).unwrap(), statement);
+        assert_eq!(bench.fetch(&format!("manifests/{}", tag_of(image)))["subject"]["digest"], *image);
+    }
+    // The layers below both images went in.
+    let materials = materials(&statement);
+    for image in report["images"].as_array().unwrap() {
+        let runtime = image["layers"].as_array().unwrap().iter().filter(|layer| layer["role"] != "app");
+        let missing: Vec<&Value> =
+            runtime.filter(|layer| !materials.contains(layer["digest"].as_str().unwrap())).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}
+
+#[test]
 fn prv_03_the_mode_and_every_override_are_stated() {
     let bench = Bench::new();
     let source = plain(bench.scratch.path(), "");

@@ -50,6 +50,16 @@ impl Product {
         }
     }
 
+    /// The topmost document and, where that is an index, the manifests that it lists.
+    #[must_use]
+    pub fn documents(&self) -> Vec<&Document> {
+        let images = match self {
+            Self::Image(_) => &[][..],
+            Self::Index(index) => index.images.as_slice(),
+        };
+        std::iter::once(self.document()).chain(images.iter().map(|image| &image.manifest)).collect()
+    }
+
     /// The digest by which the product is known.
     #[must_use]
     pub fn digest(&self) -> &Digest {

@@ -119,8 +119,10 @@ impl Wanted {
             context.stop.check()?;
             let name = format!("{}/{}", reference.registry(), reference.repository());
             let repository = Repository::open(&name, client, context)?;
-            let tag = attached::attach(&repository, product.document(), &envelope, &key.public())?;
-            attached.push(format!("{name}:{tag}"));
+            for image in product.documents() {
+                let tag = attached::attach(&repository, image, &envelope, &key.public())?;
+                attached.push(format!("{name}:{tag}"));
+            }
         }
         attached.sort();
         attached.dedup();

@@ -203,10 +203,7 @@ fn subjects(product: &Product, outputs: &[Output]) -> Vec<Resource> {
         .collect();
     // What an artifact is called that has no name worth telling (in-toto, "Statement v1").
     let names = if names.is_empty() { BTreeSet::from(["_".to_owned()]) } else { names };
-    let mut documents = vec![product.document()];
-    if let Product::Index(index) = product {
-        documents.extend(index.images.iter().map(|image| &image.manifest));
-    }
+    let documents = product.documents();
     let of = |name: &String| {
         documents.iter().map(|document| Resource::named(name).sha256(sha256_of(document))).collect::<Vec<_>>()
     };

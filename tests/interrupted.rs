@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use lapstrake_fixtures::apps::App;
 use lapstrake_fixtures::archive::copy_tree;
+use lapstrake_fixtures::registry::{Act, Fault, Registry as Faulty};
 
 use crate::harness::{Lapstrake, Registry, workspace};
+use crate::registry_faults::{image, layout_of};
 
 /// Waits until the build prints a line that contains `words`; all that came before is returned.
 fn read_until(child: &mut Child, words: &str) -> String {
@@ -107,6 +109,39 @@ fn a_build_that_gets_sigint_leaves_nothing() {
 #[test]
 fn a_build_that_gets_sigterm_leaves_nothing() {
     interrupted_by("TERM", 143);
+}
+
+/// Stops a push while the registry says nothing of a blob that it was sent.
+fn push_interrupted_by(signal: &str, code: i32) {
+    let scratch = workspace::scratch();
+    let layout = layout_of(&image(1, &[300_000, 2_000_000]), &scratch.path().join("layout"));
+    let server = Faulty::start();
+    server.fault(Fault::on("PUT", "/blobs/uploads/", Act::Stall(Duration::from_mins(1))).always());
+    let tag = format!("{}/interrupted/push:1", server.host());
+    let mut push = Lapstrake::new().start(["push", "--progress", "plain", &layout, "--tag", &tag]);
+    let begun = Instant::now();
+    while server.open_uploads() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "no upload was begun");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pid = push.id().to_string();
+    assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+    let asked = Instant::now();
+    let status = wait(&mut push);
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    assert_eq!(status.code(), Some(code), "{status}");
+    assert_eq!(server.open_uploads(), 0);
+    assert_eq!(server.tags("interrupted/push"), Vec::<String>::new());
+}
+
+#[test]
+fn a_push_that_gets_sigint_leaves_no_upload_behind() {
+    push_interrupted_by("INT", 130);
+}
+
+#[test]
+fn a_push_that_gets_sigterm_leaves_no_upload_behind() {
+    push_interrupted_by("TERM", 143);
 }
 
 #[test]

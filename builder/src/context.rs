@@ -76,15 +76,12 @@ impl Stop {
     /// The failure that an interrupted command ends with.
     #[must_use]
     pub fn failure(&self) -> Failure {
-        if self.signal.load(Ordering::SeqCst) == SIGTERM {
-            Failure::new(Exit::Terminated, "terminated")
-        } else {
-            Failure::new(Exit::Interrupted, "interrupted")
+        match Exit::of_signal(self.signal.load(Ordering::SeqCst)) {
+            Exit::Terminated => Failure::new(Exit::Terminated, "terminated"),
+            interrupted => Failure::new(interrupted, "interrupted"),
         }
     }
 }
-
-const SIGTERM: usize = 15;
 
 impl Context {
     /// Surroundings in which nothing is said and nothing was given.

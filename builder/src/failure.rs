@@ -8,6 +8,8 @@ use std::io::ErrorKind;
 use lapstrake_oci::layout::LayoutError;
 use rustix::io::Errno;
 
+const SIGTERM: usize = 15;
+
 /// Classes of failure, each with the exit code that scripts may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -33,6 +35,12 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// The class of what a signal to this process ended.
+    #[must_use]
+    pub fn of_signal(number: usize) -> Self {
+        if number == SIGTERM { Self::Terminated } else { Self::Interrupted }
+    }
+
     /// The exit code of the process.
     #[must_use]
     pub fn code(self) -> u8 {

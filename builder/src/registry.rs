@@ -54,6 +54,7 @@ fn client_with(args: &RegistryArgs, context: &Context, retry: RetryPolicy) -> Re
                 wait.reason
             ));
         })),
+        stop: Some(context.stop.signal()),
         ..Options::default()
     };
     Client::new(options).map(Arc::new).map_err(|cause| failure(cause, "could not set up the registry client"))
@@ -116,6 +117,10 @@ pub fn failure(cause: RegistryError, what: impl Into<String>) -> Failure {
         Class::Transient => Exit::Transient,
         Class::Mismatch | Class::Malformed => Exit::Refused,
         Class::Ours => Exit::Ours,
+        Class::Stopped => Exit::of_signal(match cause {
+            RegistryError::Stopped { signal } => signal,
+            _ => 0,
+        }),
     };
     let hints: Vec<String> = cause.hints().iter().map(ToString::to_string).collect();
     let failure = Failure::because(exit, what, cause);

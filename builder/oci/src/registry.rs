@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use oci_spec::image::{Descriptor, Digest};
@@ -43,6 +44,7 @@ mod send;
 mod strict;
 mod transport;
 mod travel;
+mod uploads;
 
 pub use blob::BlobOutcome;
 pub use credentials::{CredentialError, Credentials, Locations, Login, Secret};
@@ -101,6 +103,8 @@ pub struct Options {
     pub scratch: PathBuf,
     /// Told about waits.
     pub on_wait: Option<OnWait>,
+    /// The number of the signal that asks to stop, and 0 before it does: pushes end then.
+    pub stop: Option<Arc<AtomicUsize>>,
 }
 
 impl Default for Options {
@@ -118,6 +122,7 @@ impl Default for Options {
             retry: RetryPolicy::default(),
             scratch: PathBuf::from("/tmp"),
             on_wait: None,
+            stop: None,
         }
     }
 }

@@ -15,7 +15,7 @@ use super::error::{Class, RegistryError};
 use super::origin::shown;
 use super::remote::Remote;
 use super::resume::{Part, is_no_way_on};
-use super::retry::Retry;
+use super::retry::{Retry, RetryPolicy};
 use crate::document::{Hasher, require_sha256};
 use crate::image::{Blob, BlobSource};
 use crate::reference::same_registry;
@@ -24,8 +24,12 @@ use crate::reference::same_registry;
 const ASK_FROM: u64 = 256 * 1024;
 /// How many repositories are asked to mount a blob from. Each that refuses costs a request.
 const MOUNT_TRIES: usize = 2;
+/// How often a mount is tried at most: what fails each time is sent instead.
+const MOUNT_ATTEMPTS: u32 = 3;
 /// How many times the usual silence an upload bears in the end.
 const MOST_PATIENCE: u32 = 8;
+/// How many bytes more a registry must have for the tries of an upload to count anew.
+const PROGRESS: u64 = 4 << 20;
 /// How often an upload that the registry has lost is begun anew without waiting.
 const LOST_UPLOADS: u32 = 3;
 
@@ -120,6 +124,9 @@ impl Remote {
             Mounted::Not(session) => session,
         };
         if blob.descriptor.size() >= ASK_FROM && self.has_blob(blob.descriptor.digest()).await? {
+            if let Some(unused) = session {
+                self.abandon(unused).await;
+            }
             return Ok(BlobOutcome::Present);
         }
         let next = session.map(Part::whole);
@@ -155,12 +162,16 @@ impl Remote {
         let mut url = self.url("blobs/uploads/");
         url.query_pairs_mut().append_pair("mount", digest.as_ref()).append_pair("from", from);
         let call = Call::new(Method::POST, url).with_body(Payload::Empty);
-        match self.core.send(&self.registry, &self.access, &call, &[201, 202]).await {
+        let tries =
+            RetryPolicy { attempts: self.core.retry.attempts.min(MOUNT_ATTEMPTS), ..self.core.retry.clone() };
+        match self.core.send_by(&tries, &self.registry, &self.access, &call, &[201, 202]).await {
             Ok(answer) if answer.status() == 201 => Ok(Mount::Done),
             // Registries answer 202 where they will not mount: an upload is open at Location, so the blob goes there.
-            Ok(answer) => Core::location(&self.registry, &answer).map(Mount::Session),
+            Ok(answer) => self.opened(&answer).map(Mount::Session),
             // A mount is a shortcut; whatever is said against it is said again, in its own words, about the upload.
-            Err(error) if error.class() == Class::Refused => Ok(Mount::Refused),
+            Err(error) if error.class() == Class::Refused || is_about_one_request(&error) => {
+                Ok(Mount::Refused)
+            }
             Err(error) => Err(error),
         }
     }
@@ -193,13 +204,17 @@ impl Remote {
             }
             may_go_on &= !is_no_way_on(&part, &error);
             let upload_lost = is_lost_upload(&error) || is_no_way_on(&part, &error);
-            if error.class() != Class::Transient && !upload_lost {
-                return Err(error);
-            }
+            let failed = error.class() != Class::Transient && !upload_lost;
             // The registry may have stored the blob and the answer got lost.
-            if self.has_blob(descriptor.digest()).await? {
+            if !failed && self.has_blob(descriptor.digest()).await? {
+                self.uploads.ended(&part.upload);
                 break;
             }
+            if failed {
+                self.abandon(part.upload).await;
+                return Err(error);
+            }
+            let is_gone = error.status() == Some(404);
             if upload_lost && lost < LOST_UPLOADS {
                 lost += 1;
             } else {
@@ -207,6 +222,12 @@ impl Remote {
             }
             if may_go_on && !upload_lost {
                 next = self.rest_of(&part, call.gone(), descriptor.size()).await;
+            }
+            match &next {
+                Some(rest) if rest.from - part.from >= PROGRESS => retry.renew(),
+                Some(_) => {}
+                None if is_gone => self.uploads.ended(&part.upload),
+                None => self.abandon(part.upload).await,
             }
         }
         self.note_present(descriptor.digest());
@@ -216,7 +237,14 @@ impl Remote {
     pub(super) async fn open_upload(&self) -> Result<Url, RegistryError> {
         let call = Call::new(Method::POST, self.url("blobs/uploads/")).with_body(Payload::Empty);
         let answer = self.core.send(&self.registry, &self.access, &call, &[202]).await;
-        Core::location(&self.registry, &answer.map_err(|error| self.without_repository(error))?)
+        self.opened(&answer.map_err(|error| self.without_repository(error))?)
+    }
+
+    /// The upload that an answer opens.
+    pub(super) fn opened(&self, answer: &Answer) -> Result<Url, RegistryError> {
+        let upload = Core::location(&self.registry, answer)?;
+        self.uploads.opened(upload.clone());
+        Ok(upload)
     }
 
     /// What a registry says of a repository that nobody has made, said so that it cannot be taken for a lost upload.
@@ -237,10 +265,12 @@ impl Remote {
         descriptor: &Descriptor,
         call: &mut Call<'_>,
     ) -> Result<(), RegistryError> {
+        let upload = call.url.clone();
         // What stands in the query already (a state, a signature) is the registry's and stays as it is.
         call.url.query_pairs_mut().append_pair("digest", descriptor.digest().as_ref());
         call.content_type = Some("application/octet-stream".into());
         let answer = self.core.once(&self.registry, &self.access, call, &[200, 201, 204]).await?;
+        self.uploads.ended(&upload);
         check_digest_header(&answer, descriptor.digest())
     }
 
@@ -328,6 +358,16 @@ impl Remote {
 
     pub(super) fn note_present(&self, digest: &Digest) {
         self.core.set_present(&self.registry.name, &self.access.repository, digest.as_ref());
+    }
+}
+
+/// Whether a registry failed in one kind of request, while others may go well: it is there, and limits nobody.
+fn is_about_one_request(error: &RegistryError) -> bool {
+    match error {
+        RegistryError::Answer(answer) => answer.status >= 500,
+        RegistryError::Connection { source, .. } => !source.is_connect(),
+        RegistryError::Stalled { .. } => true,
+        _ => false,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
 use url::Url;
@@ -18,6 +19,9 @@ use super::report::Counters;
 use super::retry::{Retry, RetryPolicy};
 use super::transport::{Timeouts, Transport};
 
+/// How often it is looked whether a push is to stop.
+const STOP_CHECK: Duration = Duration::from_millis(50);
+
 /// The state that all exchanges of a client share.
 pub(super) struct Core {
     pub(super) transport: Transport,
@@ -30,6 +34,7 @@ pub(super) struct Core {
     pub(super) scratch: PathBuf,
     pub(super) counters: Counters,
     pub(super) on_wait: Option<super::OnWait>,
+    stop: Option<Arc<AtomicUsize>>,
     registries: Mutex<BTreeMap<String, Arc<Registry>>>,
     /// Blobs that were seen in a repository: (registry, repository, digest).
     present: Mutex<BTreeSet<(String, String, String)>>,
@@ -73,6 +78,7 @@ impl Core {
             scratch: options.scratch,
             counters: Counters::default(),
             on_wait: options.on_wait,
+            stop: options.stop,
             registries: Mutex::default(),
             present: Mutex::default(),
         }
@@ -116,7 +122,19 @@ impl Core {
         call: &Call<'_>,
         allowed: &[u16],
     ) -> Result<Answer, RegistryError> {
-        let mut retry = Retry::new(&self.retry);
+        self.send_by(&self.retry, registry, access, call, allowed).await
+    }
+
+    /// The same, with tries of its own.
+    pub(super) async fn send_by(
+        &self,
+        policy: &RetryPolicy,
+        registry: &Registry,
+        access: &Access,
+        call: &Call<'_>,
+        allowed: &[u16],
+    ) -> Result<Answer, RegistryError> {
+        let mut retry = Retry::new(policy);
         loop {
             match self.once(registry, access, call, allowed).await {
                 Ok(answer) => return Ok(answer),
@@ -202,6 +220,26 @@ impl Core {
             renewed = true;
             // Reading a small body to its end lets the connection be used again.
             drop(self.read_bounded(answer, ERROR_LIMIT).await);
+        }
+    }
+
+    /// Carries something out, unless it is stopped on the way.
+    pub(super) async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        let Some(stop) = &self.stop else { return work.await };
+        let asked = async {
+            loop {
+                match stop.load(Ordering::SeqCst) {
+                    0 => tokio::time::sleep(STOP_CHECK).await,
+                    signal => return signal,
+                }
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            signal = asked => Err(RegistryError::Stopped { signal }),
         }
     }
 

@@ -136,6 +136,16 @@ impl<'a> RegistryDestination<'a> {
         })
     }
 
+    /// Carries something out, unless it is stopped on the way.
+    fn run<T>(&self, work: impl Future<Output = Result<T, RegistryError>>) -> Result<T, RegistryError> {
+        self.client.runtime.block_on(self.remote.core.unless_stopped(work))
+    }
+
+    fn looked(&self, look: JoinHandle<(Instant, Seen)>) -> Result<(Instant, Seen), JoinError> {
+        let looked = self.run(async { Ok(look.await) });
+        looked.unwrap_or_else(|stopped| Ok((Instant::now(), Err(Arc::new(stopped)))))
+    }
+
     /// What the tag points at, and when that was seen.
     fn seen(&self) -> (Instant, Seen) {
         let lost = |cause: JoinError| {
@@ -145,8 +155,8 @@ impl<'a> RegistryDestination<'a> {
         let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
         let (when, seen) = match std::mem::replace(&mut *look, Look::NotYet) {
             Look::Done(when, seen) => (when, seen),
-            Look::UnderWay(task) => self.client.runtime.block_on(task).unwrap_or_else(lost),
-            Look::NotYet => self.client.runtime.block_on(self.begin_look()).unwrap_or_else(lost),
+            Look::UnderWay(task) => self.looked(task).unwrap_or_else(lost),
+            Look::NotYet => self.looked(self.begin_look()).unwrap_or_else(lost),
         };
         *look = Look::Done(when, seen.clone());
         (when, seen)
@@ -172,7 +182,7 @@ impl<'a> RegistryDestination<'a> {
 
     /// A manifest that an index of this repository names.
     pub fn manifest_of(&self, descriptor: &Descriptor) -> Result<Document, RegistryError> {
-        self.client.runtime.block_on(self.remote.manifest_of(descriptor))
+        self.run(self.remote.manifest_of(descriptor))
     }
 
     /// Begins to send a blob that is being made.
@@ -211,6 +221,16 @@ impl<'a> RegistryDestination<'a> {
     }
 }
 
+impl Drop for RegistryDestination<'_> {
+    /// Ends what was begun and not made use of, so that no upload stays open.
+    fn drop(&mut self) {
+        self.followed.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        let ahead = self.ahead.get_mut().unwrap_or_else(PoisonError::into_inner);
+        ahead.values().for_each(JoinHandle::abort);
+        self.client.runtime.block_on(self.remote.abandon_all());
+    }
+}
+
 impl Destination for RegistryDestination<'_> {
     fn name(&self) -> String {
         self.remote.reference.whole()
@@ -236,7 +256,7 @@ impl Destination for RegistryDestination<'_> {
             return Ok(false);
         }
         let digest = document.digest().to_string();
-        match self.client.runtime.block_on(self.remote.manifest_digest(&digest)) {
+        match self.run(self.remote.manifest_digest(&digest)) {
             Ok(found) => Ok(found.as_ref() == Some(document.digest())),
             // Some registries let nobody look into a repository that the first push has yet to make.
             Err(error) if matches!(error.status(), Some(400 | 403 | 405)) => Ok(false),
@@ -249,7 +269,7 @@ impl Destination for RegistryDestination<'_> {
         let following = self.followed.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
         let is_sent = following.as_ref().is_some_and(Following::is_finished);
         let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
-        Ok(self.client.runtime.block_on(async {
+        Ok(self.run(async {
             if let Some(ahead) = ahead
                 && let Ok(Ok(mounted)) = ahead.await
             {
@@ -272,7 +292,7 @@ impl Destination for RegistryDestination<'_> {
     }
 
     fn put_manifest(&self, document: &Document) -> Result<(), PushError> {
-        Ok(self.client.runtime.block_on(self.remote.put_manifest(document, None))?)
+        Ok(self.run(self.remote.put_manifest(document, None))?)
     }
 
     fn put_top(&self, document: &Document, known: bool) -> Result<(), PushError> {
@@ -298,7 +318,7 @@ impl Destination for RegistryDestination<'_> {
                 }
             }
         };
-        Ok(self.client.runtime.block_on(put)?)
+        Ok(self.run(put)?)
     }
 
     fn transferred(&self) -> TransferReport {

@@ -22,6 +22,8 @@ pub enum Class {
     Malformed,
     /// A fault on this side: a local file, or a bug.
     Ours,
+    /// Somebody asked to stop.
+    Stopped,
 }
 
 /// One place that was searched for credentials, in the order of the search.
@@ -232,6 +234,12 @@ pub enum RegistryError {
         #[source]
         source: io::Error,
     },
+    /// A signal to this process asked to stop.
+    #[error("stopped by signal {signal}")]
+    Stopped {
+        /// The signal.
+        signal: usize,
+    },
     /// The client could not be set up.
     #[error("could not set up the registry client: {problem}")]
     Setup {
@@ -261,6 +269,7 @@ impl RegistryError {
             | Self::Setup { .. }
             | Self::UnsupportedDigest { .. } => Class::Malformed,
             Self::File { .. } => Class::Ours,
+            Self::Stopped { .. } => Class::Stopped,
         }
     }
 

@@ -70,6 +70,13 @@ impl Following {
     }
 }
 
+impl Drop for Following {
+    /// Nothing more is sent of what nobody waits for.
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 impl Remote {
     /// Finishes an upload that was begun before the blob was whole; none if it has to be sent anew.
     ///
@@ -92,7 +99,7 @@ impl Remote {
                 }
                 return Ok(Some(Followed { outcome: BlobOutcome::Present, gone: 0 }));
             }
-            Err(_) => following.task.await,
+            Err(_) => (&mut following.task).await,
         };
         match ended {
             Ok(Ended::Sent(upload, gone)) => Ok(self.finish_followed(blob, upload, gone).await),
@@ -102,9 +109,12 @@ impl Remote {
     }
 
     async fn finish_followed(&self, blob: &Blob, upload: Url, gone: u64) -> Option<Followed> {
-        let mut call = Call::new(Method::PUT, upload).with_body(Payload::Empty);
+        let mut call = Call::new(Method::PUT, upload.clone()).with_body(Payload::Empty);
         // Whatever is not about this upload alone is said again when the blob is sent anew.
-        self.finish_upload(&blob.descriptor, &mut call).await.ok()?;
+        if self.finish_upload(&blob.descriptor, &mut call).await.is_err() {
+            self.abandon(upload).await;
+            return None;
+        }
         self.note_present(blob.descriptor.digest());
         Some(Followed { outcome: BlobOutcome::Uploaded { bytes: blob.descriptor.size() }, gone })
     }
@@ -139,7 +149,10 @@ impl Remote {
         let mut call = Call::new(Method::PATCH, opened.clone()).with_body(Payload::Growing(growing.clone()));
         call.content_type = Some("application/octet-stream".into());
         match self.patch(&call).await {
-            Ok(next) => Ended::Sent(next, call.gone()),
+            Ok(next) => {
+                self.uploads.moved(&opened, &next);
+                Ended::Sent(next, call.gone())
+            }
             Err(error) if error.class() == Class::Transient && !matches!(growing.stage(), Stage::Broken) => {
                 Ended::BrokeOff(opened, call.gone())
             }
@@ -163,11 +176,5 @@ impl Remote {
             Some(_) => Core::location(&self.registry, &answer),
             None => Ok(call.url.clone()),
         }
-    }
-
-    /// Tells the registry that nothing more will come. It clears up by itself where it does not listen.
-    pub(super) async fn abandon(&self, upload: Url) {
-        let call = Call::new(Method::DELETE, upload);
-        drop(self.core.once(&self.registry, &self.access, &call, &[204]).await);
     }
 }

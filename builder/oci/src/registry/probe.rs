@@ -164,6 +164,7 @@ impl Client {
         self.runtime.block_on(async {
             prober.look(mount_from).await;
             prober.clean().await;
+            prober.remote.abandon_all().await;
         });
         Ok(Probe { findings: prober.findings(), left: prober.left, refusal: prober.refusal })
     }

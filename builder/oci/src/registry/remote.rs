@@ -8,6 +8,7 @@ use url::Url;
 use super::auth::Access;
 use super::core::{Core, Registry};
 use super::error::RegistryError;
+use super::uploads::Uploads;
 
 /// A repository that is read from or written to.
 pub(super) struct Remote {
@@ -15,6 +16,8 @@ pub(super) struct Remote {
     pub(super) registry: Arc<Registry>,
     pub(super) access: Access,
     pub(super) reference: Reference,
+    /// The uploads that are open here.
+    pub(super) uploads: Arc<Uploads>,
 }
 
 impl Remote {
@@ -34,12 +37,14 @@ impl Remote {
     /// The same repository with another access.
     pub(super) fn with_access(&self, access: Access) -> Self {
         let (core, registry) = (Arc::clone(&self.core), Arc::clone(&self.registry));
-        Self { core, registry, access, reference: self.reference.clone() }
+        let uploads = Arc::clone(&self.uploads);
+        Self { core, registry, access, reference: self.reference.clone(), uploads }
     }
 
     fn new(core: &Arc<Core>, reference: &Reference, access: Access) -> Result<Self, RegistryError> {
         let registry = core.registry(reference.registry())?;
-        Ok(Self { core: Arc::clone(core), registry, access, reference: reference.clone() })
+        let (core, reference, uploads) = (Arc::clone(core), reference.clone(), Arc::default());
+        Ok(Self { core, registry, access, reference, uploads })
     }
 
     /// A URL below the repository.

@@ -62,6 +62,7 @@ impl Remote {
         }
         // Registries that keep the state of an upload in its address name another one now.
         let upload = Core::location(&self.registry, &answer).unwrap_or_else(|_| part.upload.clone());
+        self.uploads.moved(&part.upload, &upload);
         Some(Part { upload, from: kept })
     }
 }

@@ -21,7 +21,7 @@ pub struct RetryPolicy {
     pub attempts: u32,
     /// How often a connection that never came about is tried.
     pub connects: u32,
-    /// How long a request is repeated at all.
+    /// How long a request is repeated at all; an upload, how long without getting on.
     pub give_up: Duration,
 }
 
@@ -47,6 +47,11 @@ pub(super) struct Retry<'a> {
 impl<'a> Retry<'a> {
     pub(super) fn new(policy: &'a RetryPolicy) -> Self {
         Self { policy, started: Instant::now(), failures: 0 }
+    }
+
+    /// Begins to count anew, after something was achieved.
+    pub(super) fn renew(&mut self) {
+        (self.started, self.failures) = (Instant::now(), 0);
     }
 
     /// How long to wait before the next try, or `None` if there is to be none.
@@ -115,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_as_seconds_or_as_a_date_and_never_exceeds_two_minutes() {
+    fn reg_r03_retry_after_is_read_as_seconds_or_as_a_date_and_never_exceeds_two_minutes() {
         let seconds = |text| retry_after(&headers(text)).map(|wait| wait.as_secs());
         assert_eq!(seconds("7"), Some(7));
         assert_eq!(seconds("31536000"), Some(120));
@@ -141,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_at_least_what_was_asked_and_little_more() {
+    fn reg_r03_the_wait_is_at_least_what_was_asked_and_little_more() {
         let policy = RetryPolicy::default();
         let mut retry = Retry::new(&policy);
         for _ in 0..50 {
@@ -161,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_permanent_is_not_tried_again() {
+    fn reg_r08_what_is_permanent_is_not_tried_again() {
         let policy = RetryPolicy::default();
         for status in [400, 401, 403, 404, 405, 413, 415, 501] {
             assert_eq!(Retry::new(&policy).next(&answer(status, None)), None, "{status}");

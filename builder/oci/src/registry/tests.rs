@@ -25,6 +25,7 @@ mod real;
 mod resuming;
 mod security;
 mod tls;
+mod uploads;
 
 /// Options with waits that a test can bear.
 fn options() -> Options {
@@ -245,7 +246,7 @@ fn a_push_with_tokens_stays_below_seventeen_requests_to_the_registry_and_fetches
 }
 
 #[test]
-fn a_mount_that_the_registry_answers_with_an_upload_uses_that_upload() {
+fn reg_r06_a_mount_that_the_registry_answers_with_an_upload_uses_that_upload() {
     for location in [Location::Relative, Location::Absolute, Location::WithQuery] {
         let server = Server::with(Settings { mount: Mount::Accepted, location, ..Settings::default() });
         let mut blob = layer("runtime", 50_000);
@@ -259,7 +260,7 @@ fn a_mount_that_the_registry_answers_with_an_upload_uses_that_upload() {
 }
 
 #[test]
-fn a_mount_that_is_refused_becomes_an_upload() {
+fn reg_r06_a_mount_that_is_refused_becomes_an_upload() {
     let server = Server::with(Settings { mount: Mount::Refused(405), ..Settings::default() });
     let mut blob = layer("runtime", 200_000);
     blob.mount_from = vec![reference(&server, "catalog:1")];
@@ -270,7 +271,7 @@ fn a_mount_that_is_refused_becomes_an_upload() {
 }
 
 #[test]
-fn a_source_that_may_not_be_read_costs_the_mount_and_not_the_push() {
+fn reg_r06_a_source_that_may_not_be_read_costs_the_mount_and_not_the_push() {
     for strict_scopes in [false, true] {
         let denied = vec!["catalog".to_owned()];
         let server =
@@ -382,7 +383,7 @@ fn basic_authentication_asks_once() {
 }
 
 #[test]
-fn parallel_blobs_share_one_token_even_when_it_runs_out() {
+fn reg_r04_parallel_blobs_share_one_token_even_when_it_runs_out() {
     let server = Server::with(Settings { auth: Auth::Token, ..Settings::default() });
     let client = logged_in(&server);
     let target = reference(&server, "app:1");

@@ -40,7 +40,7 @@ impl Prober<'_> {
         }
         let (found, place) = place_of(&self.remote.core, &self.remote, &answer).await;
         self.note(Capability::UploadLocation, found, place);
-        Core::location(&self.remote.registry, &answer)
+        self.remote.opened(&answer)
     }
 
     /// Sends a blob as a push does.
@@ -125,7 +125,11 @@ impl Prober<'_> {
                 let problem = format!("it took {end} bytes and kept `{range}`");
                 Err(malformed(&answer.url, &problem))
             }
-            _ => Core::location(&self.remote.registry, &answer),
+            _ => {
+                let next = Core::location(&self.remote.registry, &answer)?;
+                self.remote.uploads.moved(&answer.url, &next);
+                Ok(next)
+            }
         }
     }
 

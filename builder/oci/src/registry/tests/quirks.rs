@@ -23,7 +23,7 @@ fn closed_and_whole(server: &Server) -> (usize, usize) {
 }
 
 #[test]
-fn a_registry_without_chunks_gets_the_layer_whole() {
+fn reg_r06_a_registry_without_chunks_gets_the_layer_whole() {
     for status in [404, 405, 400] {
         let server = push_growing_to(&Settings { chunks: Chunks::Refused(status), ..Settings::default() });
         assert_eq!(closed_and_whole(&server), (1, 1), "{status}");
@@ -32,7 +32,7 @@ fn a_registry_without_chunks_gets_the_layer_whole() {
 }
 
 #[test]
-fn a_registry_that_wants_large_chunks_gets_one_that_is_large_enough_or_the_layer_whole() {
+fn reg_r06_a_registry_that_wants_large_chunks_gets_one_that_is_large_enough_or_the_layer_whole() {
     for status in [416, 400] {
         let enough = Chunks::AtLeast { bytes: 1_000_000, status };
         let server = push_growing_to(&Settings { chunks: enough, ..Settings::default() });
@@ -44,27 +44,27 @@ fn a_registry_that_wants_large_chunks_gets_one_that_is_large_enough_or_the_layer
 }
 
 #[test]
-fn a_registry_that_keeps_no_chunk_although_it_takes_them_is_found_out_before_the_upload_is_closed() {
+fn reg_r06_a_registry_that_keeps_no_chunk_although_it_takes_them_is_found_out_before_the_upload_is_closed() {
     let server = push_growing_to(&Settings { chunks: Chunks::Dropped, ..Settings::default() });
     assert_eq!(closed_and_whole(&server), (1, 1));
     assert_eq!(server.open_uploads(), 0);
 }
 
 #[test]
-fn a_registry_that_keeps_the_first_chunk_alone_gets_one() {
+fn reg_r06_a_registry_that_keeps_the_first_chunk_alone_gets_one() {
     let server = push_growing_to(&Settings { chunks: Chunks::FirstOnly, ..Settings::default() });
     assert_eq!(closed_and_whole(&server), (1, 0));
     assert_eq!(requests(&server, "PATCH", "").len(), 1);
 }
 
 #[test]
-fn a_chunk_that_is_created_instead_of_accepted_is_not_sent_again() {
+fn reg_r06_a_chunk_that_is_created_instead_of_accepted_is_not_sent_again() {
     let server = push_growing_to(&Settings { chunks: Chunks::Created, ..Settings::default() });
     assert_eq!(closed_and_whole(&server), (1, 0));
 }
 
 #[test]
-fn an_upload_that_broke_off_arrives_whatever_the_registry_makes_of_chunks() {
+fn reg_r06_an_upload_that_broke_off_arrives_whatever_the_registry_makes_of_chunks() {
     let kinds = [
         Chunks::Refused(404),
         Chunks::Refused(405),
@@ -87,14 +87,14 @@ fn an_upload_that_broke_off_arrives_whatever_the_registry_makes_of_chunks() {
 }
 
 #[test]
-fn uploads_are_found_wherever_the_registry_puts_them() {
+fn reg_r06_uploads_are_found_wherever_the_registry_puts_them() {
     for location in [Location::Relative, Location::Absolute, Location::WithQuery] {
         push_growing_to(&Settings { location, ..Settings::default() });
     }
 }
 
 #[test]
-fn a_plain_location_of_a_registry_behind_tls_is_followed_over_tls() {
+fn reg_r06_a_plain_location_of_a_registry_behind_tls_is_followed_over_tls() {
     let server = Server::with(Settings {
         certificate: Some(Certificate::Localhost),
         location: Location::Absolute,
@@ -110,7 +110,7 @@ fn a_plain_location_of_a_registry_behind_tls_is_followed_over_tls() {
 }
 
 #[test]
-fn a_plain_location_on_another_host_is_refused_where_the_registry_has_tls() {
+fn reg_r06_a_plain_location_on_another_host_is_refused_where_the_registry_has_tls() {
     let other = Server::start();
     let server = Server::with(Settings {
         certificate: Some(Certificate::Localhost),
@@ -129,7 +129,7 @@ fn a_plain_location_on_another_host_is_refused_where_the_registry_has_tls() {
 }
 
 #[test]
-fn an_immutable_tag_is_not_written_where_it_says_the_same() {
+fn reg_r06_an_immutable_tag_is_not_written_where_it_says_the_same() {
     let server = Server::with(Settings { immutable_tags: true, ..Settings::default() });
     let (first, target) = (image(vec![layer("a", 10)]), reference(&server, "app:1"));
     push_to(&client(), &first, &target).unwrap();
@@ -142,7 +142,7 @@ fn an_immutable_tag_is_not_written_where_it_says_the_same() {
 }
 
 #[test]
-fn a_repository_that_nobody_has_made_is_named() {
+fn reg_r06_a_repository_that_nobody_has_made_is_named() {
     let server = Server::with(Settings { missing: vec!["team/app".into()], ..Settings::default() });
     let target = reference(&server, "team/app:1");
     let started = Instant::now();
@@ -162,7 +162,7 @@ fn a_repository_that_nobody_has_made_is_named() {
 }
 
 #[test]
-fn a_registry_that_knows_no_referrers_takes_an_image_and_what_refers_to_it() {
+fn reg_r06_a_registry_that_knows_no_referrers_takes_an_image_and_what_refers_to_it() {
     let server = Server::with(Settings { referrers: false, ..Settings::default() });
     let subject = image(vec![layer("a", 10)]);
     push_to(&client(), &subject, &reference(&server, "app:1")).unwrap();
@@ -183,7 +183,7 @@ fn a_registry_that_knows_no_referrers_takes_an_image_and_what_refers_to_it() {
 }
 
 #[test]
-fn a_mount_that_is_refused_in_any_way_becomes_an_upload_and_one_that_is_not_is_none() {
+fn reg_r06_a_mount_that_is_refused_in_any_way_becomes_an_upload_and_one_that_is_not_is_none() {
     let kinds = [
         (Mount::Yes, (1, 1)),
         (Mount::Accepted, (0, 2)),
@@ -207,7 +207,7 @@ fn a_mount_that_is_refused_in_any_way_becomes_an_upload_and_one_that_is_not_is_n
 }
 
 #[test]
-fn a_403_about_the_rate_is_waited_out_and_any_other_is_a_refusal() {
+fn reg_r06_a_403_about_the_rate_is_waited_out_and_any_other_is_a_refusal() {
     let refusal = |body: &str| Act::Answer { status: 403, headers: Vec::new(), body: body.into() };
     let limits = [
         "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
@@ -231,4 +231,42 @@ fn a_403_about_the_rate_is_waited_out_and_any_other_is_a_refusal() {
     let target = reference(&server, "app:1");
     let error = registry_error(push_to(&client(), &image(vec![layer("a", 10)]), &target).unwrap_err());
     assert_eq!(error.class(), Class::Refused);
+}
+
+/// Pushes an image with one layer that another repository has, under a fault of mounts.
+fn push_mounting(fault: Option<Fault>) -> (Server, PushReport) {
+    let server = Server::start();
+    server.add_blob("catalog", &bytes("runtime", 200_000));
+    let mut blob = layer("runtime", 200_000);
+    blob.mount_from = vec![reference(&server, "catalog:1")];
+    // Nothing else is asked for with this method until the mount is over.
+    if let Some(fault) = fault {
+        server.fault(fault);
+    }
+    let image = image(vec![blob]);
+    let client = Client::new(Options { parallel: 1, ..options() }).unwrap();
+    let report = push_to(&client, &image, &reference(&server, "app:1")).unwrap();
+    assert_stored(&server, "app", "1", &image);
+    assert_eq!(server.open_uploads(), 0);
+    (server, report)
+}
+
+#[test]
+fn reg_r06_a_mount_that_fails_each_time_becomes_an_upload() {
+    for act in [
+        Fault::status("POST", "/blobs/uploads/", 500),
+        Fault::status("POST", "/blobs/uploads/", 503),
+        Fault::on("POST", "/blobs/uploads/", Act::ResetAfter(0)),
+    ] {
+        let (server, report) = push_mounting(Some(act.clone().times(3)));
+        assert_eq!((report.totals().mounted, report.totals().uploaded), (0, 2), "{act:?}");
+        let mounts = server.summary().iter().filter(|request| *request == "POST mount").count();
+        assert_eq!(mounts, 3, "{act:?}");
+    }
+}
+
+#[test]
+fn reg_r06_a_mount_that_fails_at_first_is_a_mount() {
+    let (_, report) = push_mounting(Some(Fault::status("POST", "/blobs/uploads/", 503).times(2)));
+    assert_eq!((report.totals().mounted, report.totals().uploaded), (1, 1));
 }

@@ -128,7 +128,7 @@ fn a_walk_names_the_blob_that_is_missing() {
 }
 
 #[test]
-fn indexes_nested_without_end_are_given_up() {
+fn reg_s12_indexes_nested_without_end_are_given_up() {
     let (_dir, layout) = scratch();
     let mut document = Document::new(MediaType::ImageIndex, &json!({"schemaVersion": 2, "manifests": []}));
     for _ in 0..20 {

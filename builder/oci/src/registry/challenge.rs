@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bearer_offer_is_read_whatever_its_spelling() {
+    fn reg_s05_a_bearer_offer_is_read_whatever_its_spelling() {
         let expected = Some(bearer("https://a/t", Some("r"), Some("repository:x:pull,push")));
         for header in [
             r#"Bearer realm="https://a/t",service="r",scope="repository:x:pull,push""#,
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_offers_are_not_followed() {
+    fn reg_s05_broken_offers_are_not_followed() {
         for header in [
             "",
             ",",
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn basic_is_taken_only_where_no_token_is_offered() {
+    fn reg_s05_basic_is_taken_only_where_no_token_is_offered() {
         assert_eq!(choose_one(r#"Basic realm="x""#), Some(Challenge::Basic));
         assert_eq!(choose_one("Basic"), Some(Challenge::Basic));
         let headers = [r#"Basic realm="x""#, r#"Bearer realm="https://a/t""#];

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_media_type_comes_from_the_document_or_the_header() {
+    fn reg_s08_the_media_type_comes_from_the_document_or_the_header() {
         let image = br#"{"schemaVersion":2,"layers":[]}"#;
         assert_eq!(media_type(image, None).unwrap(), OCI_MANIFEST);
         assert_eq!(media_type(image, Some(DOCKER_MANIFEST)).unwrap(), DOCKER_MANIFEST);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_two_readers_may_read_differently_is_refused() {
+    fn reg_s08_a_manifest_that_two_readers_may_read_differently_is_refused() {
         for (manifest, content_type, problem) in [
             (r#"{"schemaVersion":2,"layers":[],"manifests":[]}"#, None, "both `manifests` and `layers`"),
             (r#"{"schemaVersion":2,"layers":[],"layers":[]}"#, None, "key `layers` occurs twice"),

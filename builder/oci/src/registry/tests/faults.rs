@@ -31,7 +31,7 @@ fn what_is_transient_is_repeated_wherever_it_happens() {
 }
 
 #[test]
-fn what_is_permanent_is_refused_at_once_in_the_registrys_words() {
+fn reg_r08_what_is_permanent_is_refused_at_once_in_the_registrys_words() {
     for status in [400, 401, 403, 404, 405, 413, 415] {
         let (server, result) = push_under(Fault::status("PUT", "/manifests/", status).always());
         let error = result.unwrap_err();
@@ -56,7 +56,7 @@ fn a_registry_that_stays_broken_is_given_up() {
 }
 
 #[test]
-fn a_reset_at_any_byte_of_an_upload_starts_the_blob_again() {
+fn reg_r02_a_reset_at_any_byte_of_an_upload_starts_the_blob_again() {
     for at in [0, 1, 511, 65_536, 1_048_576] {
         let (server, result) = push_under(Fault::on("PUT", "/blobs/uploads/", Act::ResetAfter(at)).times(3));
         result.unwrap_or_else(|error| panic!("at {at}: {error}"));
@@ -121,7 +121,7 @@ fn random_faults(server: &Server, seed: u64) {
 }
 
 #[test]
-fn pushes_survive_faults_at_random_with_less_than_twice_the_requests() {
+fn reg_r09_pushes_survive_faults_at_random_with_less_than_twice_the_requests() {
     let (mut made, mut needed) = (0, 0);
     for seed in 0..40 {
         let image = image(vec![layer("a", 400_000), layer("b", 300_000), layer("c", 10)]);
@@ -140,7 +140,7 @@ fn pushes_survive_faults_at_random_with_less_than_twice_the_requests() {
 }
 
 #[test]
-fn a_401_in_the_middle_renews_the_token_once_and_sends_the_body_again() {
+fn reg_r04_a_401_in_the_middle_renews_the_token_once_and_sends_the_body_again() {
     let server = Server::with(Settings { auth: Auth::Token, ..Settings::default() });
     let challenge = format!("Bearer realm=\"http://{}/token\",service=\"test\"", server.host());
     for (headers, tokens) in [(vec![("www-authenticate", challenge)], 2), (Vec::new(), 2)] {
@@ -156,7 +156,7 @@ fn a_401_in_the_middle_renews_the_token_once_and_sends_the_body_again() {
 }
 
 #[test]
-fn retry_after_is_obeyed_for_all_requests_to_the_registry() {
+fn reg_r03_retry_after_is_obeyed_for_all_requests_to_the_registry() {
     let server = Server::start();
     server.fault(Fault::retry_after("POST", "/blobs/uploads/", 429, "1"));
     let started = Instant::now();
@@ -166,7 +166,7 @@ fn retry_after_is_obeyed_for_all_requests_to_the_registry() {
 }
 
 #[test]
-fn a_rate_limit_outlasts_the_usual_number_of_tries_and_is_told() {
+fn reg_r03_a_rate_limit_outlasts_the_usual_number_of_tries_and_is_told() {
     let server = Server::start();
     server.fault(Fault::retry_after("PUT", "/manifests/", 429, "1").times(3));
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -189,7 +189,7 @@ fn a_403_that_names_a_time_is_a_rate_limit() {
 }
 
 #[test]
-fn silence_is_given_up_and_tried_again() {
+fn reg_r05_silence_is_given_up_and_tried_again() {
     let server = Server::start();
     server.fault(Fault::on("PUT", "/blobs/uploads/", Act::Stall(Duration::from_secs(20))));
     let timeouts = Timeouts { silence: Duration::from_millis(500), ..Timeouts::default() };
@@ -231,7 +231,7 @@ fn a_registry_that_is_not_there_is_transient_and_given_up_soon() {
 }
 
 #[test]
-fn a_registry_that_stores_something_else_is_found_out() {
+fn reg_s07_a_registry_that_stores_something_else_is_found_out() {
     let wrong = digest_of(b"something else");
     for path in ["/blobs/uploads/", "/manifests/"] {
         let act = Act::Header("docker-content-digest", wrong.clone());

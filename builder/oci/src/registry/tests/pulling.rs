@@ -58,7 +58,7 @@ fn one_platform_is_pulled_by_the_callers_choice() {
 }
 
 #[test]
-fn a_blob_that_arrives_wrong_leaves_no_trace_in_the_layout() {
+fn reg_s07_a_blob_that_arrives_wrong_leaves_no_trace_in_the_layout() {
     let (server, target, _) = served_index();
     server.fault(Fault::on("GET", "/blobs/", Act::FlipByte).always());
     let dir = tempfile::tempdir().unwrap();
@@ -146,7 +146,7 @@ fn a_layout_without_a_client_says_what_it_lacks() {
 }
 
 #[test]
-fn a_nest_of_indexes_that_is_too_deep_is_refused() {
+fn reg_s12_a_nest_of_indexes_that_is_too_deep_is_refused() {
     let server = Server::start();
     let mut below = two_platforms().images.swap_remove(0).manifest;
     server.add_manifest("app", "x", below.media_type().as_ref(), below.bytes());

@@ -25,7 +25,7 @@ fn a_blob_is_fetched_whole() {
 }
 
 #[test]
-fn a_blob_that_arrives_wrong_is_fetched_once_more_and_then_refused() {
+fn reg_s07_a_blob_that_arrives_wrong_is_fetched_once_more_and_then_refused() {
     let (server, descriptor, target) = served("a", 1_000);
     server.fault(Fault::on("GET", "/blobs/", Act::FlipByte));
     assert_eq!(fetch(&client(), &target, &descriptor).unwrap(), bytes("a", 1_000));
@@ -38,7 +38,7 @@ fn a_blob_that_arrives_wrong_is_fetched_once_more_and_then_refused() {
 }
 
 #[test]
-fn a_blob_longer_or_shorter_than_announced_is_refused() {
+fn reg_s07_a_blob_longer_or_shorter_than_announced_is_refused() {
     let (_server, descriptor, target) = served("a", 1_000);
     for size in [999, 1_001] {
         let wrong = Descriptor::new(MediaType::ImageLayerGzip, size, descriptor.digest().clone());
@@ -55,7 +55,7 @@ fn a_download_that_breaks_off_is_begun_anew() {
 }
 
 #[test]
-fn a_download_that_only_drips_is_given_up() {
+fn reg_r05_a_download_that_only_drips_is_given_up() {
     let (server, descriptor, target) = served("a", 500_000);
     server.fault(Fault::on("GET", "/blobs/", Act::Drip(Duration::from_millis(50))));
     let timeouts = Timeouts { silence: Duration::from_secs(1), ..Timeouts::default() };
@@ -90,7 +90,7 @@ fn a_manifest_that_is_not_the_one_asked_for_is_refused() {
 }
 
 #[test]
-fn answers_are_read_to_a_limit_only() {
+fn reg_s06_answers_are_read_to_a_limit_only() {
     let server = Server::start();
     let mut manifest = br#"{"schemaVersion":2,"layers":[]}"#.to_vec();
     manifest.resize(5 * 1024 * 1024, b' ');
@@ -140,7 +140,7 @@ fn all_pages_of_the_tags_are_read() {
 }
 
 #[test]
-fn only_sha256_digests_become_paths() {
+fn reg_s09_only_sha256_digests_become_paths() {
     let (_server, _, target) = served("a", 10);
     let sha512: Digest = format!("sha512:{}", "a".repeat(128)).parse().unwrap();
     let descriptor = Descriptor::new(MediaType::ImageLayerGzip, 10_u64, sha512);

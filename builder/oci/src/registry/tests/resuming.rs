@@ -50,7 +50,7 @@ fn starts(server: &Server) -> Vec<u64> {
 }
 
 #[test]
-fn an_upload_that_breaks_off_goes_on_from_what_the_registry_has() {
+fn reg_r02_an_upload_that_breaks_off_goes_on_from_what_the_registry_has() {
     for location in [Location::Relative, Location::Absolute, Location::WithQuery] {
         let server = push_broken(Status::Told, location, &[10]);
         let starts = starts(&server);
@@ -65,7 +65,7 @@ fn an_upload_that_breaks_off_goes_on_from_what_the_registry_has() {
 }
 
 #[test]
-fn an_upload_that_breaks_off_again_and_again_moves_forward_each_time() {
+fn reg_r02_an_upload_that_breaks_off_again_and_again_moves_forward_each_time() {
     let server = push_broken(Status::Told, Location::Relative, &[5, 5, 5]);
     let starts = starts(&server);
     assert_eq!(starts.len(), 4, "{starts:?}");
@@ -75,7 +75,7 @@ fn an_upload_that_breaks_off_again_and_again_moves_forward_each_time() {
 }
 
 #[test]
-fn an_offset_that_does_not_move_ends_the_upload_and_the_blob_is_sent_anew() {
+fn reg_r02_an_offset_that_does_not_move_ends_the_upload_and_the_blob_is_sent_anew() {
     // The first answer may be true; the second has not moved.
     let server = push_broken(Status::Frozen, Location::Relative, &[10]);
     assert_eq!(starts(&server)[0], 0);
@@ -86,7 +86,7 @@ fn an_offset_that_does_not_move_ends_the_upload_and_the_blob_is_sent_anew() {
 }
 
 #[test]
-fn an_offset_that_stands_still_between_two_breaks_is_not_gone_on_from() {
+fn reg_r02_an_offset_that_stands_still_between_two_breaks_is_not_gone_on_from() {
     let server = Server::start();
     let client = Client::new(options()).unwrap();
     let destination = client.destination(&reference(&server, "app:1"), &[]).unwrap();
@@ -109,7 +109,7 @@ fn an_offset_that_stands_still_between_two_breaks_is_not_gone_on_from() {
 }
 
 #[test]
-fn an_offset_that_cannot_be_true_is_not_believed() {
+fn reg_r02_an_offset_that_cannot_be_true_is_not_believed() {
     for status in [Status::Silent, Status::Unknown] {
         let server = push_broken(status, Location::Relative, &[10]);
         assert_eq!(starts(&server), [0, 0], "{status:?}");
@@ -122,7 +122,7 @@ fn an_offset_that_cannot_be_true_is_not_believed() {
 }
 
 #[test]
-fn a_status_that_fails_costs_one_question_and_not_the_push() {
+fn reg_r02_a_status_that_fails_costs_one_question_and_not_the_push() {
     for fault in [
         Fault::status("GET", "/blobs/uploads/", 405),
         Fault::status("GET", "/blobs/uploads/", 500).always(),
@@ -143,7 +143,7 @@ fn a_status_that_fails_costs_one_question_and_not_the_push() {
 }
 
 #[test]
-fn a_rest_that_the_registry_does_not_want_is_not_offered_twice() {
+fn reg_r02_a_rest_that_the_registry_does_not_want_is_not_offered_twice() {
     let server = Server::start();
     server.fault(Fault::on("PUT", "/blobs/uploads/", Act::ResetAfter(10 * MIB)));
     server.fault(Fault::status("PUT", "/blobs/uploads/", 400));
@@ -157,7 +157,7 @@ fn a_rest_that_the_registry_does_not_want_is_not_offered_twice() {
 }
 
 #[test]
-fn what_was_kept_of_other_bytes_is_found_out_by_the_digest_and_sent_anew() {
+fn reg_r02_what_was_kept_of_other_bytes_is_found_out_by_the_digest_and_sent_anew() {
     let server = Server::start();
     server.fault(Fault::on("PUT", "/blobs/uploads/", Act::ResetAfter(10 * MIB)));
     server.fault(Fault::on("GET", "/blobs/uploads/", Act::Header("range", format!("0-{}", 9 * MIB - 1))));
@@ -169,7 +169,7 @@ fn what_was_kept_of_other_bytes_is_found_out_by_the_digest_and_sent_anew() {
 }
 
 #[test]
-fn a_small_upload_that_breaks_off_is_sent_anew_without_a_question() {
+fn reg_r02_a_small_upload_that_breaks_off_is_sent_anew_without_a_question() {
     let server = Server::start();
     server.fault(Fault::on("PUT", "/blobs/uploads/", Act::ResetAfter(100_000)));
     let client = Client::new(Options { parallel: 1, ..options() }).unwrap();

@@ -12,7 +12,7 @@ fn served_elsewhere() -> (Server, Server, Descriptor) {
 }
 
 #[test]
-fn a_redirected_download_is_followed_without_credentials() {
+fn reg_s01_a_redirected_download_is_followed_without_credentials() {
     let (server, elsewhere, descriptor) = served_elsewhere();
     let file = tempfile::NamedTempFile::new().unwrap();
     logged_in(&server).fetch_blob(&reference(&server, "app:1"), &descriptor, file.path()).unwrap();
@@ -24,7 +24,7 @@ fn a_redirected_download_is_followed_without_credentials() {
 }
 
 #[test]
-fn no_kind_of_redirect_takes_credentials_along() {
+fn reg_s01_no_kind_of_redirect_takes_credentials_along() {
     for status in [301, 302, 303, 307, 308] {
         let elsewhere = Server::start();
         elsewhere.add_blob("app", &bytes("a", 1_000));
@@ -56,7 +56,7 @@ fn no_kind_of_redirect_takes_credentials_along() {
 }
 
 #[test]
-fn a_token_service_that_redirects_or_talks_too_much_is_refused() {
+fn reg_s06_a_token_service_that_redirects_or_talks_too_much_is_refused() {
     let server = Server::with(Settings { auth: Auth::Token, ..Settings::default() });
     let elsewhere = Server::start();
     let headers = vec![("location", format!("http://{}/token", elsewhere.host()))];
@@ -80,7 +80,7 @@ fn a_token_service_that_redirects_or_talks_too_much_is_refused() {
 }
 
 #[test]
-fn an_upload_on_another_host_gets_no_credentials() {
+fn reg_s01_an_upload_on_another_host_gets_no_credentials() {
     let elsewhere = Server::start();
     let other_host = format!("http://{}", elsewhere.host());
     let server = Server::with(Settings {
@@ -112,7 +112,7 @@ fn redirects_in_circles_end() {
 }
 
 #[test]
-fn a_token_realm_that_is_no_web_address_or_names_a_user_is_refused() {
+fn reg_s03_a_token_realm_that_is_no_web_address_or_names_a_user_is_refused() {
     for realm in [
         "file:///etc/passwd",
         "ftp://registry.example/token",
@@ -145,7 +145,7 @@ fn goes(target: &str) -> Result<(), String> {
 }
 
 #[test]
-fn a_public_registry_cannot_send_us_to_private_addresses_or_to_plain_http() {
+fn reg_s03_a_public_registry_cannot_send_us_to_private_addresses_or_to_plain_http() {
     assert_eq!(goes("https://8.8.8.8/token"), Ok(()));
     for target in [
         "https://127.0.0.1/token",
@@ -164,7 +164,7 @@ fn a_public_registry_cannot_send_us_to_private_addresses_or_to_plain_http() {
 }
 
 #[test]
-fn a_name_that_resolves_to_a_private_address_is_refused_when_connecting() {
+fn reg_s03_a_name_that_resolves_to_a_private_address_is_refused_when_connecting() {
     let client = client();
     let server = Server::start();
     let url = format!("http://localhost:{}/v2/", server.host().rsplit(':').next().unwrap());
@@ -181,7 +181,7 @@ fn a_name_that_resolves_to_a_private_address_is_refused_when_connecting() {
 }
 
 #[test]
-fn a_host_that_looks_alike_gets_nothing() {
+fn reg_s03_a_host_that_looks_alike_gets_nothing() {
     let client = client();
     let registry = client.core.registry("registry.example").unwrap();
     for url in [

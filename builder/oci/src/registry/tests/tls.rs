@@ -16,14 +16,14 @@ fn push_over_tls(certificate: Certificate, trusted: bool) -> (Server, Result<Pus
 }
 
 #[test]
-fn an_authority_that_the_user_names_is_trusted() {
+fn reg_s11_an_authority_that_the_user_names_is_trusted() {
     let (server, result) = push_over_tls(Certificate::Localhost, true);
     result.unwrap();
     assert_eq!(server.tags("app"), ["1"]);
 }
 
 #[test]
-fn a_bundle_in_a_file_is_trusted_instead_of_the_systems() {
+fn reg_s11_a_bundle_in_a_file_is_trusted_instead_of_the_systems() {
     let server = Server::with(Settings { certificate: Some(Certificate::Localhost), ..Settings::default() });
     let file = tempfile::NamedTempFile::new().unwrap();
     fs_err::write(file.path(), AUTHORITY).unwrap();
@@ -34,7 +34,7 @@ fn a_bundle_in_a_file_is_trusted_instead_of_the_systems() {
 }
 
 #[test]
-fn a_certificate_that_is_unknown_expired_or_anothers_is_refused_at_once_and_nothing_is_sent() {
+fn reg_s11_a_certificate_that_is_unknown_expired_or_anothers_is_refused_at_once_and_nothing_is_sent() {
     for (certificate, trusted, problem) in [
         (Certificate::Localhost, false, "UnknownIssuer"),
         (Certificate::Expired, true, "expired"),
@@ -51,7 +51,7 @@ fn a_certificate_that_is_unknown_expired_or_anothers_is_refused_at_once_and_noth
 }
 
 #[test]
-fn a_registry_without_tls_is_not_spoken_to_where_tls_is_expected() {
+fn reg_s11_a_registry_without_tls_is_not_spoken_to_where_tls_is_expected() {
     let server = Server::start();
     let secure = vec![server.host().to_owned()];
     let retry = RetryPolicy { attempts: 2, connects: 2, ..options().retry };
@@ -61,7 +61,7 @@ fn a_registry_without_tls_is_not_spoken_to_where_tls_is_expected() {
 }
 
 #[test]
-fn what_is_no_certificate_is_said_to_be_so() {
+fn reg_s11_what_is_no_certificate_is_said_to_be_so() {
     let trust = Trust { bundle: None, extra: vec![b"nonsense".to_vec()] };
     let error = Client::new(Options { trust, ..options() }).err().unwrap();
     assert_eq!(error.class(), Class::Malformed);

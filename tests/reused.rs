@@ -330,6 +330,31 @@ fn commands_run_again_where_what_they_made_is_gone() {
     assert_ne!(second.digest(), first.digest());
 }
 
+/// As `npm prune` does with the notes of `npm ci`.
+#[test]
+fn what_a_command_made_is_kept_although_a_later_one_wrote_into_it() {
+    let scene = Scene::new();
+    let command = |text: &str| format!("      - {text}\n");
+    let commands = [
+        command("mkdir node_modules && echo all > node_modules/.notes.json"),
+        command("printf 'fewer\\n' > node_modules/.notes.json"),
+    ];
+    scene.write(
+        "apprunner.yaml",
+        &format!(
+            "version: 1.0\nruntime: python3\nbuild:\n  commands:\n    build:\n{}run:\n  command: python3 main.py\n",
+            commands.concat()
+        ),
+    );
+    let (machine, app) = (scene.machine("one"), scene.app());
+    let first = scene.build(&machine, &app, "team/app:1", &[]);
+    assert_eq!(first.ran(), [true; 2]);
+    // Another tag: nothing is up to date there, and the commands are asked about.
+    let second = scene.build(&machine, &app, "team/app:2", &[]);
+    assert_eq!(second.ran(), [false; 2], "{}", second.outcome.stderr);
+    assert_eq!(second.digest(), first.digest());
+}
+
 /// Everything below a directory: paths, sizes, times and modes.
 fn listing(directory: &Path) -> String {
     let format = "%p %y %s %T@ %C@ %m\n";

@@ -44,7 +44,8 @@ impl Observed {
         Ok(Self { tree, changed })
     }
 
-    /// Gives files that have changed second names in `dir`, where later commands do not remove or replace them.
+    /// Gives files that have changed second names in `dir`, where later commands do not remove or replace them; those that
+    /// later commands may well write into are copied.
     pub(super) fn hold(&mut self, dir: &Path) -> io::Result<()> {
         for (number, path) in self.changed.iter().enumerate() {
             let Some(Kind::File(content)) = self.tree.get_mut(path).map(|node| &mut node.kind) else {
@@ -55,7 +56,11 @@ impl Observed {
                 fs_err::create_dir_all(dir)?;
             }
             let held = dir.join(number.to_string());
-            fs_err::hard_link(place, &held)?;
+            if may_be_written_into(path, *len) {
+                fs_err::copy(place, &held)?;
+            } else {
+                fs_err::hard_link(place, &held)?;
+            }
             *content = Content::path(held, *len);
         }
         Ok(())
@@ -69,6 +74,17 @@ impl Observed {
         });
         contents.collect()
     }
+}
+
+/// Whether a file is likely to be written into by a later command: small files, but not those of an installed package. What
+/// package managers note for themselves about all of them, such as `node_modules/.package-lock.json`, is none of these.
+fn may_be_written_into(path: &TreePath, len: u64) -> bool {
+    const SMALL: u64 = 1 << 20;
+    let packages: [&[u8]; 3] = [b"node_modules", b"site-packages", b"dist-packages"];
+    let mut below = path.components().skip_while(|part| !packages.contains(part)).skip(1);
+    let (first, second) = (below.next(), below.next());
+    let is_of_package = first.is_some() && second.is_some();
+    len <= SMALL && !is_of_package
 }
 
 fn is_same(path: &TreePath, before: &Node, now: &Node, dir: &Path, marks: &Marks) -> bool {
@@ -120,4 +136,26 @@ pub(super) fn contents_of(after: &State, changed: &BTreeSet<TreePath>) -> BTreeM
         _ => None,
     });
     contents.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_of_package_managers_are_copied_and_packages_are_not() {
+        let copied = |path: &str, len| may_be_written_into(&TreePath::new(path).unwrap(), len);
+        for path in [
+            "package-lock.json",
+            "dist/a/b.js",
+            "node_modules/.package-lock.json",
+            "a/node_modules/.yarn-integrity",
+        ] {
+            assert!(copied(path, 1000), "{path}");
+            assert!(!copied(path, 2 << 20), "{path} when it is large");
+        }
+        for path in ["node_modules/left-pad/index.js", "lib/python3.13/site-packages/flask/app.py"] {
+            assert!(!copied(path, 1000), "{path}");
+        }
+    }
 }

@@ -57,6 +57,8 @@ pub struct Options {
     pub secrets: Secrets,
     /// How layers are compressed.
     pub compression: Compression,
+    /// Whether everything that commands fetch must be on record: they find no downloads of earlier builds then.
+    pub records_fetches: bool,
 }
 
 /// A build: what carries a plan out.
@@ -332,6 +334,7 @@ impl<'a> Site<'a> {
             env: build_env(&indexes, &self.build_image.env, &self.plan.build_env),
             network: self.options.network.clone(),
             isolation: self.packing.context.isolation,
+            records_fetches: self.options.records_fetches,
         };
         let Packing { reuse, context, .. } = *self.packing;
         Sequence::new(self.plan, &surroundings, &self.options.secrets, self.compiler.as_ref(), reuse, context)
@@ -376,7 +379,10 @@ impl<'a> Site<'a> {
             &self.build_image.env,
             &self.plan.build_env,
         );
-        let packages = self.packages.get_or_init(|| self.packing.reuse.packages(self.place.as_deref()));
+        let packages = self.packages.get_or_init(|| {
+            let is_given = !self.options.records_fetches;
+            is_given.then(|| self.packing.reuse.packages(self.place.as_deref())).flatten()
+        });
         let mut mounts = network.mounts;
         if let Some(packages) = packages {
             give_to_commands(&packages.tree())?;

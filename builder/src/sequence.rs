@@ -87,6 +87,8 @@ pub struct Surroundings {
     pub network: NetworkArgs,
     /// What keeps them away from the machine.
     pub isolation: Isolation,
+    /// Whether they find no downloads of earlier builds, so that everything that they fetch is on record.
+    pub records_fetches: bool,
 }
 
 /// Why the byte code of packages is not made again.
@@ -178,6 +180,7 @@ impl<'a> Sequence<'a> {
                 .secret_key()
                 .map_err(|cause| Failure::io("could not make the key of the cache", cause))?,
         };
+        let recorded = if surroundings.records_fetches { "all" } else { "what is not kept already" };
         Ok(Self {
             steps: &plan.steps,
             flow: plan.flow,
@@ -188,6 +191,7 @@ impl<'a> Sequence<'a> {
                 ("the working directory", plan.run.working_dir.clone()),
                 ("the network", format!("{:?}", surroundings.network)),
                 ("the isolation", surroundings.isolation.name().to_owned()),
+                ("what is recorded of what commands fetch", recorded.to_owned()),
             ],
             app: plan.source.given.clone(),
             secrets,

@@ -108,7 +108,13 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
     let created = created(&plan, context)?;
     targets.or_local(|| store::output(&plan, context));
     let outputs = targets.outputs();
-    let options = Options { network: args.network.clone(), created, secrets, compression: args.compression };
+    let options = Options {
+        network: args.network.clone(),
+        created,
+        secrets,
+        compression: args.compression,
+        records_fetches: provenance.is_some(),
+    };
     let build = Build {
         catalog: &catalog,
         options: &options,

@@ -135,6 +135,7 @@ impl Why<'_> {
             env,
             network: self.args.network.clone(),
             isolation: self.context.isolation,
+            records_fetches: false,
         }))
     }
 }

@@ -106,6 +106,7 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
         created: created(&plan, context)?,
         secrets,
         compression: Compression::default(),
+        records_fetches: false,
     };
     let targets = Targets::open(Vec::new(), None, &client)?;
     let build =

@@ -15,7 +15,7 @@ const FEW: [&str; 4] = ["phases", "flask", "node-npm", "sdist-compile"];
 struct Source {
     name: &'static str,
     path: PathBuf,
-    source_dir: Option<&'static str>,
+    directory: Option<&'static str>,
 }
 
 /// Copies the sample apps to where nothing but these tests changes them.
@@ -26,12 +26,12 @@ fn sources(scratch: &Path) -> Vec<Source> {
     for app in apps::ALL.iter().filter(|app| is_chosen(app.name)) {
         let path = scratch.join(app.name);
         copy_tree(&app.directory(), &path).unwrap();
-        sources.push(Source { name: app.name, path, source_dir: app.source_dir });
+        sources.push(Source { name: app.name, path, directory: app.source_dir });
     }
     for app in detected::ALL.iter().filter(|app| is_chosen(app.name)) {
         let path = scratch.join(app.name);
         app.lay_out(&path).unwrap();
-        sources.push(Source { name: app.name, path, source_dir: app.source_dir });
+        sources.push(Source { name: app.name, path, directory: app.source_dir });
     }
     sources
 }
@@ -49,7 +49,7 @@ fn cac_01_an_app_has_one_digest_with_a_cold_cache_a_warm_one_and_none() {
             let layout = format!("oci:{}", scratch.path().join(format!("{}-{state}", source.name)).display());
             let mut words = vec!["build", source.path.to_str().unwrap(), "--output", &layout];
             words.extend(["--metadata-file", report.to_str().unwrap()]);
-            words.extend(source.source_dir.iter().flat_map(|directory| ["--source-dir", directory]));
+            words.extend(source.directory.iter().flat_map(|directory| ["--source-dir", directory]));
             let outcome = lapstrake.clone().with("LAPSTRAKE_NO_CACHE", no_cache).run(words).expect(0);
             digests.push(outcome.digest());
             let report: Value = serde_json::from_slice(&fs_err::read(&report).unwrap()).unwrap();

@@ -193,7 +193,7 @@ fn nothing_is_found(lapstrake: &Lapstrake, mode: &str, user: Option<u32>, scratc
     // Without namespaces an ordinary user's commands see which processes there are, and what they were started with.
     let is_told =
         |line: &&str| mode == "landlock" && line.starts_with("10 /proc/") && line.ends_with("/cmdline");
-    assert_eq!(found.iter().any(|line| is_told(line)), mode == "landlock", "{said}");
+    assert_eq!(found.iter().any(is_told), mode == "landlock", "{said}");
     let secret: Vec<&str> =
         found.into_iter().filter(|line| !line.starts_with("0 ") && !is_told(line)).collect();
     assert!(secret.is_empty(), "mode {mode}: {secret:#?} of {PLACES:#?}");

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::harness::injected::run_bounded;
-use crate::harness::prepared::{Unpacked, names_below, settle};
+use crate::harness::prepared::{Unpacked, names_below, settle, write_app};
 use crate::harness::{Prepared, Registry, tools};
 
 #[test]
@@ -56,6 +57,57 @@ fn flt_05_the_clock_changes_no_digest() {
          error that says so",
         times.len()
     );
+}
+
+/// The clock goes back and forth, by years and by seconds, while commands run and the image is pushed.
+#[test]
+fn flt_05_a_clock_that_jumps_during_a_build_changes_no_digest() {
+    let prepared = Prepared::new();
+    let registry = Registry::start();
+    let source = prepared.scratch().join("slow");
+    write_app(&source, "sleep 1 && echo built > made.txt && sleep 1");
+    let words = |tag: &str| {
+        let source = source.to_str().unwrap().to_owned();
+        ["build".to_owned(), source, "--tag".to_owned(), registry.reference(&format!("clock/jumps:{tag}"))]
+    };
+    let steady = prepared.data(&prepared.scratch().join("steady"), Unpacked::Shared);
+    let digest = run_bounded(steady.command(words("steady"))).expect(0).digest();
+    let preload = tools::run("faketime", ["-f", "+0", "sh", "-c", "echo $LD_PRELOAD"]);
+    let clock = prepared.scratch().join("clock");
+    let set = |time: &str| {
+        // Whole or not at all: the file is read all the time.
+        let new = clock.with_extension("new");
+        fs_err::write(&new, format!("{time}\n")).unwrap();
+        fs_err::rename(&new, &clock).unwrap();
+    };
+    set("+0");
+    let jumping = prepared
+        .data(&prepared.scratch().join("jumping"), Unpacked::Shared)
+        .with("LD_PRELOAD", preload.trim())
+        .with("FAKETIME_TIMESTAMP_FILE", &clock)
+        .with("FAKETIME_NO_CACHE", "1")
+        // No change of a machine's clock changes what counts the time since its start.
+        .with("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .with("DONT_FAKE_MONOTONIC", "1");
+    let is_over = AtomicBool::new(false);
+    let (outcome, jumps) = std::thread::scope(|scope| {
+        let jumper = scope.spawn(|| {
+            let times = ["-1s", "+90d", "-9y", "+0", "-2s", "+1s", "-40y"];
+            let mut jumps = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                set(times[jumps % times.len()]);
+                jumps += 1;
+                std::thread::sleep(Duration::from_millis(70));
+            }
+            jumps
+        });
+        let outcome = run_bounded(jumping.command(words("jumping")));
+        is_over.store(true, Ordering::Relaxed);
+        (outcome, jumper.join().unwrap())
+    });
+    assert_eq!(outcome.expect(0).digest(), digest);
+    assert!(jumps > 20, "the clock jumped {jumps} times");
+    println!("figure FLT-05: same digest although the clock jumped {jumps} times during the build");
 }
 
 /// A time as the option `-f` reads it: an offset, or a point from which the clock runs on.

@@ -233,3 +233,57 @@ fn sbx_03_no_planted_secret_is_found_by_a_command_in_mode_landlock() {
     let user = root.for_user(ORDINARY, scratch.path());
     nothing_is_found(&user, "landlock", Some(ORDINARY), scratch.path());
 }
+
+/// Variables that steer programs are for the commands of the app alone: no process of ours has them.
+#[test]
+fn cfg_05_no_process_of_the_program_has_a_variable_of_the_app_file() {
+    if !tools::is_root() {
+        println!("skipped: only root can read the environment of others");
+        return;
+    }
+    let scratch = workspace::scratch();
+    let app = scratch.path().join("app");
+    fs_err::create_dir(&app).unwrap();
+    let names = [
+        "LD_PRELOAD",
+        "LD_LIBRARY_PATH",
+        "PATH",
+        "HTTPS_PROXY",
+        "TMPDIR",
+        "LAPSTRAKE_TAG",
+        "SSL_CERT_FILE",
+        "HOME",
+    ];
+    // Programs are still found, and the library that is not there is passed over.
+    let value = |name: &str| format!("/app/{}:/usr/local/bin:/usr/bin:/bin", word(20 + name.len()));
+    let list = names.map(|name| format!("    - name: {name}\n      value: \"{}\"\n", value(name))).concat();
+    let text = format!(
+        "version: 1.0\nruntime: python3\nbuild:\n  commands:\n    build:\n      - echo begun; sleep 3\n  env:\n{list}run:\n  \
+         command: python3 -m http.server\n  env:\n{list}"
+    );
+    fs_err::write(app.join("apprunner.yaml"), text).unwrap();
+    let layout = format!("oci:{}", scratch.path().join("layout").display());
+    for mode in ["strict", "chroot"] {
+        let words = ["build", app.to_str().unwrap(), "--output", &layout, "--isolation", mode];
+        let mut child = Lapstrake::new().start(words);
+        let (mut of_commands, mut of_ours, mut looked) = (0, Vec::new(), 0);
+        while child.try_wait().unwrap().is_none() {
+            for process in fs_err::read_dir("/proc").unwrap().flatten() {
+                let environment = fs_err::read(process.path().join("environ")).unwrap_or_default();
+                let text = String::from_utf8_lossy(&environment).into_owned();
+                if !names.iter().any(|name| text.contains(&format!("{name}={}", value(name)))) {
+                    continue;
+                }
+                let program = fs_err::read_link(process.path().join("exe")).unwrap_or_default();
+                if program.ends_with("lapstrake") { of_ours.push(text) } else { of_commands += 1 }
+            }
+            looked += 1;
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        assert!(of_commands > 0, "the commands have them, and were seen in one of {looked} looks");
+        assert!(of_ours.is_empty(), "{mode}: {of_ours:?}");
+    }
+    println!("figure CFG-05: {} variables that steer programs, in no process of the program", names.len());
+}

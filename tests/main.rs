@@ -76,6 +76,8 @@ mod provenance;
 #[cfg(test)]
 mod rebased;
 #[cfg(test)]
+mod refetched;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod registry_doctor;

@@ -9,7 +9,7 @@ use lapstrake_fixtures::apps::App;
 use crate::harness::{Lapstrake, workspace};
 
 /// A server on this machine's loopback that answers every request with a redirect or with a page.
-fn server(redirect: Option<String>) -> String {
+pub(crate) fn server(redirect: Option<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();
     let answer = match redirect {
@@ -28,7 +28,7 @@ fn server(redirect: Option<String>) -> String {
     host
 }
 
-const FETCH: &str = "import os, sys, urllib.error, urllib.request
+pub(crate) const FETCH: &str = "import os, sys, urllib.error, urllib.request
 # Loopback is the sandbox's own unless the proxy is asked for it.
 os.environ.pop('no_proxy', None), os.environ.pop('NO_PROXY', None)
 for url in sys.argv[1:]:

@@ -7,14 +7,14 @@ use serde_json::Value;
 use crate::harness::{Image, Lapstrake, Outcome, Registry, tools, workspace};
 
 /// A registry with a catalog, an app without commands, and machines that build it.
-struct Scene {
+pub(crate) struct Scene {
     scratch: tempfile::TempDir,
-    registry: Registry,
+    pub(crate) registry: Registry,
     catalog: String,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (scratch, registry) = (workspace::scratch(), Registry::start());
         let lapstrake = Lapstrake::new();
         lapstrake.run(["catalog", "build", "python3"]).expect(0);
@@ -41,22 +41,22 @@ impl Scene {
         scene
     }
 
-    fn app(&self) -> PathBuf {
+    pub(crate) fn app(&self) -> PathBuf {
         self.scratch.path().join("app")
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.app().join(name);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
         fs_err::write(path, text).unwrap();
     }
 
     /// A machine with a disk of its own.
-    fn machine(&self, name: &str) -> Lapstrake {
+    pub(crate) fn machine(&self, name: &str) -> Lapstrake {
         Lapstrake::new().with_data(self.scratch.path().join(name)).with("LAPSTRAKE_NO_CACHE", "false")
     }
 
-    fn build(&self, machine: &Lapstrake, source: &Path, repository: &str, more: &[&str]) -> Built {
+    pub(crate) fn build(&self, machine: &Lapstrake, source: &Path, repository: &str, more: &[&str]) -> Built {
         let before = self.registry.requests().len();
         let file = self.scratch.path().join("report.json");
         let reference = self.registry.reference(repository);
@@ -69,14 +69,14 @@ impl Scene {
     }
 }
 
-struct Built {
-    outcome: Outcome,
-    report: Value,
+pub(crate) struct Built {
+    pub(crate) outcome: Outcome,
+    pub(crate) report: Value,
     requests: Vec<String>,
 }
 
 impl Built {
-    fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         self.report["digest"].as_str().unwrap().to_owned()
     }
 
@@ -261,7 +261,7 @@ impl Scene {
 
 impl Built {
     /// Which commands ran.
-    fn ran(&self) -> Vec<bool> {
+    pub(crate) fn ran(&self) -> Vec<bool> {
         self.report["commands"].as_array().unwrap().iter().map(|it| it["runs"].as_bool().unwrap()).collect()
     }
 

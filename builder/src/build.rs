@@ -21,9 +21,10 @@ use crate::changes::{self, Listing};
 use crate::cli::NetworkArgs;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::fetched::FetchedReport;
 use crate::inputs::Inputs;
 use crate::layering::{AppTrees, LayerTree, Role, app_trees};
-use crate::metadata::{FetchedReport, ImageReport, Metadata};
+use crate::metadata::{ImageReport, Metadata};
 use crate::native;
 use crate::needs::{Facts, KnownFacts, Needs, node_module_version};
 use crate::network::{BuildNetwork, network};
@@ -285,9 +286,9 @@ impl<'a> Site<'a> {
         let Packing { reuse, scratch, context, .. } = *self.packing;
         let (ran, end) =
             metadata.timed("commands", || sequence.run(source, self, scratch, context, looks))?;
-        if let Some(workshop) = self.workshop.get() {
-            metadata.fetched = FetchedReport::of(&workshop.fetched.borrow());
-        }
+        // Where the commands run once more, nothing was taken from earlier builds in the end.
+        let before = std::mem::take(&mut metadata.fetched).into_iter().filter(|one| !one.reused);
+        metadata.fetched = FetchedReport::joined(before.chain(ran.fetched.iter().cloned()));
         if let Some(Some(packages)) = self.packages.get() {
             // It is found out another time.
             let _ = packages.measure();

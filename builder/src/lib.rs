@@ -23,6 +23,7 @@ pub mod deliver;
 pub mod detect;
 pub mod failure;
 pub mod fetch;
+pub mod fetched;
 pub mod git;
 pub mod image_config;
 pub mod image_size;

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lapstrake_sandbox::Fetched;
 use oci_spec::image::Digest;
 use serde::Serialize;
 
 use crate::checkout::Checkout;
 use crate::failure::Failure;
+use crate::fetched::FetchedReport;
 use crate::layering::Role;
 use crate::plan::RuntimeChoice;
 use crate::provenance::ProvenanceReport;
@@ -55,7 +55,7 @@ pub struct Metadata {
     /// How build commands were isolated: the mode, or `none-needed` where there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<&'static str>,
-    /// What the build commands that ran have fetched through the proxy.
+    /// What the build commands have fetched through the proxy, in this build or in the one whose result was taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fetched: Vec<FetchedReport>,
     /// The secrets of the build commands, without their values.
@@ -82,32 +82,6 @@ pub struct Metadata {
     /// What keeps hidden values out of the report.
     #[serde(skip)]
     pub mask: Arc<Mask>,
-}
-
-/// Something that was fetched.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FetchedReport {
-    /// Where it came from, without a query.
-    pub url: String,
-    /// The SHA-256 of its bytes, as they were sent.
-    pub digest: String,
-    /// How many bytes there were.
-    pub size: u64,
-}
-
-impl FetchedReport {
-    /// What came of a build's requests: each successful answer once, sorted.
-    #[must_use]
-    pub fn of(fetched: &[Fetched]) -> Vec<Self> {
-        let report = |one: &Fetched| Self {
-            url: one.url.clone(),
-            digest: format!("sha256:{}", one.sha256),
-            size: one.size,
-        };
-        let done = fetched.iter().filter(|one| (200..300).contains(&one.status)).map(report);
-        done.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
-    }
 }
 
 /// The catalog that a build asked. It may be a later revision than the one that the image names, which is the first that
@@ -236,6 +210,12 @@ impl Metadata {
         for layer in report.get_mut("images").into_iter().flat_map(layers_of) {
             layer["origin"] = "cached".into();
         }
+        for fetched in
+            report.get_mut("fetched").and_then(serde_json::Value::as_array_mut).into_iter().flatten()
+        {
+            fetched["reused"] = true.into();
+        }
+        report.values_mut().for_each(|value| self.mask.apply_to(value));
         report
     }
 
@@ -292,7 +272,7 @@ fn layers_of(images: &mut serde_json::Value) -> impl Iterator<Item = &mut serde_
 
 /// Adds what an earlier build reported where this one has nothing to say.
 fn fill(report: &mut serde_json::Value, earlier: &serde_json::Map<String, serde_json::Value>) {
-    const OF_IMAGES: [&str; 5] = ["runtime", "sourceDigest", "checkout", "isolation", "secrets"];
+    const OF_IMAGES: [&str; 6] = ["runtime", "sourceDigest", "checkout", "isolation", "fetched", "secrets"];
     let Some(report) = report.as_object_mut() else { return };
     for name in OF_IMAGES {
         if let Some(value) = earlier.get(name) {

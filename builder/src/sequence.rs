@@ -29,6 +29,7 @@ use crate::changes::{Listing, Recorded};
 use crate::cli::{FlowArgs, NetworkArgs};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::fetched::FetchedReport;
 use crate::plan::Plan;
 use crate::reuse::Reuse;
 use crate::scratch::Scratch;
@@ -127,6 +128,8 @@ pub struct Ran {
     pub verdicts: Vec<Verdict>,
     /// What has no place in an image, with its path in it.
     pub dropped: Vec<(String, &'static str)>,
+    /// What they have fetched, or had fetched when they made what was taken.
+    pub fetched: Vec<FetchedReport>,
 }
 
 /// A result of a command that is yet to be kept.
@@ -153,6 +156,9 @@ enum Found {
     /// Nothing, and why.
     Not(String),
 }
+
+/// What a unit has made, unless that has no place in the cache, and the contents of it.
+type Observation = (Option<Made>, BTreeMap<ContentDigest, Content>);
 
 /// A state on a disk.
 struct Laid {
@@ -228,6 +234,7 @@ impl<'a> Sequence<'a> {
                 new: Vec::new(),
                 verdicts: Vec::new(),
                 dropped: Vec::new(),
+                fetched: Vec::new(),
             },
         };
         let end = course.go(looks).unwrap_or_else(End::Failed);
@@ -253,8 +260,10 @@ impl<'a> Sequence<'a> {
             changed = changed.take().or_else(|| now.changed_since(before));
         };
         let found = self.reuse.command(&circumstances.key(), &|before| before.now(state), &mut missed);
-        if let Some(made) = found.map_err(unreadable)? {
-            return Ok(Found::Made(Box::new(made)));
+        match found.map_err(unreadable)? {
+            Some(made) if made.is_sound() => return Ok(Found::Made(Box::new(made))),
+            Some(_) => return Ok(Found::Not(DAMAGED.to_owned())),
+            None => {}
         }
         let changed = changed.or_else(|| {
             let before: Option<Remembered> = self.reuse.value_here(&self.place(unit));
@@ -281,6 +290,7 @@ impl<'a> Sequence<'a> {
 }
 
 const UNCHANGED: &str = "nothing that it read has changed";
+const DAMAGED: &str = "its entry in the cache is damaged";
 
 fn verdict(unit: &Unit<'_>, runs: bool, reason: String) -> Verdict {
     let commands = unit.steps.iter().map(|step| step.command.clone()).collect();
@@ -348,7 +358,7 @@ impl Course<'_> {
         };
         let why = match found {
             Found::Made(made) if self.take(unit, &made) => return Ok(true),
-            Found::Made(_) => "its entry in the cache is damaged".to_owned(),
+            Found::Made(_) => DAMAGED.to_owned(),
             Found::Not(why) => why,
         };
         self.carry_out(unit, &circumstances, why, is_last)
@@ -372,6 +382,7 @@ impl Course<'_> {
             self.ran.layers.extend(made.blobs.iter().cloned());
             self.laid = None;
         }
+        self.ran.fetched.extend(made.fetched.iter().cloned().map(FetchedReport::reused));
         self.tell(unit, false, UNCHANGED.to_owned());
         true
     }
@@ -411,7 +422,11 @@ impl Course<'_> {
             report: &self.context.report,
             spent: self.spent.get(),
         };
-        self.ground.workshop()?.run(unit, &laid.disk, watch).map_err(|failure| match failure.exit {
+        let workshop = self.ground.workshop()?;
+        let ended = workshop.run(unit, &laid.disk, watch);
+        let fetched = FetchedReport::of(&workshop.fetched.take());
+        self.ran.fetched.extend(fetched.iter().cloned());
+        ended.map_err(|failure| match failure.exit {
             // The sandbox knows that it was stopped, and not by which signal.
             Exit::Interrupted => self.context.stop.failure(),
             _ => failure,
@@ -420,11 +435,12 @@ impl Course<'_> {
         self.context.stop.check()?;
         let read = self.read(unit, &app, &laid.disk).map_err(unreadable)?;
         if unit.on == On::Scrap {
-            self.remember(circumstances, read, Some(Made::default()), BTreeMap::new());
+            self.remember(circumstances, read, Some(Made::default().having(fetched)), BTreeMap::new());
             self.laid = Some(laid);
             return Ok(true);
         }
-        self.observe(circumstances, read, &app, laid, is_last)?;
+        let (made, contents) = self.observe(&app, laid, is_last)?;
+        self.remember(circumstances, read, made.map(|made| made.having(fetched)), contents);
         Ok(true)
     }
 
@@ -443,14 +459,7 @@ impl Course<'_> {
     }
 
     /// Takes what a unit has left as the new state.
-    fn observe(
-        &mut self,
-        circumstances: &Circumstances,
-        read: Option<ReadSet>,
-        app: &Marks,
-        laid: Laid,
-        is_last: bool,
-    ) -> Result<(), Failure> {
+    fn observe(&mut self, app: &Marks, laid: Laid, is_last: bool) -> Result<Observation, Failure> {
         let before = std::mem::take(&mut self.ran.state);
         let Laid { disk, outside, temporary } = laid;
         let mut dropped = Vec::new();
@@ -486,11 +495,10 @@ impl Course<'_> {
         let made = if dropped.is_empty() { Made::of(&before, &after, &app.changed) } else { None };
         let temporary = trace::marks(&after.temporary, &disk.temporary()).map_err(unreadable)?;
         let outside = trace::marks(&after.outside.tree, &disk.outside()).map_err(unreadable)?;
-        self.remember(circumstances, read, made, contents);
         self.ran.dropped = dropped;
         self.ran.state = after;
         self.laid = Some(Laid { disk, outside, temporary });
-        Ok(())
+        Ok((made, contents))
     }
 
     fn remember(

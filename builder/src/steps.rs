@@ -113,7 +113,7 @@ pub struct Workshop<'a> {
     pub files: Vec<MemoryFile>,
     /// The secrets of the commands.
     pub secrets: &'a Secrets,
-    /// What they have fetched so far.
+    /// What they have fetched that nobody has taken note of.
     pub fetched: RefCell<Vec<Fetched>>,
 }
 

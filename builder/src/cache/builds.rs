@@ -15,7 +15,7 @@ use crate::source::{SourceAddress, SourceSpec};
 use crate::trust::Trusted;
 
 /// The form of what a key is made of. A change of what a build makes of its inputs is a new number.
-const FORM: &str = "1";
+const FORM: &str = "2";
 
 /// What a build is found by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,12 +125,12 @@ impl Cache {
     /// The build of a key.
     #[must_use]
     pub fn build(&self, key: &BuildKey) -> Option<KeptBuild> {
-        serde_json::from_slice(&self.read(Kind::Builds, key.as_str())?).ok()
+        self.value(&key.0)
     }
 
     /// Keeps a build.
     pub fn keep_build(&self, key: &BuildKey, build: &KeptBuild) -> io::Result<()> {
-        self.write(Kind::Builds, key.as_str(), &serde_json::to_vec(build)?)
+        self.keep_value(&key.0, build)
     }
 }
 

@@ -12,11 +12,12 @@ use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::{KeptLayer, Key};
+use crate::fetched::FetchedReport;
 use crate::needs::Fact;
 use crate::state::State;
 
 /// The form of keys and entries. A change of what commands run on or of what is kept of them is a new number.
-const FORM: &str = "1";
+const FORM: &str = "2";
 
 /// How many sets of files are kept for the same circumstances.
 const SETS: usize = 8;
@@ -214,6 +215,8 @@ pub struct Made {
     facts: BTreeMap<String, Fact>,
     /// Layers that have the contents.
     pub blobs: Vec<KeptLayer>,
+    /// What it has fetched.
+    pub fetched: Vec<FetchedReport>,
 }
 
 /// A path, its permission bits, and what it is.
@@ -257,7 +260,20 @@ impl Made {
             temporary: entries(&after.temporary)?,
             facts: facts.map(|(path, fact)| Some((path?, fact))).collect::<Option<_>>()?,
             blobs: Vec::new(),
+            fetched: Vec::new(),
         })
+    }
+
+    /// The same, with what was fetched for it.
+    #[must_use]
+    pub fn having(self, fetched: Vec<FetchedReport>) -> Self {
+        Self { fetched, ..self }
+    }
+
+    /// Whether what is said to have been fetched is what this program writes.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.fetched.iter().all(FetchedReport::is_sound)
     }
 
     /// The contents of all files.

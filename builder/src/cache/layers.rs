@@ -78,7 +78,7 @@ impl Cache {
     /// The layer of a key and the file of its blob, which has the right size at least.
     #[must_use]
     pub fn layer(&self, key: &LayerKey) -> Option<(KeptLayer, PathBuf)> {
-        let kept: KeptLayer = serde_json::from_slice(&self.read(Kind::Layers, key.as_str())?).ok()?;
+        let kept: KeptLayer = self.value(&key.0)?;
         let blob = self.blob(&kept.digest);
         let found = fs_err::symlink_metadata(&blob).ok()?;
         if !found.is_file() || found.len() != kept.size {
@@ -102,8 +102,7 @@ impl Cache {
     /// Keeps a layer, and returns the file of its blob. `blob` is moved, or copied from another file system.
     pub fn keep_layer(&self, key: &LayerKey, layer: &KeptLayer, blob: &Path) -> io::Result<PathBuf> {
         let path = self.keep_blob(layer, blob)?;
-        let text = serde_json::to_vec(layer).map_err(io::Error::other)?;
-        self.write(Kind::Layers, key.as_str(), &text)?;
+        self.keep_value(&key.0, layer)?;
         Ok(path)
     }
 

@@ -7,7 +7,7 @@ use oci_spec::image::Digest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Cache, Key, Kind, Made, ReadSets, Remembered};
+use super::{Cache, KeptBuild, KeptLayer, Key, Kind, Made, ReadSets, Remembered};
 use crate::changes::{Entry, Listing};
 
 /// No value is longer, in bytes, once it is expanded.
@@ -19,6 +19,14 @@ const HASH: usize = 32;
 pub trait Value: Serialize + DeserializeOwned {
     /// The kind of the entry.
     const KIND: Kind;
+}
+
+impl Value for KeptBuild {
+    const KIND: Kind = Kind::Builds;
+}
+
+impl Value for KeptLayer {
+    const KIND: Kind = Kind::Layers;
 }
 
 impl Value for ReadSets {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lapstrake_fixtures::apps::App;
-use lapstrake_fixtures::archive::tar_of;
+use lapstrake_fixtures::archive::{copy_tree, tar_of};
 use lapstrake_fixtures::web::{Page, Site, Web};
 use serde_json::Value;
 
@@ -270,6 +270,35 @@ fn prv_01_an_index_and_each_of_its_images_have_the_statement() {
             runtime.filter(|layer| !materials.contains(layer["digest"].as_str().unwrap())).collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
+}
+
+#[test]
+fn prv_01_materials_are_complete_whatever_earlier_builds_have_kept() {
+    let mut bench = Bench::new();
+    let source = bench.path("source");
+    copy_tree(&App::named("flask").directory(), &source).unwrap();
+    let report = bench.path("report.json");
+    bench.lapstrake = bench.lapstrake.apart(bench.scratch.path()).with("LAPSTRAKE_NO_CACHE", "false");
+    let image = bench.image();
+    let with_report = ["--metadata-file", report.to_str().unwrap()];
+    // Downloads and the results of commands are kept.
+    let first = ["build", source.to_str().unwrap(), "--tag", &image];
+    let digest = bench.lapstrake.run(first).expect(0).digest();
+    let mut statements = Vec::new();
+    for runs in [true, false] {
+        assert_eq!(bench.build(source.to_str().unwrap(), &with_report).expect(0).digest(), digest);
+        let commands = read(&report)["commands"].as_array().unwrap().clone();
+        assert!(commands.iter().any(|command| command["runs"] == true) == runs, "{commands:?}");
+        statements.push(bench.statement());
+    }
+    assert_eq!(statements[0], statements[1]);
+    let materials = materials(&statements[1]);
+    let requirements = fs_err::read_to_string(source.join("requirements.txt")).unwrap();
+    let hashes: Vec<&str> =
+        requirements.split_whitespace().filter_map(|word| word.strip_prefix("--hash=")).collect();
+    let packages = requirements.lines().filter(|line| line.contains("==")).count();
+    // A package has hashes for other machines as well.
+    assert!(hashes.iter().filter(|hash| materials.contains(**hash)).count() >= packages, "{materials:?}");
 }
 
 #[test]

@@ -69,6 +69,8 @@ pub struct Outcome {
     pub hosts: Vec<HostUse>,
     /// What was fetched through the proxy, in the order in which it ended.
     pub fetched: Vec<Fetched>,
+    /// The hosts whose last answers were failures, sorted.
+    pub troubles: Vec<HostTrouble>,
 }
 
 /// A step that failed.
@@ -124,6 +126,67 @@ pub struct Fetched {
     pub size: u64,
     /// The SHA-256 of its body, in hexadecimal digits.
     pub sha256: String,
+}
+
+/// A host that did not serve when it was asked last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostTrouble {
+    /// The name or address as it was asked for.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// How often in a row, until the end.
+    pub times: u64,
+    /// What went wrong the last time.
+    pub trouble: Trouble,
+}
+
+impl fmt::Display for HostTrouble {
+    /// Writes it as a sentence without a full stop.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, times, trouble } = self;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        write!(f, "`{host}:{port}` {trouble}")?;
+        if *times > 1 { write!(f, ", {times} times") } else { Ok(()) }
+    }
+}
+
+/// Why a host did not serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// There is no connection to it.
+    Unreachable(String),
+    /// It has not begun to answer in time.
+    Silent,
+    /// It answers that it cannot serve, with this status.
+    Answered(u16),
+    /// Its answer came too slowly.
+    Slow,
+    /// Its answer ended before its end.
+    CutShort,
+    /// Its name is not known, or it is not the one that was meant, or it does not speak the protocol.
+    Wrong(String),
+}
+
+impl Trouble {
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        !matches!(self, Self::Wrong(_))
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(reason) => write!(f, "could not be reached: {reason}"),
+            Self::Silent => f.write_str("did not answer in time"),
+            Self::Answered(status) => write!(f, "answered {status}"),
+            Self::Slow => f.write_str("sent less than 1 KiB a second"),
+            Self::CutShort => f.write_str("ended its answer too early"),
+            Self::Wrong(reason) => write!(f, "could not be used: {reason}"),
+        }
+    }
 }
 
 /// What went to and came from one host through the proxy.

@@ -47,7 +47,7 @@ mod worker;
 
 pub use arguments::hide_arguments;
 pub use error::{Feature, SandboxError};
-pub use event::{Event, Failure, Fetched, HostUse, Outcome, StepFailure, Stream};
+pub use event::{Event, Failure, Fetched, HostTrouble, HostUse, Outcome, StepFailure, Stream, Trouble};
 pub use launcher::enter_if_asked;
 pub use owner::outside_identity;
 pub use probe::probe;

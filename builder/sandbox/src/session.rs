@@ -19,11 +19,11 @@ use crate::cgroup::Groups;
 use crate::copied::Copied;
 use crate::disk;
 use crate::error::SandboxError;
-use crate::event::{Event, Failure, Fetched, HostUse, Outcome, StepFailure, Stream};
+use crate::event::{Event, Failure, Outcome, StepFailure, Stream};
 use crate::forward::Forwarder;
 use crate::launcher::HIDDEN_MODE;
 use crate::output::{Budget, Lines};
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Seen};
 use crate::scratch;
 use crate::spec::{Network, PROXY_URL, Spec, Step};
 use crate::wire::{self, Order, Report};
@@ -49,11 +49,11 @@ pub fn run(
     let mut session = Session::start(spec)?;
     session.wait_until_ready(events)?;
     let result = session.run_steps(steps, cancel, events)?;
-    let (hosts, fetched) = session.finish(events)?;
+    let Seen { hosts, fetched, troubles } = session.finish(events)?;
     if let Some(copied) = session.copied.take() {
         copied.settle()?;
     }
-    Ok(Outcome { result, hosts, fetched })
+    Ok(Outcome { result, hosts, fetched, troubles })
 }
 
 /// Runs one app until it ends or `cancel` is set, with a `SIGTERM` and [`crate::Limits::grace`] first.
@@ -383,10 +383,7 @@ impl<'spec> Session<'spec> {
     }
 
     /// Ends everything inside and tells what went through the proxy.
-    fn finish(
-        &mut self,
-        events: &mut dyn FnMut(Event),
-    ) -> Result<(Vec<HostUse>, Vec<Fetched>), SandboxError> {
+    fn finish(&mut self, events: &mut dyn FnMut(Event)) -> Result<Seen, SandboxError> {
         self.control
             .shutdown(std::net::Shutdown::Both)
             .map_err(SandboxError::io("close the control socket"))?;

@@ -2,11 +2,14 @@
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::patience::{Patience, Patient};
 use super::policy::{HostPort, ProxyPolicy, Upstream, Verdict, refuse_private};
 use super::request::{self, Request};
+use crate::event::Trouble;
 
+/// How long one of several addresses may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest silence of either side of a connection.
@@ -18,7 +21,7 @@ pub(super) enum DialError {
     /// The policy does not allow it.
     Refused(String),
     /// It could not be reached.
-    Failed(String),
+    Failed(Trouble),
 }
 
 /// A connection, and how the request is to be sent on it.
@@ -29,14 +32,14 @@ pub(super) struct Dialled {
 }
 
 /// Connects for a request. Each redirect comes as a new request, so it is judged again.
-pub(super) fn dial(policy: &ProxyPolicy, request: Request) -> Result<Dialled, DialError> {
+pub(super) fn dial(policy: &ProxyPolicy, request: Request, patience: Patience) -> Result<Dialled, DialError> {
     let target = request.target();
     let verdict = policy.judge(target).map_err(DialError::Refused)?;
     let stream = match &policy.upstream {
         Some(upstream) if upstream.covers(&target.host) => {
-            return through(upstream, request, verdict);
+            return through(upstream, request, verdict, patience);
         }
-        _ => connect(target, verdict)?,
+        _ => connect(target, verdict, patience)?,
     };
     let head = match request {
         Request::Connect(_) => Vec::new(),
@@ -46,12 +49,16 @@ pub(super) fn dial(policy: &ProxyPolicy, request: Request) -> Result<Dialled, Di
 }
 
 /// Resolves the name once and connects to an address that was checked, so that a second answer cannot slip in.
-fn connect(target: &HostPort, verdict: Verdict) -> Result<TcpStream, DialError> {
-    let addresses = resolve(target).map_err(DialError::Failed)?;
+fn connect(target: &HostPort, verdict: Verdict, patience: Patience) -> Result<TcpStream, DialError> {
+    let addresses = resolve(target).map_err(unusable)?;
     if verdict == Verdict::IfPublic {
         check(&addresses)?;
     }
-    reach(target, &addresses)
+    reach(&addresses, patience)
+}
+
+fn unusable(reason: String) -> DialError {
+    DialError::Failed(Trouble::Wrong(reason))
 }
 
 fn resolve(target: &HostPort) -> Result<Vec<SocketAddr>, String> {
@@ -69,16 +76,20 @@ fn check(addresses: &[SocketAddr]) -> Result<(), DialError> {
     refused.map_or(Ok(()), |reason| Err(DialError::Refused(reason)))
 }
 
-fn reach(target: &HostPort, addresses: &[SocketAddr]) -> Result<TcpStream, DialError> {
-    let mut last = None;
+fn reach(addresses: &[SocketAddr], patience: Patience) -> Result<TcpStream, DialError> {
+    let (started, mut last) = (Instant::now(), None);
     for address in addresses {
-        match TcpStream::connect_timeout(address, PATIENCE).and_then(prepared) {
+        let left = patience.connect.saturating_sub(started.elapsed()).min(PATIENCE);
+        if left.is_zero() {
+            break;
+        }
+        match TcpStream::connect_timeout(address, left).and_then(prepared) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = Some(error),
         }
     }
     let reason = last.map_or_else(|| "no address".to_owned(), |error| error.to_string());
-    Err(DialError::Failed(format!("cannot reach `{target}`: {reason}")))
+    Err(DialError::Failed(Trouble::Unreachable(reason)))
 }
 
 fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
@@ -89,24 +100,29 @@ fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
 
 /// Asks the machine's own proxy. A name that resolves here to a private address is refused all the same; one that
 /// only that proxy can resolve is left to it.
-fn through(upstream: &Upstream, request: Request, verdict: Verdict) -> Result<Dialled, DialError> {
+fn through(
+    upstream: &Upstream,
+    request: Request,
+    verdict: Verdict,
+    patience: Patience,
+) -> Result<Dialled, DialError> {
     if verdict == Verdict::IfPublic
         && let Ok(addresses) = resolve(request.target())
     {
         check(&addresses)?;
     }
     let place = HostPort::of(&upstream.url).filter(|_| upstream.url.scheme() == "http");
-    let place = place.ok_or_else(|| {
-        DialError::Failed("the machine's proxy is not an http:// address with a host".to_owned())
-    })?;
+    let place = place
+        .ok_or_else(|| unusable("the machine's proxy is not an http:// address with a host".to_owned()))?;
     // The operator names it, so it may be anywhere.
-    let addresses = resolve(&place).map_err(DialError::Failed)?;
-    let mut stream = reach(&place, &addresses)?;
+    let addresses = resolve(&place).map_err(unusable)?;
+    let stream = reach(&addresses, patience)?;
     let credentials = credentials(upstream);
     match request {
         Request::Connect(target) => {
             let ask = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{credentials}\r\n");
-            tunnel(&mut stream, &ask).map_err(DialError::Failed)?;
+            tunnel(&stream, &ask, patience).map_err(DialError::Failed)?;
+            let stream = prepared(stream).map_err(|error| unusable(error.to_string()))?;
             Ok(Dialled { stream, head: Vec::new() })
         }
         Request::Forward { head, uri, .. } => {
@@ -115,14 +131,18 @@ fn through(upstream: &Upstream, request: Request, verdict: Verdict) -> Result<Di
     }
 }
 
-fn tunnel(stream: &mut TcpStream, ask: &str) -> Result<(), String> {
-    stream.write_all(ask.as_bytes()).map_err(|error| error.to_string())?;
-    let answer = request::read_head(stream)?;
+fn tunnel(stream: &TcpStream, ask: &str, patience: Patience) -> Result<(), Trouble> {
+    let unreachable = |error: io::Error| Trouble::Unreachable(format!("the machine's proxy: {error}"));
+    let mut stream = Patient::new(stream.try_clone().map_err(unreachable)?, patience);
+    stream.write_all(ask.as_bytes()).map_err(unreachable)?;
+    let answer = request::read_head(&mut stream).map_err(|_| Trouble::Silent)?;
     let status = answer.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
-    if status == b"200" {
-        return Ok(());
+    let reason = format!("the machine's proxy answered `{}`", status.escape_ascii());
+    match status.first() {
+        _ if status == b"200" => Ok(()),
+        Some(b'5') => Err(Trouble::Unreachable(reason)),
+        _ => Err(Trouble::Wrong(reason)),
     }
-    Err(format!("the machine's proxy answered `{}`", status.escape_ascii()))
 }
 
 /// The same head with the address in its absolute form, for a proxy.
@@ -202,10 +222,10 @@ mod tests {
     #[test]
     fn a_name_with_a_loopback_address_is_refused_unless_it_is_listed() {
         let target = HostPort::new("localhost", 80);
-        let refused = connect(&target, Verdict::IfPublic);
+        let refused = connect(&target, Verdict::IfPublic, Patience::default());
         assert!(matches!(refused, Err(DialError::Refused(reason)) if reason.contains("loopback")));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let target = HostPort::new("localhost", listener.local_addr().unwrap().port());
-        assert!(connect(&target, Verdict::Listed).is_ok());
+        assert!(connect(&target, Verdict::Listed, Patience::default()).is_ok());
     }
 }

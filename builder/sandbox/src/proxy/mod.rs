@@ -3,30 +3,37 @@
 pub(crate) mod authority;
 mod body;
 mod dial;
+mod patience;
+mod plain;
 pub(crate) mod policy;
 mod request;
 mod response;
+#[cfg(test)]
+mod tests;
+mod troubles;
 mod tunnel;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::authority::Authority;
 use self::dial::{DialError, Dialled};
+use self::patience::Patience;
+use self::plain::Plain;
 use self::policy::{HostPort, ProxyPolicy};
-use self::request::{Body, Request};
-use self::response::{Passed, Response};
+use self::response::Passed;
+use self::troubles::{Then, Troubles};
 use self::tunnel::Tunnel;
-use crate::event::{Event, Fetched, HostUse};
+use crate::event::{Event, Fetched, HostTrouble, HostUse, Trouble};
 use crate::forward::relay;
 
 /// Clients beyond these wait in the kernel's queue.
@@ -60,10 +67,24 @@ struct Shared {
     fetched: Mutex<Vec<Fetched>>,
     /// The far ends of the connections that are open.
     origins: Mutex<BTreeMap<RawFd, TcpStream>>,
+    troubles: Troubles,
+    patience: Patience,
+}
+
+/// What the proxy has seen.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) hosts: Vec<HostUse>,
+    pub(crate) fetched: Vec<Fetched>,
+    pub(crate) troubles: Vec<HostTrouble>,
 }
 
 impl Proxy {
     pub(crate) fn start(listener: TcpListener, policy: ProxyPolicy) -> io::Result<Self> {
+        Self::start_with(listener, policy, Patience::default())
+    }
+
+    fn start_with(listener: TcpListener, policy: ProxyPolicy, patience: Patience) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let shared = Arc::new(Shared {
             policy,
@@ -73,6 +94,8 @@ impl Proxy {
             hosts: Mutex::default(),
             fetched: Mutex::default(),
             origins: Mutex::default(),
+            troubles: Troubles::default(),
+            patience,
         });
         let for_server = Arc::clone(&shared);
         let server = thread::spawn(move || serve(&listener, &for_server));
@@ -84,8 +107,10 @@ impl Proxy {
         std::mem::take(&mut *self.shared.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Stops accepting, ends what is open, and tells which hosts were used and what was fetched.
-    pub(crate) fn finish(mut self) -> (Vec<HostUse>, Vec<Fetched>) {
+    /// Stops accepting, ends what is open, and tells what it has seen.
+    pub(crate) fn finish(mut self) -> Seen {
+        // What fails from now on does so because of this.
+        let troubles = self.shared.troubles.all();
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(server) = self.server.take() {
             let _ = server.join();
@@ -102,7 +127,7 @@ impl Proxy {
         }
         let hosts = self.shared.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fetched = self.shared.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        (hosts.values().cloned().collect(), std::mem::take(&mut fetched))
+        Seen { hosts: hosts.values().cloned().collect(), fetched: std::mem::take(&mut fetched), troubles }
     }
 }
 
@@ -139,12 +164,15 @@ fn answer(client: &TcpStream, shared: &Shared) -> io::Result<()> {
     };
     client.set_read_timeout(Some(dial::LONGEST_SILENCE))?;
     let target = request.target().clone();
-    let plain = Plain::of(&request);
-    match dial::dial(&shared.policy, request) {
+    if let Err(trouble) = shared.troubles.may_ask(&target, Instant::now()) {
+        return refuse(client, "504 Gateway Timeout", &given_up(&target, &trouble));
+    }
+    let (plain, started) = (Plain::of(&request), Instant::now());
+    match dial::dial(&shared.policy, request, shared.patience) {
         Ok(dialled) => {
             shared.origins().insert(dialled.stream.as_raw_fd(), dialled.stream.try_clone()?);
             let (sent, received) = match (&plain, shared.policy.authority.as_deref()) {
-                (Some(plain), _) => plain.exchange(client, &dialled, shared),
+                (Some(plain), _) => plain.exchange(client, &dialled, &target, shared),
                 (None, Some(authority)) => through_tunnel(client, &dialled, &target, authority, shared),
                 (None, None) => relayed(client, &dialled.stream),
             };
@@ -156,8 +184,17 @@ fn answer(client: &TcpStream, shared: &Shared) -> io::Result<()> {
             shared.refused(&target, &reason);
             refuse(client, "403 Forbidden", &format!("`{target}` is refused: {reason}"))
         }
-        Err(DialError::Failed(reason)) => refuse(client, "502 Bad Gateway", &reason),
+        Err(DialError::Failed(trouble)) => {
+            let reason = format!("`{target}` {trouble}");
+            shared.failed(&target, trouble, started);
+            refuse(client, "502 Bad Gateway", &reason)
+        }
     }
+}
+
+/// What a client is told of a host that is not asked for now.
+fn given_up(target: &HostPort, trouble: &Trouble) -> String {
+    format!("`{target}` is given up for now: it {trouble}")
 }
 
 /// Lets a client talk over TLS and records what it fetches; returns the bytes sent and received.
@@ -186,69 +223,6 @@ fn relayed(client: &TcpStream, origin: &TcpStream) -> (u64, u64) {
     if accepted.is_ok() { relay(client, origin) } else { (0, 0) }
 }
 
-/// A request without TLS.
-struct Plain {
-    method: String,
-    url: String,
-    body: Body,
-}
-
-impl Plain {
-    /// `None` for a tunnel.
-    fn of(request: &Request) -> Option<Self> {
-        let Request::Forward { head, uri, body, .. } = request else { return None };
-        let method = head.split(|&byte| byte == b' ').next().unwrap_or_default();
-        let method = String::from_utf8_lossy(method).into_owned();
-        Some(Self { method, url: uri.clone(), body: *body })
-    }
-
-    /// Sends the request and passes its answer on, which is recorded; returns the bytes sent and received.
-    fn exchange(&self, client: &TcpStream, dialled: &Dialled, shared: &Shared) -> (u64, u64) {
-        let stream = &dialled.stream;
-        let mut origin = stream;
-        if origin.write_all(&dialled.head).is_err() {
-            return (0, 0);
-        }
-        let sent = dialled.head.len() as u64;
-        thread::scope(|scope| {
-            let upload = scope.spawn(|| {
-                let sent = body::pass(self.body, client, stream);
-                if sent.is_err() {
-                    // What follows could be read as another request.
-                    let _ = stream.shutdown(Shutdown::Both);
-                }
-                sent.unwrap_or(0)
-            });
-            let received = match self.answer(&mut BufReader::new(origin), client) {
-                Ok((status, passed)) => {
-                    let size = passed.size;
-                    shared.fetched(&self.method, &self.url, status, passed);
-                    size
-                }
-                Err(reason) => {
-                    // The client may have had a part of the answer, which then ends early.
-                    let _ = refuse(client, "502 Bad Gateway", &reason);
-                    0
-                }
-            };
-            let _ = client.shutdown(Shutdown::Both);
-            (sent + upload.join().unwrap_or(0), received)
-        })
-    }
-
-    /// Passes on an answer, and those that only announce it.
-    fn answer(&self, origin: &mut impl Read, client: &TcpStream) -> Result<(u16, Passed), String> {
-        loop {
-            let head = request::read_head(origin)?;
-            let response = Response::parse(&head, &self.method)?;
-            let passed = response.pass(&mut *origin, client, true).map_err(|error| error.to_string())?;
-            if !response.is_interim() {
-                return Ok((response.status, passed));
-            }
-        }
-    }
-}
-
 fn refuse(mut client: &TcpStream, status: &str, reason: &str) -> io::Result<()> {
     let length = reason.len() + 1;
     write!(
@@ -264,9 +238,24 @@ impl Shared {
         self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes note of a host that failed, on which time was spent since a moment.
+    fn failed(&self, target: &HostPort, trouble: Trouble, since: Instant) {
+        // What ends because the build ends is no fault of the host.
+        if self.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let text = format!("network: {}", given_up(target, &trouble));
+        if self.troubles.failed(target, trouble, since, Instant::now()) == Then::GivenUp {
+            self.tell(Event::Notice { text });
+        }
+    }
+
     fn refused(&self, target: &HostPort, reason: &str) {
+        self.tell(Event::Refused { target: target.to_string(), reason: reason.to_owned() });
+    }
+
+    fn tell(&self, event: Event) {
         const MOST_EVENTS: usize = 1000;
-        let event = Event::Refused { target: target.to_string(), reason: reason.to_owned() };
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         if events.len() < MOST_EVENTS {
             events.push(event);

@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 use super::body;
 use super::request::{Body, HOP_BY_HOP};
 
+/// How many seconds an installer may be asked to wait before it asks again; some obey whatever they are told.
+const LONGEST_PAUSE: u64 = 5;
+
 /// An answer whose head has been read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Response {
@@ -55,7 +58,9 @@ impl Response {
                 "connection" if value.eq_ignore_ascii_case(b"close") => keeps = false,
                 _ => {}
             }
-            if !HOP_BY_HOP.contains(&name.as_str()) {
+            if name == "retry-after" && !number(value).is_ok_and(|seconds| seconds <= LONGEST_PAUSE) {
+                passed.extend(format!("Retry-After: {LONGEST_PAUSE}\r\n").as_bytes());
+            } else if !HOP_BY_HOP.contains(&name.as_str()) {
                 passed.extend(line);
                 passed.extend(b"\r\n");
             }
@@ -70,6 +75,11 @@ impl Response {
         };
         keeps &= framing != Framing::UntilClosed;
         Ok(Self { status, head: passed, framing, keeps })
+    }
+
+    /// Whether the origin says that it cannot serve now.
+    pub(super) fn is_failure(&self) -> bool {
+        self.status == 429 || (500..600).contains(&self.status)
     }
 
     /// Whether another head follows.
@@ -147,6 +157,17 @@ mod tests {
         assert_eq!((size, digest.as_str()), (3, ABC));
         let (text, size, _) = passed("HEAD", "HTTP/1.1 200 OK\nContent-Length: 3\n\n", "", false);
         assert_eq!((text.as_str(), size), ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", 0));
+    }
+
+    #[test]
+    fn net_06_nobody_is_told_to_wait_for_long() {
+        for (value, expected) in
+            [("3", "3"), ("5", "5"), ("6", "5"), ("86400", "5"), ("Fri, 31 Dec 2100 23:59:59 GMT", "5")]
+        {
+            let head = format!("HTTP/1.1 503 No\nRetry-After: {value}\nContent-Length: 0\n\n");
+            let (text, ..) = passed("GET", &head, "", false);
+            assert!(text.contains(&format!("Retry-After: {expected}\r\n")), "{text}");
+        }
     }
 
     #[test]

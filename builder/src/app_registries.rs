@@ -17,8 +17,20 @@ pub struct AppRegistries {
     pub npm: bool,
     /// For the later yarns, in `.yarnrc.yml`.
     pub yarn: bool,
+    /// Not a registry, but how often npm and pnpm ask one again that fails, in `.npmrc`.
+    pub npm_retries: Retries,
     /// For uv: the index that stands in for the public one, in `uv.toml` or `pyproject.toml`.
     pub uv: bool,
+}
+
+/// Who says how often a package manager asks again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retries {
+    /// The build.
+    #[default]
+    OfBuild,
+    /// The app.
+    OfApp,
 }
 
 impl AppRegistries {
@@ -32,6 +44,7 @@ impl AppRegistries {
             paths.any(|path| text(source, &path).is_some_and(|text| holds(&text)))
         };
         let named = |file: &str, key: &str| any(file, &|text| sets(text, key));
+        let says_retries = |text: &str| text.lines().any(|line| line.trim_start().starts_with("fetch-retr"));
         let settings = |text: &str| text.parse::<Table>().ok();
         let in_project = |text: &str| {
             settings(text).is_some_and(|project| {
@@ -40,6 +53,7 @@ impl AppRegistries {
         };
         Self {
             npm: named(".npmrc", "registry") || named(".yarnrc", "registry"),
+            npm_retries: if any(".npmrc", &says_retries) { Retries::OfApp } else { Retries::OfBuild },
             yarn: named(".yarnrc.yml", "npmRegistryServer"),
             uv: any("uv.toml", &|text| settings(text).as_ref().is_some_and(replaces_index))
                 || any("pyproject.toml", &in_project),
@@ -95,6 +109,8 @@ mod tests {
             found(&[("pyproject.toml", "[tool.uv]\nindex-url = 'https://index.example/'\n")], None),
             uv
         );
+        let retries = AppRegistries { npm_retries: Retries::OfApp, ..none };
+        assert_eq!(found(&[(".npmrc", "fetch-retries=9\n")], None), retries);
         assert_eq!(found(&[("web/.npmrc", "registry=https://npm.example/")], Some("web")), npm);
         assert_eq!(found(&[(".npmrc", "registry=https://npm.example/")], Some("web")), npm);
     }

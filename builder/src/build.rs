@@ -24,6 +24,7 @@ use crate::failure::{Exit, Failure};
 use crate::fetched::FetchedReport;
 use crate::inputs::Inputs;
 use crate::layering::{AppTrees, LayerTree, Role, app_trees};
+use crate::lockfile::{enforced, registries_of_app};
 use crate::metadata::{ImageReport, Metadata};
 use crate::native;
 use crate::needs::{Facts, KnownFacts, Needs, node_module_version};
@@ -42,7 +43,7 @@ use crate::start_program::{self, Places};
 use crate::state;
 use crate::steps::{Workshop, give_to_commands};
 use crate::targets::Targets;
-use crate::tool_env::{Indexes, PACKAGES, build_env};
+use crate::tool_env::{Hashes, Indexes, PACKAGES, build_env};
 
 /// The modification time of everything in a layer, in seconds since 1970: 1980-01-02, which is a time that zip archives
 /// can hold in every time zone.
@@ -110,6 +111,8 @@ impl Build<'_> {
             context,
         };
         let (trees, facts, ran) = if let (Some(here), Some(network)) = (&runtimes.here, network) {
+            let of_app = registries_of_app(&inputs.source.tree, inputs.directory.as_ref());
+            let network = network.with_indexes(of_app);
             let entry = catalog.catalog().entry(&here.build.entry);
             let npm = entry.and_then(|entry| entry.tools.get("npm").cloned());
             let site = Site {
@@ -122,6 +125,7 @@ impl Build<'_> {
                 options,
                 network,
                 registries: AppRegistries::of(&inputs.source.tree, inputs.directory.as_ref()),
+                hashes: enforced(&options.network, &inputs.source.tree, inputs.directory.as_ref()),
                 place: inputs.address.place(),
                 compiler: Compiler::of(&here.build.entry, catalog.catalog()),
                 npm,
@@ -231,6 +235,7 @@ struct Site<'a> {
     options: &'a Options,
     network: BuildNetwork,
     registries: AppRegistries,
+    hashes: Hashes,
     npm: Option<String>,
     /// Where the source comes from.
     place: Option<String>,
@@ -298,7 +303,7 @@ impl<'a> Site<'a> {
             End::Gone => Ok(None),
             End::Failed(failure) => {
                 metadata.commands = ran.verdicts;
-                if failure.exit == Exit::AppFailed {
+                if matches!(failure.exit, Exit::AppFailed | Exit::Transient) {
                     let keeping = Keeping { reuse, search: self.search, scratch };
                     // The failure of the command is what there is to tell.
                     let _ = metadata.timed("keep", || keeping.keep(ran.new, Vec::new(), &ran.layers));
@@ -328,7 +333,12 @@ impl<'a> Site<'a> {
 
     fn sequence(&self) -> Result<Sequence<'_>, Failure> {
         let layers = |image: &RuntimeImage| image.layers.iter().map(|layer| layer.diff_id.clone()).collect();
-        let indexes = Indexes { app: self.registries, npm: self.npm.as_deref(), ..Indexes::default() };
+        let indexes = Indexes {
+            app: self.registries,
+            hashes: self.hashes,
+            npm: self.npm.as_deref(),
+            ..Indexes::default()
+        };
         let surroundings = Surroundings {
             build_layers: layers(self.build_image),
             run_layers: layers(self.run_image),
@@ -376,7 +386,7 @@ impl<'a> Site<'a> {
         let build_layers = self.unpacked(self.build_image)?;
         let network = self.network.clone().or_registry_of(&build_layers);
         let env = build_env(
-            &network.indexes(self.npm.as_deref(), self.registries),
+            &Indexes { hashes: self.hashes, ..network.indexes(self.npm.as_deref(), self.registries) },
             &self.build_image.env,
             &self.plan.build_env,
         );
@@ -400,6 +410,7 @@ impl<'a> Site<'a> {
             files: network.files,
             secrets: &self.options.secrets,
             fetched: RefCell::default(),
+            indexes: network.index_hosts,
         })
     }
 

@@ -5,7 +5,7 @@
 
 mod choice;
 mod error;
-mod files;
+pub(crate) mod files;
 mod finding;
 mod mismatch;
 mod node;
@@ -24,6 +24,7 @@ pub use mismatch::mismatches;
 pub use nothing::NothingDetected;
 
 use files::Files;
+pub(crate) use python::requirements;
 
 /// A language that apps are recognised in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

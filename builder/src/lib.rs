@@ -33,6 +33,7 @@ pub mod layer_progress;
 pub mod layering;
 pub mod lint;
 pub mod load;
+pub mod lockfile;
 pub mod metadata;
 pub mod minor_move;
 pub mod native;

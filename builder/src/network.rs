@@ -48,6 +48,8 @@ pub struct BuildNetwork {
     pub files: Vec<MemoryFile>,
     /// The logins among what commands are told, and the one on the way out.
     pub logins: Vec<Hidden>,
+    /// The hosts of the package indexes.
+    pub index_hosts: Vec<HostPort>,
     npm_registry: Option<String>,
     npm_login: Option<Auth>,
     python_index: Option<String>,
@@ -68,6 +70,7 @@ impl BuildNetwork {
             npm_login: self.npm_login.as_ref(),
             app,
             npm,
+            ..Indexes::default()
         }
     }
 
@@ -97,8 +100,15 @@ impl BuildNetwork {
         if let Network::Proxy(policy) = &mut self.mode
             && policy.mode == ProxyMode::ListedOnly
         {
-            policy.listed.extend(hosts);
+            policy.listed.extend(hosts.clone());
         }
+        self.with_indexes(hosts)
+    }
+
+    /// Knows these as package indexes as well.
+    #[must_use]
+    pub fn with_indexes(mut self, hosts: Vec<HostPort>) -> Self {
+        self.index_hosts.extend(hosts);
         self
     }
 }
@@ -106,6 +116,14 @@ impl BuildNetwork {
 /// Finds out where packages come from on this machine.
 pub fn mirrors(context: &Context) -> Result<Mirrors, Failure> {
     discover(context, &Programs { env: &context.env })
+}
+
+/// The hosts of the registries that this machine is configured for, and those of `--allow-host`.
+pub fn registry_hosts(args: &NetworkArgs, context: &Context) -> Result<Vec<HostPort>, Failure> {
+    let mirrors = discover(context, &NoPrograms)?;
+    let indexes: Vec<&Endpoint> =
+        mirrors.npm.iter().chain(&mirrors.python).chain(&mirrors.python_extra).collect();
+    Ok(policy(ProxyMode::ListedOnly, args, &mirrors, &indexes).listed)
 }
 
 fn discover(context: &Context, ask: &dyn Ask) -> Result<Mirrors, Failure> {
@@ -134,6 +152,7 @@ pub fn network(args: &NetworkArgs, context: &Context, scratch: &Path) -> Result<
         mounts: Vec::new(),
         files: Vec::new(),
         logins: logins(&mirrors),
+        index_hosts: hosts_of(&indexes).collect(),
         npm_registry: mirrors.npm.as_ref().map(|endpoint| endpoint.url.to_string()),
         npm_login: mirrors.npm.as_ref().and_then(|endpoint| endpoint.auth.clone()),
         python_index: mirrors.python.as_ref().map(address_with_login),
@@ -173,13 +192,16 @@ pub fn network(args: &NetworkArgs, context: &Context, scratch: &Path) -> Result<
     Ok(network)
 }
 
-fn policy(mode: ProxyMode, args: &NetworkArgs, mirrors: &Mirrors, indexes: &[&Endpoint]) -> ProxyPolicy {
-    let listed = indexes
+/// The hosts of some indexes.
+fn hosts_of(indexes: &[&Endpoint]) -> impl Iterator<Item = HostPort> {
+    indexes
         .iter()
         .flat_map(|endpoint| std::iter::once(&endpoint.url).chain(&endpoint.more))
         .filter_map(HostPort::of)
-        .chain(args.allow_hosts.iter().map(|allowed| allowed.0.clone()))
-        .collect();
+}
+
+fn policy(mode: ProxyMode, args: &NetworkArgs, mirrors: &Mirrors, indexes: &[&Endpoint]) -> ProxyPolicy {
+    let listed = hosts_of(indexes).chain(args.allow_hosts.iter().map(|allowed| allowed.0.clone())).collect();
     let proxy = mirrors.proxy.https.as_ref().or(mirrors.proxy.http.as_ref());
     let upstream =
         proxy.map(|url| Upstream { url: url.reveal().clone(), no_proxy: mirrors.proxy.no_proxy.clone() });
@@ -315,6 +337,7 @@ mod tests {
             mounts: Vec::new(),
             files: Vec::new(),
             logins: Vec::new(),
+            index_hosts: Vec::new(),
             npm_registry: registry.map(str::to_owned),
             npm_login: None,
             python_index: None,

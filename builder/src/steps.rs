@@ -7,6 +7,7 @@
 mod sizes;
 mod tail;
 mod units;
+mod unserved;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,8 +18,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use lapstrake_sandbox::{
-    Event, Failure as StepEnd, Fetched, Isolation, Limits, MemoryFile, Mount, Network, Root, SandboxError,
-    Spec, Step, StepFailure,
+    Event, Failure as StepEnd, Fetched, HostPort, Isolation, Limits, MemoryFile, Mount, Network, Root,
+    SandboxError, Spec, Step, StepFailure,
 };
 use serde::Serialize;
 
@@ -27,6 +28,7 @@ use crate::origin::Origin;
 use crate::report::{Report, Stream};
 use crate::secrets::{Mask, Pieces, Secrets};
 use tail::Tail;
+use unserved::unserved;
 
 pub use sizes::may_be_seen;
 pub use units::{Disk, On, Unit, units};
@@ -115,6 +117,8 @@ pub struct Workshop<'a> {
     pub secrets: &'a Secrets,
     /// What they have fetched that nobody has taken note of.
     pub fetched: RefCell<Vec<Fetched>>,
+    /// Where packages come from.
+    pub indexes: Vec<HostPort>,
 }
 
 /// A run of commands that is watched and can be stopped.
@@ -154,7 +158,10 @@ impl Workshop<'_> {
                 host.host, host.port, host.connections, host.received
             ));
         }
-        outcome.result.map_err(|failed| step_failure(&failed, &listener, watch.all))
+        outcome.result.map_err(|failed| {
+            let failure = step_failure(&failed, &listener, watch.all);
+            unserved(failure, &failed.failure, &outcome.troubles, &self.indexes)
+        })
     }
 
     fn spec(&self, unit: &Unit<'_>, disk: &Disk, spent: Duration) -> Spec {
@@ -368,6 +375,7 @@ mod tests {
         let workshop = Workshop {
             isolation: Isolation::Strict,
             fetched: RefCell::default(),
+            indexes: Vec::new(),
             layers: vec!["/layers/top".into(), "/layers/bottom".into()],
             scratch: "/scratch".into(),
             working_dir: "/app".into(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use lapstrake_runtimes::mirrors::Auth;
 
-use crate::app_registries::AppRegistries;
+use crate::app_registries::{AppRegistries, Retries};
 
 /// Where the machine's certificates are inside the sandbox.
 pub const CA_BUNDLE: &str = "/run/build/ca.crt";
@@ -19,6 +19,18 @@ pub const HOME: &str = "/home/app";
 /// The time that commands are told to write into what they make, and that of all files that they find, in seconds since
 /// 1970: 1980-01-02, which is a time that zip archives can hold in every time zone.
 pub const SOURCE_TIME: i64 = 315_619_200;
+
+/// Which installers are to take nothing that no hash holds, as far as they can be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hashes {
+    /// None.
+    #[default]
+    Optional,
+    /// uv, whose lock file or requirements hold what is installed; pip brings a package manager and no more.
+    ForUv,
+    /// uv and pip.
+    ForAll,
+}
 
 /// What installers must know of the machine.
 #[derive(Default)]
@@ -39,6 +51,8 @@ pub struct Indexes<'a> {
     pub app: AppRegistries,
     /// The version of npm, in images that have it.
     pub npm: Option<&'a str>,
+    /// What is to be held by hashes.
+    pub hashes: Hashes,
 }
 
 /// The environment of one build command. Later sources win: installers' settings, the catalog's, the app file's.
@@ -81,6 +95,17 @@ pub fn build_env(
     if indexes.npm_config {
         set(&mut env, "npm_config_userconfig", NPM_CONFIG);
     }
+    if indexes.app.npm_retries == Retries::OfBuild {
+        // It would ask a registry that is down again after 10 and after 60 seconds.
+        for (name, value) in [
+            ("npm_config_fetch_retries", "4"),
+            ("npm_config_fetch_retry_factor", "2"),
+            ("npm_config_fetch_retry_mintimeout", "1000"),
+            ("npm_config_fetch_retry_maxtimeout", "10000"),
+        ] {
+            set(&mut env, name, value);
+        }
+    }
     if let Some(registry) = indexes.npm_registry {
         set_npm_registry(&mut env, registry, indexes.app);
     }
@@ -101,6 +126,13 @@ pub fn build_env(
     env.extend(catalog.clone());
     set(&mut env, "HOME", HOME);
     env.extend(app.iter().cloned());
+    // Whoever asks for it does not leave it to the app.
+    if indexes.hashes == Hashes::ForAll {
+        set(&mut env, "PIP_REQUIRE_HASHES", "1");
+    }
+    if indexes.hashes != Hashes::Optional {
+        set(&mut env, "UV_REQUIRE_HASHES", "true");
+    }
     env
 }
 
@@ -205,6 +237,34 @@ mod tests {
             ("false", "/usr/bin", "315619200")
         );
         assert!(!env.contains_key("HTTPS_PROXY") && !env.contains_key("PIP_CERT"));
+    }
+
+    #[test]
+    fn net_06_npm_asks_again_soon_unless_the_app_says_how_often() {
+        let env = |npm_retries| {
+            let app = AppRegistries { npm_retries, ..AppRegistries::default() };
+            build_env(&Indexes { app, ..Indexes::default() }, &BTreeMap::new(), &[])
+        };
+        let ours = env(Retries::OfBuild);
+        // 1 + 2 + 4 + 8 seconds.
+        assert_eq!(
+            (ours["npm_config_fetch_retries"].as_str(), ours["npm_config_fetch_retry_factor"].as_str()),
+            ("4", "2")
+        );
+        assert!(!env(Retries::OfApp).keys().any(|name| name.starts_with("npm_config_fetch")));
+    }
+
+    #[test]
+    fn net_04_the_app_does_not_switch_off_what_is_required_of_hashes() {
+        let app = [("PIP_REQUIRE_HASHES".to_owned(), "0".to_owned())];
+        let env = |hashes| build_env(&Indexes { hashes, ..Indexes::default() }, &BTreeMap::new(), &app);
+        let required = env(Hashes::ForAll);
+        assert_eq!(
+            (required["PIP_REQUIRE_HASHES"].as_str(), required["UV_REQUIRE_HASHES"].as_str()),
+            ("1", "true")
+        );
+        assert_eq!(env(Hashes::ForUv)["PIP_REQUIRE_HASHES"], "0");
+        assert!(!env(Hashes::Optional).contains_key("UV_REQUIRE_HASHES"));
     }
 
     #[test]

@@ -89,6 +89,14 @@ rules! {
     VersionMismatch "runtime/version-mismatch" "The project's own files ask for another version than the app file.";
     ProjectFile "source/project-file" "A file that describes the project cannot be read.";
     FileName "source/file-name" "The app file has another name than the one that is looked for.";
+    LockFile "packages/lock-file" "A lock file cannot be read, so that nothing is known of its packages.";
+    PackageScheme "packages/scheme" "A package comes from an address that is not https, or from outside of the source.";
+    PackageHost "packages/host" "A package comes from a host that is none of the registries.";
+    PackageUnhashed "packages/unhashed" "A package is held by no hash: whatever its place serves is installed.";
+    PackageWeakHash "packages/weak-hash" "A package is held by MD5 or SHA-1 only, for which other bytes can be made.";
+    PackageName "packages/name" "A package comes from an address that belongs to a package of another name.";
+    PackageAlias "packages/alias" "A package is installed under another name than it has at its registry.";
+    NotLocked "packages/not-locked" "Packages are installed that no lock file holds.";
     NothingFound "source/nothing-found" "There is no app file, and nothing that tells how to build the app.";
 }
 

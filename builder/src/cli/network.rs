@@ -21,6 +21,10 @@ pub struct NetworkArgs {
         value_delimiter = ','
     )]
     pub allow_hosts: Vec<AllowedHost>,
+    /// Refuse packages that their lock file does not hold by a hash stronger than SHA-1, or that come by another way than
+    /// https; pip and uv are told to install nothing without a hash.
+    #[arg(long, env = "LAPSTRAKE_REQUIRE_HASHES")]
+    pub require_hashes: bool,
 }
 
 /// Network access of build commands.

@@ -17,6 +17,7 @@ use crate::failure::{Exit, Failure};
 use crate::fetch::Fetcher;
 use crate::image_size;
 use crate::inputs::Inputs;
+use crate::lockfile;
 use crate::metadata::Metadata;
 use crate::minor_move::OpenMinor;
 use crate::output::{Output, OutputError};
@@ -98,6 +99,7 @@ fn build_and_deliver(args: &BuildArgs, context: &Context, metadata: &mut Metadat
     metadata.secrets.clone_from(&plan.secrets);
     plan.build_secrets = secrets.uses();
     announce(&plan, context);
+    lockfile::check(&inputs, &plan.steps, &args.network, context)?;
     if may_know_builds {
         let key = key_of(SourceMark::of(&plan.source), &catalog);
         if let Some(made) = up_to_date(key, &reuse, &targets, metadata, context) {

@@ -2,10 +2,12 @@
 //! but a source that is elsewhere.
 
 use super::looked;
-use crate::cli::{LintArgs, LintFormat};
+use crate::cli::{LintArgs, LintFormat, NetworkArgs};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::lint::{Subject, Warnings, lint};
+use crate::lockfile::{self, Hosts};
+use crate::network::registry_hosts;
 use crate::planning::{permissions, today};
 use crate::platform::host_platform;
 use crate::report::print_result;
@@ -21,6 +23,8 @@ pub fn run(args: &LintArgs, context: &Context) -> Result<(), Failure> {
     let terms =
         Terms { catalog: &catalog, platforms: &platforms, permissions: &permissions, as_of: today(context) };
     let findings = lint(&subject, &terms)?;
+    let known = Hosts::new(registry_hosts(&NetworkArgs::default(), context)?);
+    let findings = lockfile::lint(&subject, &known, findings);
     print_result(&match args.format {
         LintFormat::Text => findings.to_text(),
         LintFormat::Json => pretty(&findings.to_json())?,

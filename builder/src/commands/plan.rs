@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
 use crate::layering::{AppTrees, app_trees};
+use crate::lockfile::{self, enforced};
 use crate::plan::{Plan, PlannedLayer};
 use crate::platform::host_platform;
 use crate::registry;
@@ -24,7 +25,7 @@ use crate::reuse::Reuse;
 use crate::secrets::Secrets;
 use crate::sequence::{Judged, Sequence, Surroundings, Verdict};
 use crate::steps::PlannedStep;
-use crate::tool_env::{Indexes, build_env};
+use crate::tool_env::{Hashes, Indexes, build_env};
 use crate::trust::Strictness;
 
 /// Runs the command.
@@ -37,6 +38,7 @@ pub fn run(args: &PlanArgs, context: &Context) -> Result<(), Failure> {
     let trusted = looked(&args.source.catalog, &args.registry, Strictness::Refuse, context)?;
     let mut plan = inputs.plan(&args.source, &trusted, &[], context)?;
     plan.build_secrets = secrets.uses();
+    lockfile::check(&inputs, &plan.steps, &args.network, context)?;
     if args.why {
         let why = Why { args, secrets: &secrets, catalog: &trusted.catalog, context };
         let judged = why.judge(&plan, inputs)?;
@@ -83,7 +85,8 @@ impl Why<'_> {
         let client = registry::client(&self.args.registry, self.context)?;
         let reuse = Reuse::look(&self.args.cache, &client, self.context)?;
         let registries = AppRegistries::of(&inputs.source.tree, inputs.directory.as_ref());
-        let Some(surroundings) = self.surroundings(plan, registries)? else {
+        let hashes = enforced(&self.args.network, &inputs.source.tree, inputs.directory.as_ref());
+        let Some(surroundings) = self.surroundings(plan, registries, hashes)? else {
             let reason = format!("the runtime {} is yet to be made on this machine", plan.runtime.entry);
             return Ok(Answer { verdicts: verdicts_of_all(plan, &reason), layers: None });
         };
@@ -112,7 +115,12 @@ impl Why<'_> {
     }
 
     /// What the commands would run in; none where an image for them is yet to be made.
-    fn surroundings(&self, plan: &Plan, app: AppRegistries) -> Result<Option<Surroundings>, Failure> {
+    fn surroundings(
+        &self,
+        plan: &Plan,
+        app: AppRegistries,
+        hashes: Hashes,
+    ) -> Result<Option<Surroundings>, Failure> {
         let host = host_platform()?;
         let Some(entry) = self.catalog.entry(&plan.runtime.entry) else { return Ok(None) };
         let Some(record) = entry.platforms.get(&host) else { return Ok(None) };
@@ -127,7 +135,7 @@ impl Why<'_> {
         };
         let env = record.config.as_ref().map(|config| config.env.clone()).unwrap_or_default();
         let npm = entry.tools.get("npm").map(String::as_str);
-        let indexes = Indexes { app, npm, ..Indexes::default() };
+        let indexes = Indexes { app, npm, hashes, ..Indexes::default() };
         let env = build_env(&indexes, &env, &plan.build_env);
         Ok(Some(Surroundings {
             build_layers,

@@ -19,6 +19,7 @@ use crate::failure::{Exit, Failure};
 use crate::fetch::Fetcher;
 use crate::inputs::Inputs;
 use crate::load::Stored;
+use crate::lockfile;
 use crate::metadata::Metadata;
 use crate::output::parse_reference;
 use crate::platform::host_platform;
@@ -101,8 +102,10 @@ fn from_source(args: &RunArgs, scratch: &Scratch, context: &Context) -> Result<I
     let inputs = Inputs::read(&source, reuse.of_sources(), scratch.path(), context)?;
     let catalog = CatalogAt::open(&args.catalog, false, Arc::clone(&client), context)?;
     let mut plan = inputs.plan(&source, catalog.trusted(), &[], context)?;
+    let network = NetworkArgs::default();
+    lockfile::check(&inputs, &plan.steps, &network, context)?;
     let options = Options {
-        network: NetworkArgs::default(),
+        network,
         created: created(&plan, context)?,
         secrets,
         compression: Compression::default(),

@@ -18,18 +18,18 @@ const FOLLOWED: usize = 40;
 ///
 /// Names are relative to that directory and may lead elsewhere in the source (`../shared/requirements.txt`). Symbolic
 /// links are followed as installers follow them, but never out of the source: what lies outside is not there.
-pub(super) struct Files<'t> {
+pub(crate) struct Files<'t> {
     tree: &'t FileTree,
     directory: Option<&'t TreePath>,
 }
 
 /// A file's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Text {
+pub(crate) struct Text {
     /// The file, relative to the root of the source, as it is named in messages.
-    pub(super) file: String,
+    pub(crate) file: String,
     /// What it holds.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Text {
@@ -47,12 +47,12 @@ impl Text {
 }
 
 impl<'t> Files<'t> {
-    pub(super) fn new(tree: &'t FileTree, directory: Option<&'t TreePath>) -> Self {
+    pub(crate) fn new(tree: &'t FileTree, directory: Option<&'t TreePath>) -> Self {
         Self { tree, directory }
     }
 
     /// The name of a file relative to the root of the source, for messages.
-    pub(super) fn name(&self, name: &str) -> String {
+    pub(crate) fn name(&self, name: &str) -> String {
         match normal(self.directory, name) {
             Some(path) => {
                 TreePath::new(path.join(&b'/')).map_or_else(|_| name.to_owned(), |path| path.to_string())
@@ -62,7 +62,7 @@ impl<'t> Files<'t> {
     }
 
     /// Tells whether there is a regular file of this name.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.content(name).is_some()
     }
 
@@ -73,7 +73,7 @@ impl<'t> Files<'t> {
     }
 
     /// Reads a file as UTF-8; none when there is no such file.
-    pub(super) fn text(&self, name: &str) -> Result<Option<Text>, DetectError> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<Text>, DetectError> {
         let Some(bytes) = self.bytes(name)? else { return Ok(None) };
         let file = self.name(name);
         match decode(&file, &bytes) {

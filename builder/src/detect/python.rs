@@ -7,7 +7,7 @@ mod manager;
 mod names;
 mod pipfile;
 mod project;
-mod requirements;
+pub(crate) mod requirements;
 mod server;
 mod setup;
 mod source_text;

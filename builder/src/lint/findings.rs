@@ -36,7 +36,7 @@ impl Findings {
     }
 
     /// Whether a problem of a file was found.
-    pub(super) fn tells_of(&self, file: &str) -> bool {
+    pub(crate) fn tells_of(&self, file: &str) -> bool {
         self.diagnostics.iter().any(|diagnostic| diagnostic.file == file)
     }
 

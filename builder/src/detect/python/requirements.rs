@@ -36,11 +36,7 @@ struct Reading<'a, 't> {
 impl Reading<'_, '_> {
     fn text(&mut self, name: &str) -> Result<Option<Text>, DetectError> {
         self.seen.push(self.files.name(name));
-        // pip reads what Windows' shell writes by `pip freeze > requirements.txt` as well.
-        match self.files.bytes(name)?.as_deref().and_then(utf_16) {
-            Some(text) => Ok(Some(Text { file: self.files.name(name), text })),
-            None => self.files.text(name),
-        }
+        text(self.files, name)
     }
 
     fn file(&mut self, name: &str, text: &Text) -> Result<(), DetectError> {
@@ -86,21 +82,30 @@ impl Reading<'_, '_> {
     }
 }
 
+/// The text of a requirements file; none when there is no such file.
+pub(crate) fn text(files: &Files<'_>, name: &str) -> Result<Option<Text>, DetectError> {
+    // pip reads what Windows' shell writes by `pip freeze > requirements.txt` as well.
+    match files.bytes(name)?.as_deref().and_then(utf_16) {
+        Some(text) => Ok(Some(Text { file: files.name(name), text })),
+        None => files.text(name),
+    }
+}
+
 /// The file of a line `-r FILE`; constraints name no dependency.
-fn included(line: &str) -> Option<&str> {
+pub(crate) fn included(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("--requirement").or_else(|| line.strip_prefix("-r"))?;
     Some(rest.trim_start_matches(['=', ' ', '\t']).trim_matches(['"', '\'']))
 }
 
 /// Whether a line is the project in the working directory, perhaps with extras.
-fn is_project(line: &str) -> bool {
+pub(crate) fn is_project(line: &str) -> bool {
     let editable = line.strip_prefix("--editable").or_else(|| line.strip_prefix("-e"));
     let path = editable.map_or(line, |rest| rest.trim_start_matches(['=', ' ', '\t']));
     matches!(path.split('[').next().map(str::trim), Some("." | "./"))
 }
 
 /// The lines with their numbers, continued ones joined, comments and empty ones left out.
-fn logical_lines(text: &str) -> Vec<(usize, String)> {
+pub(crate) fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut is_continued = false;
     for (number, line) in text.lines().enumerate() {

@@ -24,6 +24,12 @@ enum Place {
     Docker,
     /// A container of an ordinary user.
     Pod,
+    /// The first, on a kernel without Landlock.
+    BareDocker,
+    /// The same, without filters of processes' own and without tracing.
+    BarestDocker,
+    /// The second, on a kernel without Landlock.
+    BarePod,
 }
 
 /// Runs the binary in a place, as root or an ordinary user as it comes there.
@@ -32,6 +38,9 @@ fn run_in<'a>(lapstrake: &Lapstrake, place: Place, arguments: impl IntoIterator<
         Place::Machine => None,
         Place::Docker => Some("docker"),
         Place::Pod => Some("pod"),
+        Place::BareDocker => Some("docker-bare"),
+        Place::BarestDocker => Some("docker-barest"),
+        Place::BarePod => Some("pod-bare"),
     };
     let Some(conditions) = conditions else { return lapstrake.run(arguments) };
     // A user's own python may be where another user cannot go.
@@ -47,6 +56,9 @@ fn build(lapstrake: &Lapstrake, app: &App, place: Place, mode: &str, scratch: &P
     let mut arguments = vec!["build", source.to_str().unwrap(), "--isolation", mode, "--output", &layout];
     if let Some(directory) = app.source_dir {
         arguments.extend(["--source-dir", directory]);
+    }
+    if mode == "host" {
+        arguments.push("--trust-source");
     }
     run_in(lapstrake, place, arguments).expect(0).digest()
 }
@@ -125,6 +137,126 @@ fn sbx_16_no_mode_is_taken_in_anothers_place_and_the_doctor_gives_the_same_reaso
         assert!(refused.stderr.contains(why), "{why:?} is not in {}", refused.stderr);
         assert!(told.stderr.contains(&format!("`--isolation {works}` works here")), "{}", told.stderr);
         run_in(who, place, ["doctor", "--isolation", works]).expect(0);
+    }
+}
+
+/// No other mode works in either place, and `host` makes the same images.
+#[test]
+fn sbx_16_where_nothing_isolates_source_that_is_trusted_is_built_in_mode_host() {
+    if !tools::is_root() {
+        println!("skipped: only root can take capabilities away and become another user");
+        return;
+    }
+    let scratch = workspace::scratch();
+    let root = Lapstrake::new();
+    for app in chosen() {
+        build(&root, app, Place::Machine, "strict", scratch.path());
+    }
+    let user = root.clone().for_user(ORDINARY, scratch.path());
+    let app = App::named("phases").directory();
+    for (who, place) in [(&root, Place::BareDocker), (&user, Place::BarePod)] {
+        let (source, layout) = (who.reachable(&app), output(who, scratch.path(), "refused"));
+        for mode in ["strict", "chroot", "landlock"] {
+            let words = ["build", source.to_str().unwrap(), "--isolation", mode, "--output", &layout];
+            let refused = run_in(who, place, words).expect(6);
+            assert!(refused.stderr.contains("the sandbox needs `"), "{mode}: {}", refused.stderr);
+            let told = run_in(who, place, ["doctor", "--isolation", mode]).expect(6);
+            assert!(told.stderr.contains("--isolation host --trust-source` works here"), "{}", told.stderr);
+        }
+        let told = run_in(who, place, ["doctor", "--isolation", "host", "--trust-source"]).expect(0);
+        assert!(told.stdout.contains("isolation host (chosen): works"), "{}", told.stdout);
+        every_fixture_builds(who, place, "host", scratch.path());
+    }
+    // Without a tracer a program that asks which file it is gets no answer, which is said.
+    let plain = App::named("phases");
+    let [there, here] = [(Place::BarestDocker, "host"), (Place::Machine, "strict")]
+        .map(|(place, mode)| build(&root, &plain, place, mode, scratch.path()));
+    assert_eq!(there, here);
+    let told = run_in(&root, Place::BarestDocker, ["doctor", "--isolation", "chroot"]).expect(6);
+    assert!(told.stdout.contains("isolation host: works"), "{}", told.stdout);
+}
+
+#[test]
+fn sbx_16_mode_host_has_to_be_asked_for_twice_and_is_recorded() {
+    let scratch = workspace::scratch();
+    let lapstrake = Lapstrake::new();
+    let app = App::named("phases").directory();
+    let (layout, report) = (output(&lapstrake, scratch.path(), "twice"), scratch.path().join("report.json"));
+    let words =
+        ["build", app.to_str().unwrap(), "--output", &layout, "--metadata-file", report.to_str().unwrap()];
+    let run = |more: &[&str]| lapstrake.run(words.iter().chain(more));
+    let alone = run(&["--isolation", "host"]).expect(2);
+    assert!(alone.stderr.contains("it takes `--trust-source` as well"), "{}", alone.stderr);
+    for more in [&["--trust-source"][..], &["--trust-source", "--isolation", "chroot"]] {
+        let other = run(more).expect(2);
+        assert!(other.stderr.contains("no meaning without `--isolation host`"), "{}", other.stderr);
+    }
+    let statement = scratch.path().join("statement.json");
+    let more = ["--isolation", "host", "--trust-source", "--provenance-file", statement.to_str().unwrap()];
+    let built = run(&more).expect(0);
+    assert!(built.stderr.contains("nothing keeps the build commands from"), "{}", built.stderr);
+    let report: serde_json::Value = serde_json::from_slice(&fs_err::read(&report).unwrap()).unwrap();
+    assert_eq!(report["isolation"], "host");
+    let statement: serde_json::Value = serde_json::from_slice(&fs_err::read(&statement).unwrap()).unwrap();
+    let predicate = &statement["predicate"];
+    assert_eq!(predicate["buildDefinition"]["internalParameters"]["fetchesRecorded"], false);
+    assert!(predicate["runDetails"]["builder"]["id"].as_str().unwrap().ends_with("/host"), "{predicate}");
+    assert!(!run(&[]).expect(0).stderr.contains("nothing keeps the build commands from"));
+}
+
+#[test]
+fn sbx_16_where_no_command_runs_no_isolation_is_needed_and_none_is_claimed() {
+    let scratch = workspace::scratch();
+    let app = scratch.path().join("app");
+    fs_err::create_dir(&app).unwrap();
+    let file =
+        "version: 1.0\nruntime: python3\nbuild:\n  commands:\n    build: []\nrun:\n  command: python3 -V\n";
+    fs_err::write(app.join("apprunner.yaml"), file).unwrap();
+    let lapstrake = Lapstrake::new();
+    let (layout, report) = (output(&lapstrake, scratch.path(), "none"), scratch.path().join("report.json"));
+    let words =
+        ["build", app.to_str().unwrap(), "--output", &layout, "--metadata-file", report.to_str().unwrap()];
+    let none: &[&str] = &[];
+    for more in [none, &["--isolation", "host", "--trust-source"]] {
+        let built = lapstrake.run(words.iter().chain(more)).expect(0);
+        assert!(!built.stderr.contains("nothing keeps"), "{}", built.stderr);
+        let report: serde_json::Value = serde_json::from_slice(&fs_err::read(&report).unwrap()).unwrap();
+        assert_eq!(report["isolation"], "none-needed");
+    }
+}
+
+/// The words of a command that looks for a secret in everything that shows processes, without naming it.
+const SEARCH: &str = "env | grep -c 'planted-in-the-[e]nviron' || true; \
+                      cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | grep -ac 'planted-in-the-[e]nviron' || true";
+
+#[test]
+fn sbx_03_mode_host_hands_no_environment_over_either() {
+    if !tools::is_root() {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let scratch = workspace::scratch();
+    let root = Lapstrake::new();
+    build(&root, &App::named("phases"), Place::Machine, "strict", scratch.path());
+    let user = root.clone().for_user(ORDINARY, scratch.path());
+    let app = scratch.path().join("search");
+    fs_err::create_dir(&app).unwrap();
+    let file = format!(
+        "version: 1.0\nruntime: python3\nbuild:\n  commands:\n    build:\n      - |-\n        {SEARCH}\nrun:\n  command: python3 -V\n"
+    );
+    fs_err::write(app.join("apprunner.yaml"), file).unwrap();
+    for who in [root, user] {
+        let who = who.with("PLANTED", "planted-in-the-environ");
+        let (source, layout) = (who.reachable(&app), output(&who, scratch.path(), "searched"));
+        let words = ["build", source.to_str().unwrap(), "--output", &layout, "--isolation", "host"];
+        let built = who.run(words.iter().chain(&["--trust-source", "--progress", "plain"])).expect(0);
+        let found: Vec<&str> = built
+            .stderr
+            .lines()
+            .filter_map(|line| line.strip_prefix("[Build] "))
+            .filter(|line| *line == "0")
+            .collect();
+        assert_eq!(found.len(), 2, "{}", built.stderr);
     }
 }
 

@@ -9,7 +9,7 @@ use lapstrake_catalog::PlatformKey;
 use lapstrake_oci::image::{Blob, Image};
 use lapstrake_oci::layer::{self, Compression, PackOptions};
 use lapstrake_oci::tree::{ContentDigest, FileTree, Kind, Node, TreePath, tree_digest};
-use lapstrake_sandbox::Mount;
+use lapstrake_sandbox::{Isolation, Mount};
 use oci_spec::image::Digest;
 
 use crate::app_registries::AppRegistries;
@@ -63,6 +63,9 @@ pub struct Options {
     pub records_fetches: bool,
 }
 
+/// What is said where commands run in isolation mode `host`.
+const UNKEPT: &str = "nothing keeps the build commands from files, processes and networks that you reach: isolation mode `host`";
+
 /// A build: what carries a plan out.
 pub struct Build<'a> {
     /// Where runtimes come from.
@@ -93,6 +96,9 @@ impl Build<'_> {
         let build_layers = runtimes.here.iter().flat_map(|here| &here.build.layers);
         metadata.build_layers = build_layers.map(RuntimeLayer::report).collect();
         metadata.isolation = Some(if plan.has_commands() { context.isolation.name() } else { "none-needed" });
+        if plan.has_commands() && context.isolation == Isolation::Host {
+            context.report.warning(UNKEPT);
+        }
         for doubt in options.secrets.doubts(&plan.steps, &plan.build_env) {
             context.report.warning(&doubt);
         }

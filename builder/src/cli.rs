@@ -90,6 +90,9 @@ pub struct Global {
     /// No mode is ever taken in another's place: where the one that was asked for is not to be had, nothing runs.
     #[arg(long, global = true, env = "LAPSTRAKE_ISOLATION", value_enum, default_value_t = IsolationMode::Strict)]
     pub isolation: IsolationMode,
+    /// Say that the commands may do whatever you may. Only with `--isolation host`, which keeps them from nothing.
+    #[arg(long, global = true)]
+    pub trust_source: bool,
     /// Base address of the Debian mirror, instead of the machine's apt configuration.
     #[arg(long, global = true, env = "LAPSTRAKE_DEBIAN_MIRROR", value_name = "URL", hide_env_values = true)]
     pub debian_mirror: Option<String>,

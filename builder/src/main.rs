@@ -50,17 +50,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Build commands see which processes there are where they have no namespace of their own, but not what this one was asked.
+/// Build commands see which processes there are where they have no namespace of their own, but not what this one was asked,
+/// nor, where nothing else keeps them from it, its environment.
 fn hide_arguments(context: &Context) -> Result<(), Failure> {
     if context.isolation == Isolation::Strict {
         return Ok(());
     }
-    lapstrake_sandbox::hide_arguments().map_err(|cause| {
-        Failure::because(
-            Exit::NoIsolation,
-            "could not hide the arguments of this command from build commands",
-            cause,
-        )
+    let is_open = context.isolation == Isolation::Host;
+    let hidden = lapstrake_sandbox::hide_arguments();
+    let hidden = if is_open { hidden.and_then(|()| lapstrake_sandbox::hide_contents()) } else { hidden };
+    hidden.map_err(|cause| {
+        Failure::because(Exit::NoIsolation, "could not hide this command from build commands", cause)
     })
 }
 
@@ -97,8 +97,8 @@ fn context(
         npm: global.npm_registry.clone(),
         python: global.python_index.clone(),
     };
-    match data_dir {
-        Ok(data_dir) => {
+    match data_dir.and_then(|data_dir| Ok((data_dir, global.isolation()?))) {
+        Ok((data_dir, isolation)) => {
             let (now, authorities) = (Timestamp::now(), global.ca.clone());
             let state_dir = global.state_dir.clone().unwrap_or_else(|| data_dir.clone());
             Ok(Context {
@@ -108,8 +108,9 @@ fn context(
                 state_dir,
                 report,
                 stop,
-                isolation: global.isolation.into(),
-                reader: Reader::Worker,
+                isolation,
+                // Whoever trusts what the commands of a source do trusts its archive.
+                reader: if isolation == Isolation::Host { Reader::Here } else { Reader::Worker },
                 authorities,
                 mirrors,
                 given_by_variable,

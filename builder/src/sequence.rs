@@ -223,7 +223,7 @@ impl<'a> Sequence<'a> {
             ground,
             scratch,
             context,
-            traced: trace::probe(&work),
+            traced: trace::probe_for(context.isolation, &work),
             laid: None,
             is_apart: false,
             generation: 0,

@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use lapstrake_oci::tree::{FileTree, Kind, TreePath};
+use lapstrake_sandbox::Isolation;
 use rustix::fs::{AtFlags, CWD, Stat, Timespec, Timestamps, UTIME_OMIT, statat, utimensat};
 
 /// The access time of a file that nobody has read, in seconds since 1970.
@@ -38,6 +39,9 @@ pub enum Untraceable {
     /// It was tried, and reading a file left no trace.
     #[error("access times are not kept in the work directory")]
     NotKept,
+    /// Commands may read without a trace.
+    #[error("nothing keeps commands from reading without a trace in isolation mode `host`")]
+    NotHeld,
     /// It could not be tried.
     #[error("it could not be tried whether access times are kept: {0}")]
     Failed(String),
@@ -60,6 +64,11 @@ pub fn probe(directory: &Path) -> Result<(), Untraceable> {
     read.read_exact(&mut byte).map_err(failed)?;
     let found = stat(file.path()).map_err(failed)?;
     if found.st_atime == UNREAD { Err(Untraceable::NotKept) } else { Ok(()) }
+}
+
+/// The same, for commands in an isolation mode.
+pub fn probe_for(isolation: Isolation, directory: &Path) -> Result<(), Untraceable> {
+    if isolation == Isolation::Host { Err(Untraceable::NotHeld) } else { probe(directory) }
 }
 
 /// Takes the marks of the files of a tree below a directory.

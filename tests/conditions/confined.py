@@ -3,6 +3,9 @@
 
     confined.py docker COMMAND...     root with the capabilities and the filter that Docker gives by default
     confined.py pod COMMAND...        the ordinary user that calls it, with the same filter and no capability
+    confined.py docker-bare COMMAND...    as docker, on a kernel without Landlock
+    confined.py docker-barest COMMAND...  the same, without filters of processes' own and without tracing
+    confined.py pod-bare COMMAND...       as pod, on a kernel without Landlock
 
 The filter refuses what Docker's default profile refuses to a process without CAP_SYS_ADMIN: new namespaces and
 mounts above all. It is not the whole profile: what build commands have no use for anyway is left out.
@@ -25,6 +28,10 @@ CALLS = {
     'open_by_handle_at': (304, 265), 'kexec_load': (246, 104), 'reboot': (169, 142), 'swapon': (167, 224),
     'io_uring_setup': (425, 425),
 }
+# What a kernel does not have: Landlock, and then filters of processes' own and tracing.
+LANDLOCK = {'landlock_create_ruleset': (444, 444), 'landlock_add_rule': (445, 445), 'landlock_restrict_self': (446, 446)}
+SECCOMP = {'seccomp': (317, 277), 'ptrace': (101, 117)}
+PRCTL, SET_SECCOMP, EINVAL = (157, 167), 22, 22
 NAMESPACES = 0x7e020000
 # Bits of Docker's default capabilities: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
 # net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap.
@@ -54,7 +61,7 @@ def keep_capabilities(bits):
         raise OSError(ctypes.get_errno(), 'capset')
 
 
-def install_filter():
+def install_filter(absent, without_filters=False):
     x86 = platform.machine() == 'x86_64'
     column = 0 if x86 else 1
     load, jump, answer = 0x20, 0x15, 0x06
@@ -70,6 +77,12 @@ def install_filter():
         else:
             errno = ENOSYS if name == 'clone3' else EPERM
             program += [(jump, 0, 1, number), (answer, 0, 0, refuse | errno)]
+    for numbers in absent.values():
+        program += [(jump, 0, 1, numbers[column]), (answer, 0, 0, refuse | ENOSYS)]
+    if without_filters:
+        # The first argument says what is to be done.
+        program += [(jump, 0, 3, PRCTL[column]), (load, 0, 0, 16), (jump, 0, 1, SET_SECCOMP),
+                    (answer, 0, 0, refuse | EINVAL)]
     program.append((answer, 0, 0, 0x7fff0000))
     code = b''.join(struct.pack('HBBI', *line) for line in program)
     buffer = ctypes.create_string_buffer(code)
@@ -84,14 +97,20 @@ def install_filter():
 def main():
     mode, command = sys.argv[1], sys.argv[2:]
     if mode == 'docker':
-        install_filter()
+        install_filter({})
         keep_capabilities(DOCKER)
-    elif mode == 'pod':
+    elif mode == 'docker-bare':
+        install_filter(LANDLOCK)
+        keep_capabilities(DOCKER)
+    elif mode == 'docker-barest':
+        install_filter({**LANDLOCK, **SECCOMP}, without_filters=True)
+        keep_capabilities(DOCKER)
+    elif mode in ('pod', 'pod-bare'):
         if os.getuid() == 0:
             sys.exit('confined.py: a pod of this kind has no root')
-        install_filter()
+        install_filter(LANDLOCK if mode == 'pod-bare' else {})
     else:
-        sys.exit('confined.py: docker or pod?')
+        sys.exit('confined.py: docker, docker-bare, docker-barest, pod or pod-bare?')
     os.execvp(command[0], command)
 
 

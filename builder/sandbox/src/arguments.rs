@@ -23,6 +23,16 @@ pub fn hide_arguments() -> io::Result<()> {
     memory.write_all_at(&vec![0; length - program], start + program as u64)
 }
 
+/// Takes what is in this process, its environment above all, from other processes of the same user, which read it in
+/// `/proc` otherwise: those of steps that nothing keeps away.
+///
+/// # Errors
+///
+/// Where the kernel does not know how.
+pub fn hide_contents() -> io::Result<()> {
+    Ok(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?)
+}
+
 /// Where the arguments begin and end in memory (proc(5), fields 48 and 49).
 fn place(stat: &str) -> Option<(u64, u64)> {
     // The name of the program may hold anything, brackets and spaces included; it is the second field.

@@ -82,7 +82,7 @@ fn launch() -> i32 {
     let Ok(Some((spec, proxy))) = wire::receive_set_up(&control) else { return 125 };
     let entered = match spec.isolation {
         Isolation::Strict => enter_namespaces(&control, &spec),
-        Isolation::Chroot | Isolation::Landlock => enter_shared(&control, &spec, proxy),
+        Isolation::Chroot | Isolation::Landlock | Isolation::Host => enter_shared(&control, &spec, proxy),
     };
     match entered {
         Ok(code) => code,

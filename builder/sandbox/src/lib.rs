@@ -12,7 +12,7 @@
 //!       <------------------------ control socket -------------->     one child per step
 //! ```
 //!
-//! Where there are no namespaces ([`Isolation::Chroot`], [`Isolation::Landlock`]) the layers are copied (`copied`), the
+//! Where there are no namespaces (all other modes of [`Isolation`]) the layers are copied (`copied`), the
 //! first process locks itself in without leaving the machine's own namespaces (`inside::shared`), a tracer answers or leads
 //! the calls of the steps (`inside::tracer`), and the launcher ends all that they leave behind (`descendants`). The caller
 //! serves the proxy (`proxy`) in every mode.
@@ -45,7 +45,7 @@ mod sys;
 mod wire;
 mod worker;
 
-pub use arguments::hide_arguments;
+pub use arguments::{hide_arguments, hide_contents};
 pub use error::{Feature, SandboxError};
 pub use event::{Event, Failure, Fetched, HostTrouble, HostUse, Outcome, StepFailure, Stream, Trouble};
 pub use launcher::enter_if_asked;

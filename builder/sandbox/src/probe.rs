@@ -13,7 +13,7 @@ use crate::spec::{Identity, Isolation, Limits, Network, Root, Spec, Step};
 
 /// Tries every feature that a mode needs; each is available or has a reason why not.
 ///
-/// In [`Isolation::Strict`], [`Feature::Landlock`] may be missing, and in all modes [`Feature::Cgroup`] may: the sandbox
+/// In [`Isolation::Strict`] [`Feature::Landlock`] may be missing, and in all modes [`Feature::Cgroup`] may: the sandbox
 /// runs without them. `scratch` is a directory for this alone, on the disk where builds will run; the caller removes it.
 /// Features that come after the first missing one cannot be tried and are reported with its reason.
 #[must_use]
@@ -41,7 +41,7 @@ pub fn probe(isolation: Isolation, scratch: &Path, build_uid: u32) -> Vec<(Featu
                 }
             })
         });
-    let mut found = judge(order(isolation), outcome.and_then(started), &notices);
+    let mut found = judge(isolation, outcome.and_then(started), &notices);
     found.push((Feature::Cgroup, Groups::make(&spec.limits).map(drop)));
     found
 }
@@ -92,14 +92,19 @@ fn order(isolation: Isolation) -> &'static [Feature] {
             Feature::Seccomp,
             Feature::Tracing,
         ],
+        Isolation::Host if isolation.enters_root() => {
+            &[Feature::Devices, Feature::Chroot, Feature::LeaveRoot]
+        }
+        Isolation::Host => &[Feature::Devices, Feature::Proc, Feature::Tracing, Feature::Seccomp],
     }
 }
 
 fn judge(
-    order: &[Feature],
+    isolation: Isolation,
     outcome: Result<(), SandboxError>,
     notices: &[String],
 ) -> Vec<(Feature, Result<(), String>)> {
+    let order = order(isolation);
     let (first_missing, reason) = match outcome {
         Ok(()) => (order.len(), String::new()),
         Err(SandboxError::Unavailable { feature, reason }) => {
@@ -111,7 +116,7 @@ fn judge(
     for (_, result) in found.iter_mut().skip(first_missing) {
         *result = Err(reason.clone());
     }
-    if !order.contains(&Feature::Landlock) {
+    if isolation == Isolation::Strict {
         let landlock = match notices.first() {
             _ if first_missing < order.len() => Err(reason),
             Some(notice) => Err(notice.clone()),
@@ -130,7 +135,7 @@ mod tests {
     fn what_comes_after_a_missing_feature_has_its_reason() {
         let reason = || "Operation not permitted".to_owned();
         let missing = SandboxError::Unavailable { feature: Feature::Overlay, reason: reason() };
-        let found = judge(order(Isolation::Strict), Err(missing), &[]);
+        let found = judge(Isolation::Strict, Err(missing), &[]);
         assert!(found.contains(&(Feature::Loopback, Ok(()))));
         assert!(found.contains(&(Feature::Overlay, Err(reason()))));
         assert!(found.contains(&(Feature::Seccomp, Err(reason()))));
@@ -139,7 +144,7 @@ mod tests {
 
     #[test]
     fn landlock_alone_may_be_missing() {
-        let found = judge(order(Isolation::Strict), Ok(()), &["this kernel has no landlock".to_owned()]);
+        let found = judge(Isolation::Strict, Ok(()), &["this kernel has no landlock".to_owned()]);
         let missing: Vec<_> = found.iter().filter(|(_, result)| result.is_err()).collect();
         assert_eq!(missing, [&(Feature::Landlock, Err("this kernel has no landlock".to_owned()))]);
     }

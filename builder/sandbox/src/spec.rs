@@ -33,11 +33,15 @@ pub enum Isolation {
     /// seccomp and Landlock. Files and TCP ports are out of reach; processes are seen, and can be neither read nor
     /// ended.
     Landlock,
+    /// Nothing keeps the steps away from the machine: they have the files of the layers as in [`Isolation::Chroot`], for
+    /// root, or [`Isolation::Landlock`], for others, and neither seccomp nor Landlock behind that. Only for what is
+    /// trusted as the caller is.
+    Host,
 }
 
 impl Isolation {
     /// All modes, the strongest first.
-    pub const ALL: [Self; 3] = [Self::Strict, Self::Chroot, Self::Landlock];
+    pub const ALL: [Self; 4] = [Self::Strict, Self::Chroot, Self::Landlock, Self::Host];
 
     /// The name of the mode.
     #[must_use]
@@ -46,6 +50,16 @@ impl Isolation {
             Self::Strict => "strict",
             Self::Chroot => "chroot",
             Self::Landlock => "landlock",
+            Self::Host => "host",
+        }
+    }
+
+    /// Whether the steps have the directory that was laid out for them as their root, and not only as what they take for it.
+    pub(crate) fn enters_root(self) -> bool {
+        match self {
+            Self::Strict | Self::Chroot => true,
+            Self::Landlock => false,
+            Self::Host => rustix::process::geteuid().is_root(),
         }
     }
 

@@ -19,6 +19,13 @@ pub(crate) const EVERYWHERE: &[Test] = &[
     ("SBX-16 a probe finds what these tests use", probe),
 ];
 
+/// Those of the mode that keeps nothing away.
+pub(crate) const OPEN: &[Test] = &[
+    ("SBX-19 many threads use files at the same time, and any of them becomes another program", crowd),
+    ("SBX-16 nothing is kept from the steps but the caller's environment and root", nothing_kept),
+    ("SBX-16 a probe finds what these tests use", probe),
+];
+
 pub(crate) const TESTS: &[Test] = &[
     ("SBX-01 nobody inside is root, and root is not behind them", not_root),
     ("SBX-03 the caller's environment is nowhere to be found", planted_secret),
@@ -113,8 +120,20 @@ fn processes_of_the_machine(bench: &Bench) {
         Isolation::Strict => "sends UDP\n",
         Isolation::Chroot => "",
         Isolation::Landlock => "sees its files\n",
+        Isolation::Host => unreachable!("there is nothing that it keeps from anybody"),
     };
     assert_eq!(said, format!("{own}changes its own mode"));
+}
+
+fn nothing_kept(bench: &Bench) {
+    let mut spec = bench.spec();
+    spec.mounts = vec![Bench::this_program()];
+    let said =
+        shell_in(&spec, &format!("{PROGRAM} --reach {} nobody; env; id -u", std::process::id())).stdout();
+    assert!(said.contains("sends UDP"), "{said}");
+    assert!(!said.contains(PLANTED.1), "{said}");
+    let (uid, _) = lapstrake_sandbox::outside_identity(BUILD_UID);
+    assert_eq!(said.lines().last(), Some(uid.to_string().as_str()));
 }
 
 fn planted_secret(bench: &Bench) {

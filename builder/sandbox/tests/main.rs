@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         group(Isolation::Strict, "", all),
         group(Isolation::Chroot, "chroot: ", without_namespaces.clone()),
         group(Isolation::Landlock, "landlock: ", without_namespaces),
+        group(Isolation::Host, "host: ", [steps::TESTS, isolation::OPEN].concat()),
         bounded(Isolation::Strict, "no groups: "),
         bounded(Isolation::Chroot, "chroot, no groups: "),
     ])

@@ -55,7 +55,7 @@ pub fn run(args: &DoctorArgs, context: &Context) -> Result<(), Failure> {
     let findings = Findings {
         chosen: context.isolation.name(),
         modes: Isolation::ALL.into_iter().map(|mode| examine(mode, &scratch)).collect::<Result<_, _>>()?,
-        untraceable: trace::probe(scratch.path()).err().map(|cause| cause.to_string()),
+        untraceable: trace::probe_for(context.isolation, scratch.path()).err().map(|cause| cause.to_string()),
     };
     print_result(&match args.format {
         Format::Text => findings.text(),
@@ -74,6 +74,9 @@ pub fn run(args: &DoctorArgs, context: &Context) -> Result<(), Failure> {
         format!("build commands cannot run here in isolation mode `{}`", findings.chosen),
     );
     Err(match findings.modes.iter().find(works) {
+        Some(other) if other.name == Isolation::Host.name() => failure.hint(
+            "`--isolation host --trust-source` works here and keeps commands from nothing: only for source that you trust",
+        ),
         Some(other) => {
             failure.hint(format!("`--isolation {}` works here and promises less: see the manual", other.name))
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lapstrake_sandbox::Isolation;
 use serde::Serialize;
 
 use super::materials::{self, Resource};
@@ -102,7 +103,8 @@ struct Network {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct InternalParameters {
-    /// Whether all that commands have fetched is among the resolved dependencies. Otherwise none of it is.
+    /// Whether all that commands have fetched is among the resolved dependencies. Otherwise commands may have gone past the
+    /// proxy, and what it has not seen is not there.
     fetches_recorded: bool,
     /// Whether the catalog's signature was asked for and verified.
     catalog_signed: bool,
@@ -152,7 +154,8 @@ impl Statement {
         };
         let catalog = metadata.catalog.as_ref();
         let internal_parameters = InternalParameters {
-            fetches_recorded: !plan.has_commands() || args.network.network != NetworkMode::Open,
+            fetches_recorded: !plan.has_commands()
+                || args.network.network != NetworkMode::Open && isolation != Isolation::Host.name(),
             catalog_signed: catalog.is_some_and(|catalog| catalog.is_signed),
             catalog_checked: catalog.is_some_and(|catalog| catalog.is_checked),
         };

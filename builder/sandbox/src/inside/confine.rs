@@ -61,6 +61,18 @@ pub(super) fn lock_in_shared(
     Ok(Vec::new())
 }
 
+/// Holds this process to what the steps may use up, and to nothing else.
+pub(super) fn hold_to_limits(spec: &Spec) -> Result<(), Stop> {
+    limit(&spec.limits).map_err(Stop::with("limits"))?;
+    // Without it an ordinary user may not filter calls, be it only to have them shown to a tracer.
+    set_no_new_privs(true).map_err(Stop::lacking(Feature::Seccomp))
+}
+
+/// Takes from steps whose paths are led by a tracer what would go past it.
+pub(super) fn lead_past_nothing() -> Result<(), Box<dyn std::error::Error>> {
+    filter::install_absent()
+}
+
 fn limit(limits: &Limits) -> rustix::io::Result<()> {
     let set = |resource, wanted: u64| {
         // Nobody can raise a hard limit that the caller was started with.

@@ -149,6 +149,14 @@ pub(super) fn install(sockets: Sockets) -> Result<(), Error> {
     install_rules(whatever(ABSENT), libc::ENOSYS)
 }
 
+/// Installs only what makes programs do without calls that no tracer sees.
+pub(super) fn install_absent() -> Result<(), Error> {
+    if cfg!(target_arch = "x86_64") {
+        apply_filter(&second_numbering())?;
+    }
+    install_rules(whatever(ABSENT), libc::ENOSYS)
+}
+
 /// The filters of processes that are traced, besides those that they have: the calls with these numbers are shown to the
 /// tracer first.
 #[cfg(target_arch = "x86_64")]

@@ -1,6 +1,7 @@
 //! The set-up without namespaces, in a root directory that was laid out: root enters it with `chroot` and then becomes
 //! nobody in particular; an ordinary user stays where they are, and their steps take it for the root.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mknodat};
@@ -11,6 +12,9 @@ use crate::error::Feature;
 use crate::launcher::Stop;
 use crate::owner;
 use crate::spec::{Isolation, Network, Spec};
+
+/// Why paths are led nowhere on other machines.
+const ONE_ARCHITECTURE: &str = "for others than root this mode exists on x86_64 alone";
 
 /// The devices that only make or swallow bytes, with their numbers.
 const DEVICES: [(&str, u32, u32); 6] =
@@ -24,7 +28,7 @@ pub(crate) fn make_devices(spec: &Spec) -> Result<(), Stop> {
     }
     let shm = spec.root.copy().join("dev/shm");
     owner::make_directory(&shm, 0o1777, spec.build_uid).map_err(Stop::lacking(Feature::Devices))?;
-    if spec.isolation != Isolation::Chroot {
+    if !spec.isolation.enters_root() {
         return Ok(());
     }
     let dev = spec.root.copy().join("dev");
@@ -52,7 +56,7 @@ pub(super) fn set_up(spec: &Spec, proxy: Option<u16>) -> Result<Ready, Stop> {
     let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(Stop::lacking(Feature::Proc))?;
     let root = spec.root.copy();
-    let root = if spec.isolation == Isolation::Chroot {
+    let root = if spec.isolation.enters_root() {
         enter_root(spec)?;
         None
     } else if rustix::process::geteuid().is_root() {
@@ -62,9 +66,12 @@ pub(super) fn set_up(spec: &Spec, proxy: Option<u16>) -> Result<Ready, Stop> {
     };
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(Stop::lacking(Feature::LeaveRoot))?;
+    if spec.isolation == Isolation::Host {
+        return set_up_open(spec, proc, root);
+    }
     let tracer = Tracer::new(proc, root).map_err(Stop::lacking(Feature::Tracing))?;
     if tracer.is_none() && root.is_some() {
-        return Err(Stop::lacking(Feature::Tracing)("this mode exists on x86_64 alone"));
+        return Err(Stop::lacking(Feature::Tracing)(ONE_ARCHITECTURE));
     }
     let ports: Option<Vec<u16>> = match &spec.network {
         Network::Host => None,
@@ -73,6 +80,28 @@ pub(super) fn set_up(spec: &Spec, proxy: Option<u16>) -> Result<Ready, Stop> {
         Network::Forward(forward) => Some(vec![forward.port]),
     };
     let notices = confine::lock_in_shared(spec, ports.as_deref(), root)?;
+    Ok(Ready { proxy: None, notices, tracer })
+}
+
+/// Leaves everything of the machine within reach. Paths of the steps are led where the root could not be entered; where it
+/// could, a tracer is of use to programs that ask which file they are, and may be missing.
+fn set_up_open(spec: &Spec, proc: OwnedFd, root: Option<&Path>) -> Result<Ready, Stop> {
+    confine::hold_to_limits(spec)?;
+    let mut notices = Vec::new();
+    let tracer =
+        match Tracer::new(proc, root).and_then(|tracer| Tracer::try_out(tracer.as_ref()).map(|()| tracer)) {
+            Ok(None) if root.is_some() => return Err(Stop::lacking(Feature::Tracing)(ONE_ARCHITECTURE)),
+            Ok(tracer) => tracer,
+            Err(cause) if root.is_some() => return Err(Stop::lacking(Feature::Tracing)(cause)),
+            Err(cause) => {
+                let without = "programs that ask the kernel which file they are get no answer";
+                notices.push(format!("{without}, since processes cannot be traced here: {cause}"));
+                None
+            }
+        };
+    if root.is_some() {
+        confine::lead_past_nothing().map_err(Stop::lacking(Feature::Seccomp))?;
+    }
     Ok(Ready { proxy: None, notices, tracer })
 }
 

@@ -18,7 +18,9 @@ use std::process::{Command, exit};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, openat2, readlinkat};
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Pid, Signal, kill_process_group, set_dumpable_behavior};
+use rustix::process::{
+    DumpableBehavior, Pid, Signal, WaitOptions, kill_process_group, set_dumpable_behavior,
+};
 use seccompiler::BpfProgram;
 
 use super::calls::{CALLS, Ending, LINKS, PathArgument, Traced};
@@ -125,6 +127,32 @@ impl Tracer {
             late: BTreeMap::new(),
             step: None,
         }))
+    }
+
+    /// Tries in a process of its own whether processes may be traced and their calls be shown.
+    pub(super) fn try_out(tracer: Option<&Self>) -> io::Result<()> {
+        let Some(tracer) = tracer else { return Ok(()) };
+        let (told, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        match sys::fork()? {
+            Fork::Child => {
+                let tried = ptrace::trace_me().and_then(|()| {
+                    let shown =
+                        tracer.filters.iter().try_for_each(|filter| seccompiler::apply_filter(filter));
+                    shown.map_err(io::Error::other)
+                });
+                let told = tried.map_err(|cause| cause.to_string()).err().unwrap_or_default();
+                // The parent may be gone.
+                let _ = File::from(tell).write_all(told.as_bytes());
+                exit(0)
+            }
+            Fork::Parent(process) => {
+                drop(tell);
+                let mut reason = String::new();
+                File::from(told).read_to_string(&mut reason)?;
+                rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(process), WaitOptions::empty()))?;
+                if reason.is_empty() { Ok(()) } else { Err(io::Error::other(reason)) }
+            }
+        }
     }
 
     /// Becomes readable when there is news.

@@ -1,9 +1,12 @@
-//! What registries answer, made from seeds: manifests, and offers of a way to log in. The generators are those of the
-//! fuzz targets; the readers are private to the client, so that their files are read here once more.
+//! What registries answer, made from seeds: manifests, offers of a way to log in, and tokens. The generators are those of the
+//! fuzz targets; the readers of the first two are private to the client, so that their files are read here once more.
 
 use std::time::{Duration, Instant};
 
-use generators::{Choices, challenge, manifest, seeded};
+use generators::{Choices, challenge, manifest, seeded, token};
+use lapstrake_fixtures::registry::{Act, Auth, Fault, Registry, Settings};
+use lapstrake_oci::reference::parse;
+use lapstrake_oci::registry::{Client, Options};
 
 #[path = "../src/registry/challenge.rs"]
 mod challenges;
@@ -71,4 +74,36 @@ fn reg_s05_generated_challenges_are_read_as_they_were_made_or_not_followed() {
         "figure REG-S05: {sound} sound generated headers read as made, {broken} broken ones without harm"
     );
     assert!(sound > 5000 && broken > 2000, "{sound}, {broken}");
+}
+
+/// What is sent to a registry whose token service gives this answer, of which the last request with a token tells.
+fn sent_after(body: &[u8]) -> Option<String> {
+    let server = Registry::with(Settings { auth: Auth::Token, ..Settings::default() });
+    let headers = vec![("content-type", "application/json".to_owned())];
+    let answer = Act::Answer { status: 200, headers, body: body.to_vec() };
+    server.fault(Fault::on("GET", "/token", answer).always());
+    let client = Client::new(Options::default()).expect("a client");
+    let reference = parse(&format!("{}/a/b:1", server.host())).expect("a reference");
+    // Nothing lies there, and no such token is taken: what counts is what was sent.
+    assert!(!matches!(client.resolve(&reference), Ok(Some(_))));
+    server.log().into_iter().rev().find_map(|request| request.authorization)
+}
+
+#[test]
+fn reg_s05_no_generated_answer_of_a_token_service_is_sent_but_a_token() {
+    let (mut tokens, mut others) = (0, 0);
+    for seed in 0..400 {
+        let bytes = seeded(seed, 64);
+        let (text, expected) = token(&mut Choices::new(&bytes));
+        let sent = sent_after(text.as_bytes());
+        assert_eq!(sent, expected.map(|token| format!("Bearer {token}")), "seed {seed}: {text}");
+        tokens += u32::from(expected.is_some());
+        others += u32::from(expected.is_none());
+        if seed < 50 {
+            // Bytes as they come, too.
+            assert_eq!(sent_after(&bytes), None, "seed {seed}");
+        }
+    }
+    println!("figure REG-S05: {tokens} generated tokens sent as made, {others} other answers not followed");
+    assert!(tokens > 50 && others > 50, "{tokens}, {others}");
 }

@@ -113,7 +113,7 @@ impl Scanner<'_> {
                     self.0 = &self.0[at + 1..];
                     return Some(value);
                 }
-                '\\' => value.push(chars.next()?.1),
+                '\\' => value.push(chars.next().map(|(_, c)| c).filter(|c| !c.is_control())?),
                 c if c.is_control() => return None,
                 c => value.push(c),
             }
@@ -167,6 +167,7 @@ mod tests {
             r#"Bearer service="r""#,
             r#"Bearer realm="a",realm="b""#,
             "Bearer realm=\"a\nb\"",
+            "Bearer realm=\"a\\\tb\"",
             "Negotiate abc==",
             "\"Bearer\" realm=\"a\"",
             "Bearer=\"a\"",

@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use base64::Engine as _;
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt as _;
 
 use super::error::AuthHint;
+
+mod helper;
 
 /// A text that is shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
@@ -188,14 +188,6 @@ struct Entry {
     identitytoken: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct HelperAnswer {
-    #[serde(rename = "Username")]
-    username: String,
-    #[serde(rename = "Secret")]
-    secret: String,
-}
-
 impl Credentials {
     /// No credentials at all.
     #[must_use]
@@ -295,7 +287,7 @@ impl Credentials {
             "docker.io" => "https://index.docker.io/v1/".to_owned(),
             _ => registry.to_owned(),
         };
-        let login = run_helper(&program, file, &server, self.helper_timeout).await?;
+        let login = helper::ask(&program, file, &server, self.helper_timeout).await?;
         hints.push(match login {
             Some(_) => AuthHint::Used { file: Some(file.to_owned()), program: Some(program) },
             None => AuthHint::HelperEmpty { program, file: file.to_owned() },
@@ -337,59 +329,6 @@ fn read_file(path: &Path) -> Result<Option<File>, CredentialError> {
     }
     let parse = |source| CredentialError::Parse { path: path.to_owned(), source };
     serde_json::from_str(&text).map(Some).map_err(parse)
-}
-
-async fn run_helper(
-    program: &str,
-    file: &Path,
-    server: &str,
-    timeout: Duration,
-) -> Result<Option<Login>, CredentialError> {
-    let failed = |problem: String| CredentialError::HelperFailed {
-        program: program.to_owned(),
-        file: file.to_owned(),
-        problem,
-    };
-    let start =
-        |source| CredentialError::HelperStart { program: program.to_owned(), file: file.to_owned(), source };
-    let mut child = tokio::process::Command::new(program)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(start)?;
-    let mut stdin = child.stdin.take().expect("standard input was piped");
-    let exchange = async {
-        // A helper that ends without reading its input is judged by what it says, not by the broken pipe.
-        drop(stdin.write_all(server.as_bytes()).await);
-        drop(stdin);
-        child.wait_with_output().await
-    };
-    let output = tokio::time::timeout(timeout, exchange)
-        .await
-        .map_err(|_| failed(format!("did not answer in {} s", timeout.as_secs())))?
-        .map_err(start)?;
-    if !output.status.success() {
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).trim().to_owned();
-        if said.contains("credentials not found") || said.contains("no credentials server URL") {
-            return Ok(None);
-        }
-        let said: String = said.chars().filter(|c| !c.is_control()).take(200).collect();
-        return Err(failed(format!("failed ({}): {said}", output.status)));
-    }
-    let answer: HelperAnswer =
-        serde_json::from_slice(&output.stdout).map_err(|_| failed("gave no credentials in JSON".into()))?;
-    if answer.secret.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(if answer.username == "<token>" {
-        Login::IdentityToken(Secret::new(answer.secret))
-    } else {
-        Login::Password { user: answer.username, password: Secret::new(answer.secret) }
-    }))
 }
 
 /// The keys under which a login may stand, the most specific first (podman allows `host/namespace/repository`).

@@ -150,7 +150,7 @@ fn helper(script: &str, timeout: Duration) -> Result<Option<Login>, CredentialEr
     fs_err::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let program = program.display().to_string();
-    runtime.block_on(run_helper(&program, Path::new("config.json"), "r.example", timeout))
+    runtime.block_on(super::helper::ask(&program, Path::new("config.json"), "r.example", timeout))
 }
 
 #[test]

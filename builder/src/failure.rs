@@ -139,6 +139,8 @@ enum Trouble {
     Broken,
     /// The process may not open more files.
     FewFiles,
+    /// The process may not write files of that length.
+    ShortFiles,
     /// There is no memory, or no process may be made, at this moment.
     Scarce,
     /// The user may not read or write there.
@@ -166,6 +168,7 @@ impl Trouble {
             Errno::NOSPC | Errno::DQUOT => Some(Self::Full),
             Errno::IO => Some(Self::Broken),
             Errno::MFILE | Errno::NFILE => Some(Self::FewFiles),
+            Errno::FBIG => Some(Self::ShortFiles),
             Errno::NOMEM | Errno::AGAIN | Errno::INTR => Some(Self::Scarce),
             Errno::ACCESS | Errno::PERM | Errno::ROFS => Some(Self::Forbidden),
             Errno::ISDIR | Errno::NOTDIR => Some(Self::Damaged),
@@ -176,6 +179,7 @@ impl Trouble {
     fn of_kind(kind: ErrorKind) -> Option<Self> {
         match kind {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(Self::Full),
+            ErrorKind::FileTooLarge => Some(Self::ShortFiles),
             // Nothing was written although there was something to write.
             ErrorKind::WriteZero => Some(Self::Broken),
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Some(Self::Forbidden),
@@ -213,6 +217,7 @@ impl Trouble {
                 "see what the system's log says about the disk, or choose another place with `--data-dir`"
             }
             Self::FewFiles => "raise the limit of open files, as with `ulimit -n 1024`",
+            Self::ShortFiles => "raise the limit of the size of files, as with `ulimit -f unlimited`",
             Self::Scarce => "run the command again when there is more memory and there are fewer processes",
             Self::Damaged => "delete what is damaged there: a build makes it again",
             Self::Forbidden => "see who may read and write there, or choose another place with `--data-dir`",

@@ -27,6 +27,7 @@ const PARTIAL: u8 = 4;
 fn main() -> ExitCode {
     // Inside the sandbox this call never returns: the same program is its first process there.
     lapstrake_sandbox::enter_if_asked();
+    heed_size_limits();
     lapstrake::source::worker::become_if_asked();
     lapstrake_sandbox::return_freed_memory();
     let parsed = Cli::command().try_get_matches();
@@ -126,6 +127,13 @@ fn data_dir(cli: &Cli, env: &BTreeMap<String, String>) -> Result<PathBuf, Failur
             .map_err(|cause| Failure::io("could not find the data directory", cause)),
         None => default_data_dir(env),
     }
+}
+
+/// Makes a file that would grow past `ulimit -f` an error of the call that writes, which knows its name, and not the end of this
+/// process. Programs that are started have the usual action again, for a handler is not handed down.
+fn heed_size_limits() {
+    // Where it cannot be had, the signal does what it does without.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
 fn watch_signals(stop: &Stop) -> Result<(), Failure> {

@@ -208,6 +208,50 @@ fn src_06_bombs_are_refused_soon_and_what_is_just_allowed_is_read() {
     );
 }
 
+/// A compressed archive of `expanded` bytes and of `stored`: noise, then zeros, and a name in its header that makes up what
+/// is missing.
+fn of_sizes(expanded: usize, stored: usize) -> Vec<u8> {
+    let packed = |noise: usize, name: usize| {
+        let mut state = 7_u64;
+        let mut bytes: Vec<u8> = (0..noise)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state.to_be_bytes()[0]
+            })
+            .collect();
+        bytes.resize(expanded - 512 - 1024, 0);
+        let header = flate2::GzBuilder::new().filename(vec![b'n'; name]);
+        let mut encoder = header.write(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&archive_of(&[("a".to_owned(), bytes)])).unwrap();
+        encoder.finish().unwrap()
+    };
+    let noise = stored - packed(0, 0).len() - 2000;
+    let name = stored - packed(noise, 0).len();
+    let archive = packed(noise, name);
+    assert_eq!(archive.len(), stored);
+    archive
+}
+
+#[test]
+fn src_06_exactly_the_allowed_ratio_is_read_and_one_byte_less_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    // Multiples of 512 and of the ratio; the second is beyond what may have any ratio.
+    for (ratio, ratio_from, expanded) in [(42, MIB, 21_504 * 100), (200, 64 * MIB, 12_800 * 5400)] {
+        let limits = Limits { ratio, ratio_from, ..Limits::default() };
+        assert!(ratio != 200 || limits == Limits::default());
+        let options = ReadOptions { limits, ..ReadOptions::new(scratch.path()) };
+        let stored = expanded / usize::try_from(ratio).unwrap();
+        let allowed = of_sizes(expanded, stored);
+        let source = read(&SourceSpec::Stdin, &allowed[..], &options).unwrap();
+        assert_eq!(source.tree.len(), 1, "{ratio}");
+        let refused = read(&SourceSpec::Stdin, &of_sizes(expanded, stored - 1)[..], &options);
+        assert_eq!(refused.unwrap_err().rule(), Some(&Rule::Ratio { ratio }));
+    }
+    println!(
+        "figure SRC-06: exactly 42 : 1 and 200 : 1 are read where that is the limit, with a byte less refused"
+    );
+}
+
 /// An archive of so many empty files, made while it is read.
 struct Empty {
     next: u64,

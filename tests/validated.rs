@@ -1,25 +1,21 @@
-//! Images of every kind of app before all validators at hand: our own, and four other tools that read, copy, unpack and
-//! run them. And our own before images that are wrong, each in one thing.
+//! Images of every kind of app, and then all that any test opened, before all validators at hand: our own, and other
+//! people's tools that read, copy, unpack and run them. And all of these before images that are wrong, each in one thing.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use lapstrake_fixtures::apps::{ALL, App};
 use serde_json::{Value, json};
 
 use crate::apps::{build_arguments, pull};
+use crate::harness::containerd::Containerd;
+use crate::harness::gathered::Gathered;
 use crate::harness::image::digest_of;
-use crate::harness::validated::{check, violations};
-use crate::harness::{Image, Lapstrake, Registry, container, schema, tools, workspace};
+use crate::harness::judges::{self, Podman, judge};
+use crate::harness::validated::violations;
+use crate::harness::{Image, Lapstrake, Registry, schema, tools, workspace};
 
-/// An image as the tools are given it.
-struct Built {
-    app: App,
-    layout: PathBuf,
-    image: Image,
-}
-
-fn build(app: App, compression: &str, layout: &Path) -> Built {
+fn build(app: App, compression: &str, layout: &Path) -> Image {
     let lapstrake = Lapstrake::new();
     let mut arguments = build_arguments(&lapstrake, &app);
     let output = format!("oci:{}:app", layout.display());
@@ -28,109 +24,7 @@ fn build(app: App, compression: &str, layout: &Path) -> Built {
     let image = Image::open(layout, Some("app"));
     assert_eq!(image.digest, digest);
     schema::check_layout(layout, Some("app"));
-    Built { app, layout: layout.to_owned(), image }
-}
-
-impl Built {
-    fn name(&self) -> String {
-        format!("oci:{}:app", self.layout.display())
-    }
-
-    fn skopeo_inspects_and_copies_it(&self, scratch: &Path) {
-        let inspected = tools::run("skopeo", ["inspect", &self.name()]);
-        let inspected: Value = serde_json::from_str(&inspected).unwrap();
-        assert_eq!(inspected["Digest"], self.image.digest.as_str());
-        assert_eq!(inspected["Layers"], json!(self.image.layers()));
-        let copy = scratch.join("copy");
-        let to = format!("oci:{}:app", copy.display());
-        tools::run("skopeo", ["--insecure-policy", "copy", "--quiet", &self.name(), &to]);
-        check(&copy, &self.image.digest);
-        fs_err::remove_dir_all(copy).unwrap();
-    }
-
-    /// What umoci unpacks is what the layers hold: every path, and no other.
-    fn umoci_unpacks_it(&self, scratch: &Path) {
-        let bundle = scratch.join("bundle");
-        container::unpack(&self.layout, "app", &bundle);
-        let root = bundle.join("rootfs");
-        let found: BTreeSet<String> = walkdir::WalkDir::new(&root)
-            .min_depth(1)
-            .into_iter()
-            .map(|entry| entry.unwrap().path().strip_prefix(&root).unwrap().to_str().unwrap().to_owned())
-            .collect();
-        let files = self.image.files();
-        // Directories that no entry names are made on the way to what is in them.
-        let mut expected: BTreeSet<String> = files.keys().cloned().collect();
-        for path in files.keys() {
-            expected.extend(path.match_indices('/').map(|(at, _)| path[..at].to_owned()));
-        }
-        assert_eq!(found.symmetric_difference(&expected).collect::<Vec<_>>(), Vec::<&String>::new());
-        for (path, entry) in files.iter().filter(|(path, _)| path.starts_with("app/")) {
-            if entry.kind == tar::EntryType::Regular {
-                assert_eq!(fs_err::read(root.join(path)).unwrap(), entry.bytes, "{path}");
-            }
-        }
-        fs_err::remove_dir_all(bundle).unwrap();
-    }
-
-    /// Podman loads it under the digest that it was built with, and what it runs sees the app; whether podman can.
-    fn podman_loads_and_runs_it(&self, scratch: &Path) -> bool {
-        if !tools::is_root() {
-            println!("skipped: without root, podman needs ids of its own");
-            return false;
-        }
-        let podman = Podman::new(scratch);
-        // Podman makes a name of the path that it is told.
-        assert_eq!(self.layout, scratch.join("layout"));
-        let id = podman.run(&["pull", "--quiet", "oci:layout:app"]).trim().to_owned();
-        let inspected: Value = serde_json::from_str(&podman.run(&["image", "inspect", &id])).unwrap();
-        assert_eq!(inspected[0]["Digest"], self.image.digest.as_str());
-        assert_eq!(inspected[0]["RootFS"]["Layers"], self.image.config["rootfs"]["diff_ids"]);
-        let (program, flag, script) = if self.app.answer.contains("python") {
-            ("python3", "-c", "import json, os; print(json.dumps(sorted(os.listdir('/app'))))")
-        } else {
-            ("node", "-e", "console.log(JSON.stringify(require('fs').readdirSync('/app').sort()))")
-        };
-        let options =
-            ["run", "--rm", "--network=none", "--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096"];
-        let seen = podman.run(&[&options[..], &["--entrypoint", program, &id, flag, script]].concat());
-        let seen: BTreeSet<String> = serde_json::from_str(&seen).unwrap();
-        let files = self.image.files();
-        let top = files.keys().filter_map(|path| path.strip_prefix("app/"));
-        let expected: BTreeSet<String> = top.map(|path| path.split('/').next().unwrap().to_owned()).collect();
-        assert!(!expected.is_empty());
-        assert_eq!(seen, expected);
-        true
-    }
-}
-
-/// Podman with a store of its own, which goes with the value.
-struct Podman {
-    scratch: PathBuf,
-}
-
-impl Podman {
-    fn new(scratch: &Path) -> Self {
-        fs_err::create_dir_all(scratch.join("podman")).unwrap();
-        Self { scratch: scratch.to_owned() }
-    }
-
-    fn run(&self, arguments: &[&str]) -> String {
-        let mut podman = tools::tool("podman");
-        for (option, place) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
-            podman.arg(option).arg(self.scratch.join("podman").join(place));
-        }
-        podman.args(["--storage-driver=vfs", "--cgroup-manager=cgroupfs"]).args(arguments);
-        let output = podman.current_dir(&self.scratch).output().unwrap();
-        assert!(output.status.success(), "{podman:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-}
-
-impl Drop for Podman {
-    fn drop(&mut self) {
-        let _ = fs_err::remove_dir_all(self.scratch.join("podman"));
-    }
+    image
 }
 
 /// The apps whose commands stay on this machine, and with `LAPSTRAKE_SECURITY_LONG` all of them. The images of the
@@ -145,23 +39,30 @@ fn cases() -> Vec<(App, &'static str)> {
 
 #[test]
 fn out_04_images_of_sample_apps_pass_every_validator() {
+    let scratch = workspace::scratch();
+    let gathered = Gathered::at(&scratch.path().join("gathered"));
     let cases = cases();
-    let (mut unpacked, mut ran) = (0, 0);
-    for (app, compression) in &cases {
-        let scratch = workspace::scratch();
-        let built = build(*app, compression, &scratch.path().join("layout"));
-        built.skopeo_inspects_and_copies_it(scratch.path());
-        // This umoci is of the time before layers were compressed with zstd.
-        if *compression == "gzip" {
-            built.umoci_unpacks_it(scratch.path());
-            unpacked += 1;
-        }
-        ran += usize::from(built.podman_loads_and_runs_it(scratch.path()));
+    for (at, (app, compression)) in cases.iter().enumerate() {
+        let layout = scratch.path().join(at.to_string());
+        gathered.add(&layout, &build(*app, compression, &layout));
     }
-    println!(
-        "figure OUT-04: {0} of {0} images pass schemas, our own validator and skopeo, {unpacked} umoci, {ran} podman run",
-        cases.len()
-    );
+    let verdict = judge(&gathered, scratch.path());
+    assert_eq!(verdict.faults, Vec::<String>::new());
+    assert_eq!(gathered.images().len(), cases.len(), "{verdict}");
+    println!("sample apps: {verdict}");
+}
+
+/// The last of all tests: `.config/nextest.toml` says so.
+#[test]
+fn out_04_every_image_that_a_test_opened_passes_every_tool() {
+    let Some(gathered) = Gathered::of_this_run() else {
+        println!("skipped: images are gathered where `tests/run` runs the tests");
+        return;
+    };
+    let scratch = workspace::scratch();
+    let verdict = judge(&gathered, scratch.path());
+    assert_eq!(verdict.faults, Vec::<String>::new(), "{verdict}");
+    println!("figure OUT-04: {verdict}");
 }
 
 #[test]
@@ -339,4 +240,53 @@ fn out_04_the_validator_finds_each_fault_of_a_document() {
     bytes[1024] ^= 1;
     fs_err::write(blob, bytes).unwrap();
     assert!(violations(scratch.path(), &digest).iter().any(|it| it.contains("has the digest")));
+}
+
+/// What each tool says of an image whose layer has one bit changed, or none.
+fn judged(change: bool) -> Vec<(&'static str, Result<(), String>)> {
+    let scratch = workspace::scratch();
+    let tar = packed(&sound());
+    let layout = scratch.path().join("layout");
+    let digest = laid_out(&layout, &tar, |_, _| {});
+    let size = fs_err::metadata(layout.join("blobs").join(digest.replace(':', "/"))).unwrap().len();
+    let index = json!({ "schemaVersion": 2, "manifests": [{
+        "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": size,
+    }] });
+    fs_err::write(layout.join("index.json"), index.to_string()).unwrap();
+    let image = Image::open_foreign(&layout, None);
+    let gathered = Gathered::at(&scratch.path().join("gathered"));
+    gathered.add(&layout, &image);
+    if change {
+        let blob = gathered.directory().join("blobs").join(digest_of(&tar).replace(':', "/"));
+        let mut bytes = tar.clone();
+        // The content of the first file: only digests tell.
+        bytes[3 * 512] ^= 1;
+        fs_err::write(blob, bytes).unwrap();
+    }
+    let images = gathered.images();
+    let mut results = vec![
+        ("skopeo", judges::by_skopeo(&gathered, &images[0], scratch.path())),
+        ("umoci", judges::by_umoci(&gathered, &images[0], scratch.path())),
+    ];
+    if tools::is_there("oci-image-tool") {
+        results.push(("oci-image-tool", judges::by_image_tool(&gathered, &images[0], scratch.path())));
+    }
+    if tools::is_root() {
+        results.push(("podman", Podman::new(scratch.path()).loads(&gathered, &images[0]).map(drop)));
+        if tools::is_there("containerd") {
+            let containerd = Containerd::start(&scratch.path().join("containerd"));
+            results.push(("containerd", containerd.applies(&gathered, &images[0])));
+        }
+    }
+    results
+}
+
+#[test]
+fn out_04_every_tool_refuses_an_image_with_one_wrong_bit_and_takes_it_without() {
+    for (tool, result) in judged(false) {
+        assert_eq!(result, Ok(()), "{tool}");
+    }
+    for (tool, result) in judged(true) {
+        assert!(result.is_err(), "{tool} takes a layer with another digest");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::tools;
+use super::{judges, tools};
 
 /// A running container, stopped when the value goes.
 pub(crate) struct Container {
@@ -18,12 +18,18 @@ pub(crate) struct Container {
 /// Unpacks an image of a layout to `bundle`, with umoci.
 pub(crate) fn unpack(layout: &Path, tag: &str, bundle: &Path) {
     let image = format!("{}:{tag}", layout.display());
-    let mut arguments = vec!["unpack", "--image", &image];
+    try_unpack(&image, bundle).unwrap_or_else(|what| panic!("{image}: {what}"));
+}
+
+/// Unpacks `LAYOUT:TAG`, or says what umoci has against it.
+pub(crate) fn try_unpack(image: &str, bundle: &Path) -> Result<(), String> {
+    let mut umoci = tools::tool("umoci");
+    umoci.arg("unpack");
     if !tools::is_root() {
-        arguments.insert(1, "--rootless");
+        umoci.arg("--rootless");
     }
-    arguments.push(bundle.to_str().unwrap());
-    tools::run("umoci", arguments);
+    let output = umoci.args(["--image", image]).arg(bundle).output().unwrap();
+    judges::succeeded(&output).map(drop)
 }
 
 impl Container {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::gathered::Gathered;
 use super::validated;
 
 /// One image of an image layout.
@@ -40,8 +41,7 @@ impl Image {
     /// The image of ours that `tag` names, or the only one; it is validated in everything that its bytes show.
     pub(crate) fn open(layout: &Path, tag: Option<&str>) -> Self {
         let image = Self::open_foreign(layout, tag);
-        validated::check(layout, &image.digest);
-        image
+        image.checked()
     }
 
     /// The image that `tag` names, or the only one, when another tool made its layers or its documents.
@@ -64,11 +64,18 @@ impl Image {
                 let platform = &entry["platform"];
                 let name =
                     [&platform["os"], &platform["architecture"]].map(|part| part.as_str().unwrap()).join("/");
-                let image = Self::of(layout, entry["digest"].as_str().unwrap());
-                validated::check(layout, &image.digest);
-                (name, image)
+                (name, Self::of(layout, entry["digest"].as_str().unwrap()).checked())
             })
             .collect()
+    }
+
+    /// The same, validated; other people's tools judge it when all tests have ended.
+    fn checked(self) -> Self {
+        validated::check(&self.layout, &self.digest);
+        if let Some(gathered) = Gathered::of_this_run() {
+            gathered.add(&self.layout, &self);
+        }
+        self
     }
 
     fn of(layout: &Path, digest: &str) -> Self {

@@ -2,8 +2,11 @@
 
 pub(crate) mod browser;
 pub(crate) mod container;
+pub(crate) mod containerd;
+pub(crate) mod gathered;
 pub(crate) mod image;
 pub(crate) mod injected;
+pub(crate) mod judges;
 pub(crate) mod keys;
 pub(crate) mod lapstrake;
 pub(crate) mod package_index;

@@ -5,13 +5,24 @@ use std::process::Command;
 
 /// A command that must exist.
 pub(crate) fn tool(name: &str) -> Command {
+    find(name).unwrap_or_else(|| panic!("`{name}` is missing: `tests/run` installs it"))
+}
+
+/// Whether there is a command that not every distribution has; said aloud where there is none.
+pub(crate) fn is_there(name: &str) -> bool {
+    let is_there = find(name).is_some();
+    if !is_there {
+        println!("skipped: there is no `{name}` here");
+    }
+    is_there
+}
+
+fn find(name: &str) -> Option<Command> {
     // runc and the registry live where only root's search path leads.
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut places: Vec<_> = std::env::split_paths(&path).collect();
     places.extend(["/usr/sbin".into(), "/sbin".into()]);
-    let program = places.iter().map(|place| place.join(name)).find(|file| file.is_file());
-    let program = program.unwrap_or_else(|| panic!("`{name}` is missing: `tests/run` installs it"));
-    Command::new(program)
+    places.iter().map(|place| place.join(name)).find(|file| file.is_file()).map(Command::new)
 }
 
 /// Runs a tool to its end and returns what it printed; a failure ends the test with all of its output.

@@ -68,6 +68,8 @@ mod network;
 #[cfg(test)]
 mod overrides;
 #[cfg(test)]
+mod packages;
+#[cfg(test)]
 mod planted;
 #[cfg(test)]
 mod platforms;

@@ -178,6 +178,10 @@ impl Place {
 /// An address as it may be shown: without login, query and fragment.
 fn shown(address: &str) -> String {
     let plain = address.split(['?', '#']).next().unwrap_or_default();
+    if plain.starts_with("file:") {
+        // As a URL, it would no longer say that it leads out of the source.
+        return plain.to_owned();
+    }
     let Ok(mut url) = Url::parse(plain) else {
         // What is no URL may still hold a login: `user:password@host:path`.
         return plain.rsplit_once('@').map_or(plain, |(_, rest)| rest).to_owned();

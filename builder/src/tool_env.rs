@@ -98,7 +98,7 @@ pub fn build_env(
     if indexes.app.npm_retries == Retries::OfBuild {
         // It would ask a registry that is down again after 10 and after 60 seconds.
         for (name, value) in [
-            ("npm_config_fetch_retries", "4"),
+            ("npm_config_fetch_retries", "3"),
             ("npm_config_fetch_retry_factor", "2"),
             ("npm_config_fetch_retry_mintimeout", "1000"),
             ("npm_config_fetch_retry_maxtimeout", "10000"),
@@ -246,10 +246,10 @@ mod tests {
             build_env(&Indexes { app, ..Indexes::default() }, &BTreeMap::new(), &[])
         };
         let ours = env(Retries::OfBuild);
-        // 1 + 2 + 4 + 8 seconds.
+        // 1 + 2 + 4 seconds.
         assert_eq!(
             (ours["npm_config_fetch_retries"].as_str(), ours["npm_config_fetch_retry_factor"].as_str()),
-            ("4", "2")
+            ("3", "2")
         );
         assert!(!env(Retries::OfApp).keys().any(|name| name.starts_with("npm_config_fetch")));
     }

@@ -110,7 +110,7 @@ fn content(path: &str, port: u16) -> Option<(&'static str, Vec<u8>)> {
     }
 }
 
-fn npm_package() -> Vec<u8> {
+pub(crate) fn npm_package() -> Vec<u8> {
     let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut archive = tar::Builder::new(encoder);
     let manifest = r#"{"name": "@team/greeting", "version": "1.0.0", "main": "index.js"}"#;
@@ -142,7 +142,7 @@ fn wheel() -> Vec<u8> {
 }
 
 /// A zip archive whose files are stored as they are.
-fn zip(files: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn zip(files: &[(&str, &str)]) -> Vec<u8> {
     let (mut archive, mut directory) = (Vec::new(), Vec::new());
     for (name, text) in files {
         let mut sum = flate2::Crc::new();

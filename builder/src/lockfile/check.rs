@@ -118,7 +118,7 @@ fn refuse(found: &AppLocks, judged: &Judged<'_>) -> Result<(), Failure> {
     if refused.is_empty() {
         return Ok(());
     }
-    let mut what = "`--require-hashes` refuses packages that no hash holds:".to_owned();
+    let mut what = "`--require-hashes` refuses what these files install:".to_owned();
     for line in refused.iter().take(LISTED) {
         let _ = write!(what, "\n  {}", printable(line));
     }

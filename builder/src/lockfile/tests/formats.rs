@@ -191,6 +191,7 @@ fn net_05_an_address_is_told_without_login_query_and_fragment() {
     let lock = read(Format::Npm, "package-lock.json", &text).unwrap();
     let findings = judge(&lock, &hosts());
     assert_eq!(findings[0].url.as_deref(), Some("https://other.example/ms.tgz"));
+    assert_eq!(shown("file:../../ms.tgz#x"), "file:../../ms.tgz");
     assert_eq!(shown("hunter2@github.example:x.git"), "github.example:x.git");
     // What every package comes from is the registry; what comes from elsewhere stands out.
     let three =

@@ -10,7 +10,7 @@ use crate::layout::Layout;
 struct Real {
     process: Child,
     host: String,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Real {
@@ -38,7 +38,7 @@ impl Real {
                 return None;
             }
         };
-        let registry = Self { process, host, _dir: dir };
+        let registry = Self { process, host, dir };
         for _ in 0..200 {
             if TcpStream::connect(&registry.host).is_ok() {
                 return Some(registry);
@@ -50,6 +50,13 @@ impl Real {
 
     fn reference(&self, rest: &str) -> Reference {
         parse(&format!("{}/{rest}", self.host)).unwrap()
+    }
+
+    /// How many uploads to `app` are open, by what lies on its disk: of one that ended it leaves empty directories.
+    fn open_uploads(&self) -> usize {
+        let uploads = self.dir.path().join("data/docker/registry/v2/repositories/app/_uploads");
+        let entries = fs_err::read_dir(uploads).into_iter().flatten().filter_map(Result::ok);
+        entries.filter(|entry| entry.path().join("startedat").exists()).count()
     }
 }
 
@@ -141,4 +148,24 @@ fn a_real_registry_gives_back_an_index_and_lists_its_tags() {
     let layout = Layout::create(dir.path().join("layout")).unwrap();
     client.pull(&target, client.manifest(&target).unwrap(), &layout, Some("2"), &mut |_| {}).unwrap();
     layout.read_index_of_images(&layout.resolve("2").unwrap()).unwrap().validate().unwrap();
+}
+
+#[test]
+fn reg_r02_a_real_registry_forgets_an_upload_that_is_cancelled() {
+    let Some(registry) = Real::start() else {
+        return;
+    };
+    let client = client();
+    let destination = client.destination(&registry.reference("app:1"), &[]).unwrap();
+    let remote = &destination.remote;
+    let opened = client.runtime.block_on(remote.open_upload()).unwrap();
+    assert_eq!(registry.open_uploads(), 1);
+    client.runtime.block_on(remote.abandon(opened));
+    assert_eq!(registry.open_uploads(), 0);
+    for _ in 0..3 {
+        client.runtime.block_on(remote.open_upload()).unwrap();
+    }
+    assert_eq!(registry.open_uploads(), 3);
+    drop(destination);
+    assert_eq!(registry.open_uploads(), 0);
 }

@@ -75,7 +75,7 @@ pub(crate) fn judge(gathered: &Gathered, scratch: &Path) -> Verdict {
         if tools::is_root() {
             scope.spawn(|| by_stores(&verdict, gathered, &images, scratch));
         } else {
-            println!("skipped: podman and containerd want root here");
+            println!("missing: podman and containerd judge nothing without root");
         }
     });
     verdict.into_inner().unwrap_or_else(PoisonError::into_inner)

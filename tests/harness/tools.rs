@@ -12,7 +12,7 @@ pub(crate) fn tool(name: &str) -> Command {
 pub(crate) fn is_there(name: &str) -> bool {
     let is_there = find(name).is_some();
     if !is_there {
-        println!("skipped: there is no `{name}` here");
+        println!("missing: there is no `{name}` here to judge anything");
     }
     is_there
 }

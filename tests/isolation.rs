@@ -79,7 +79,8 @@ fn every_fixture_builds(lapstrake: &Lapstrake, place: Place, mode: &str, scratch
         let here = build(lapstrake, app, Place::Machine, "strict", scratch);
         assert_eq!(there, here, "{} in mode {mode}", app.name);
     }
-    println!("figure SBX-16: {} fixtures in mode {mode} with the digest of mode strict", apps.len());
+    let check = if mode == "gvisor" { "SBX-20" } else { "SBX-16" };
+    println!("figure {check}: {} fixtures in mode {mode} with the digest of mode strict", apps.len());
 }
 
 #[test]
@@ -106,6 +107,25 @@ fn sbx_16_an_ordinary_user_in_a_container_builds_the_same_images_in_mode_landloc
     }
     let user = root.for_user(ORDINARY, scratch.path());
     every_fixture_builds(&user, Place::Pod, "landlock", scratch.path());
+}
+
+#[test]
+fn sbx_20_commands_on_gvisors_kernel_build_the_same_images() {
+    if !tools::is_root() {
+        println!("skipped: the mode is for root");
+        return;
+    }
+    let told = Lapstrake::new().run(["doctor", "--isolation", "gvisor"]);
+    if told.code == Some(6) && told.stdout.contains("missing gVisor: ") {
+        println!(
+            "skipped: {}",
+            told.stdout.lines().find(|line| line.contains("missing gVisor")).unwrap().trim()
+        );
+        return;
+    }
+    told.expect(0);
+    let scratch = workspace::scratch();
+    every_fixture_builds(&Lapstrake::new(), Place::Machine, "gvisor", scratch.path());
 }
 
 #[test]

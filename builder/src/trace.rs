@@ -42,6 +42,9 @@ pub enum Untraceable {
     /// Commands may read without a trace.
     #[error("nothing keeps commands from reading without a trace in isolation mode `host`")]
     NotHeld,
+    /// Commands run on a kernel that may know files without reading them again.
+    #[error("commands run on another kernel in isolation mode `gvisor`, which remembers files")]
+    OtherKernel,
     /// It could not be tried.
     #[error("it could not be tried whether access times are kept: {0}")]
     Failed(String),
@@ -68,7 +71,11 @@ pub fn probe(directory: &Path) -> Result<(), Untraceable> {
 
 /// The same, for commands in an isolation mode.
 pub fn probe_for(isolation: Isolation, directory: &Path) -> Result<(), Untraceable> {
-    if isolation == Isolation::Host { Err(Untraceable::NotHeld) } else { probe(directory) }
+    match isolation {
+        Isolation::Host => Err(Untraceable::NotHeld),
+        Isolation::Gvisor => Err(Untraceable::OtherKernel),
+        _ => probe(directory),
+    }
 }
 
 /// Takes the marks of the files of a tree below a directory.

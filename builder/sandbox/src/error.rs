@@ -38,6 +38,8 @@ pub enum Feature {
     LandlockNetwork,
     /// Tracing of the steps, whose calls are answered where no mount can.
     Tracing,
+    /// gVisor's `runsc`, and the three ids that it takes.
+    Gvisor,
     /// Cgroups with memory and process limits; without them, limits are polled.
     Cgroup,
 }
@@ -67,6 +69,7 @@ impl fmt::Display for Feature {
             Self::Chroot => "chroot",
             Self::LandlockNetwork => "landlock for TCP",
             Self::Tracing => "tracing of processes",
+            Self::Gvisor => "gVisor",
             Self::Cgroup => "cgroup limits",
         })
     }

@@ -14,6 +14,7 @@ use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use crate::descendants;
 use crate::error::Feature;
+use crate::gvisor::{self, Split};
 use crate::inside;
 use crate::owner;
 use crate::spec::{Isolation, MountKind, Network, Spec};
@@ -64,6 +65,8 @@ pub(crate) struct Sources {
     pub(crate) scratch: OwnedFd,
     pub(crate) temporary: OwnedFd,
     pub(crate) mounts: Vec<MountSource>,
+    /// gVisor's program, where the steps run on its kernel.
+    pub(crate) runsc: Option<OwnedFd>,
 }
 
 /// The source of one more mount, and its scratch directory if it is an overlay.
@@ -81,7 +84,7 @@ fn launch() -> i32 {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let Ok(Some((spec, proxy))) = wire::receive_set_up(&control) else { return 125 };
     let entered = match spec.isolation {
-        Isolation::Strict => enter_namespaces(&control, &spec),
+        Isolation::Strict | Isolation::Gvisor => enter_namespaces(&control, &spec),
         Isolation::Chroot | Isolation::Landlock | Isolation::Host => enter_shared(&control, &spec, proxy),
     };
     match entered {
@@ -120,10 +123,17 @@ fn enter_namespaces(control: &UnixStream, spec: &Spec) -> Result<i32, Stop> {
     // else, root of a container included, may make such mounts only inside the new user namespace.
     let early = if may_mount() { Some(open_sources(spec)?) } else { None };
     give_streams(spec).map_err(Stop::with("standard streams"))?;
+    let mapper = match spec.isolation {
+        Isolation::Gvisor => match gvisor::split(spec, early.is_some())? {
+            Split::Launcher(mapper) => Some(mapper),
+            Split::Ended(code) => return Ok(code),
+        },
+        _ => None,
+    };
     owner::leave_root(spec.build_uid).map_err(Stop::lacking(Feature::LeaveRoot))?;
     // A change of user makes /proc/self root's; the id maps are written through it.
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(Stop::lacking(Feature::UserNamespace))?;
-    make_namespaces(spec)?;
+    make_namespaces(spec, mapper)?;
     // From here on nobody inside can read this program's memory, descriptors or environment through /proc.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Stop::lacking(Feature::UserNamespace))?;
     let sources = match early {
@@ -152,7 +162,7 @@ fn may_mount() -> bool {
         && capabilities.is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
-fn die_with_parent() -> Result<(), Stop> {
+pub(crate) fn die_with_parent() -> Result<(), Stop> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(Stop::lacking(Feature::Namespaces))
 }
 
@@ -166,14 +176,19 @@ fn give_streams(spec: &Spec) -> rustix::io::Result<()> {
     Ok(())
 }
 
-fn make_namespaces(spec: &Spec) -> Result<(), Stop> {
+fn make_namespaces(spec: &Spec, mapper: Option<gvisor::Mapper>) -> Result<(), Stop> {
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
     sys::unshare(UnshareFlags::NEWUSER).map_err(explained(Feature::UserNamespace))?;
-    let map =
-        |file: &str, text: String| std::fs::write(file, text).map_err(Stop::lacking(Feature::UserNamespace));
-    map("/proc/self/setgroups", "deny".to_owned())?;
-    map("/proc/self/uid_map", format!("{} {} 1", spec.identity.uid, uid.as_raw()))?;
-    map("/proc/self/gid_map", format!("{} {} 1", spec.identity.gid, gid.as_raw()))?;
+    if let Some(mapper) = mapper {
+        mapper.map()?;
+    } else {
+        let map = |file: &str, text: String| {
+            std::fs::write(file, text).map_err(Stop::lacking(Feature::UserNamespace))
+        };
+        map("/proc/self/setgroups", "deny".to_owned())?;
+        map("/proc/self/uid_map", format!("{} {} 1", spec.identity.uid, uid.as_raw()))?;
+        map("/proc/self/gid_map", format!("{} {} 1", spec.identity.gid, gid.as_raw()))?;
+    }
     let mut flags = UnshareFlags::NEWNS
         | UnshareFlags::NEWPID
         | UnshareFlags::NEWIPC
@@ -223,6 +238,10 @@ fn open_sources(spec: &Spec) -> Result<Sources, Stop> {
         scratch: detached(scratch, plain)?,
         temporary: detached(&scratch.join("tmp"), plain)?,
         mounts: mounts.collect::<Result<_, _>>()?,
+        runsc: match spec.isolation {
+            Isolation::Gvisor => Some(detached(&gvisor::program()?, locked)?),
+            _ => None,
+        },
     })
 }
 

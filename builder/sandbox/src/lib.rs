@@ -32,6 +32,7 @@ mod disk;
 mod error;
 mod event;
 mod forward;
+mod gvisor;
 mod inside;
 mod launcher;
 mod output;

@@ -73,6 +73,18 @@ fn order(isolation: Isolation) -> &'static [Feature] {
             Feature::PivotRoot,
             Feature::Seccomp,
         ],
+        Isolation::Gvisor => &[
+            Feature::Gvisor,
+            Feature::LeaveRoot,
+            Feature::UserNamespace,
+            Feature::Namespaces,
+            Feature::MountApi,
+            Feature::Loopback,
+            Feature::Overlay,
+            Feature::Proc,
+            Feature::PivotRoot,
+            Feature::Tracing,
+        ],
         Isolation::Chroot => &[
             Feature::Chroot,
             Feature::Devices,

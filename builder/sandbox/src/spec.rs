@@ -25,6 +25,9 @@ pub enum Isolation {
     /// Namespaces of all kinds, an overlay as the root, seccomp, Landlock.
     #[default]
     Strict,
+    /// The same, and the steps run on a kernel of their own, gVisor's, which is a program: they reach the machine's kernel
+    /// only by what that one asks of it. For root on a machine that has `runsc`.
+    Gvisor,
     /// A root directory of its own, entered with `chroot` by root, which then becomes an unprivileged user without any
     /// capability; seccomp and Landlock. Processes and the network are the machine's: no `/proc` is there to show them,
     /// and the only TCP port that can be reached is that of the proxy.
@@ -41,13 +44,14 @@ pub enum Isolation {
 
 impl Isolation {
     /// All modes, the strongest first.
-    pub const ALL: [Self; 4] = [Self::Strict, Self::Chroot, Self::Landlock, Self::Host];
+    pub const ALL: [Self; 5] = [Self::Strict, Self::Gvisor, Self::Chroot, Self::Landlock, Self::Host];
 
     /// The name of the mode.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Strict => "strict",
+            Self::Gvisor => "gvisor",
             Self::Chroot => "chroot",
             Self::Landlock => "landlock",
             Self::Host => "host",
@@ -57,7 +61,7 @@ impl Isolation {
     /// Whether the steps have the directory that was laid out for them as their root, and not only as what they take for it.
     pub(crate) fn enters_root(self) -> bool {
         match self {
-            Self::Strict | Self::Chroot => true,
+            Self::Strict | Self::Gvisor | Self::Chroot => true,
             Self::Landlock => false,
             Self::Host => rustix::process::geteuid().is_root(),
         }
@@ -65,7 +69,7 @@ impl Isolation {
 
     /// Whether the steps have namespaces of their own.
     pub(crate) fn has_namespaces(self) -> bool {
-        self == Self::Strict
+        matches!(self, Self::Strict | Self::Gvisor)
     }
 }
 

@@ -93,7 +93,11 @@ pub(crate) fn run(groups: &[Group]) -> ExitCode {
         }
         // Each of the modes without namespaces is for one kind of user.
         match (isolation, bench.uid()) {
-            (Isolation::Chroot, 1..) | (Isolation::Landlock, 0) => continue,
+            (Isolation::Chroot | Isolation::Gvisor, 1..) | (Isolation::Landlock, 0) => continue,
+            (Isolation::Gvisor, 0) if missing_gvisor() => {
+                println!("skipped: there is no `runsc`");
+                continue;
+            }
             _ => {}
         }
         let passed = catch_unwind(AssertUnwindSafe(|| test(&bench))).is_ok();
@@ -115,6 +119,12 @@ fn again_without_groups(name: &str) -> bool {
         .status()
         .unwrap();
     status.success()
+}
+
+fn missing_gvisor() -> bool {
+    !["/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin"]
+        .iter()
+        .any(|place| Path::new(place).join("runsc").exists())
 }
 
 fn bench_is_root() -> bool {

@@ -20,6 +20,7 @@ pub(crate) fn enter_if_asked() {
         ["--beat", file] => beat(Path::new(file)),
         ["--reach", process, name] => reach(process.parse().unwrap(), name),
         ["--crowd"] => crowd(),
+        ["--take", bytes] => take(bytes.parse().unwrap()),
         ["--threads", count] => println!("{}", threads(count.parse().unwrap())),
         ["--open", count] => println!("{}", open(count.parse().unwrap())),
         ["--work"] => work(Reach::Nothing),
@@ -91,6 +92,13 @@ fn crowd() {
 
 fn text_of(thread: u32) -> String {
     format!("thread {thread}")
+}
+
+/// Holds memory until somebody ends this process.
+fn take(bytes: usize) {
+    let taken = vec![1_u8; bytes];
+    std::thread::sleep(Duration::from_secs(20));
+    println!("{}", taken.len());
 }
 
 /// Starts threads that do nothing, and returns how many there could be.

@@ -19,6 +19,20 @@ pub(crate) const EVERYWHERE: &[Test] = &[
     ("SBX-16 a probe finds what these tests use", probe),
 ];
 
+/// Those that hold where the steps run on another kernel: what that one allows them is its own affair.
+pub(crate) const ON_GUEST: &[Test] = &[
+    ("SBX-20 the kernel is another one", other_kernel),
+    ("SBX-20 no file of the machine is reached by any name", files_of_the_machine),
+    ("SBX-20 no process of the machine is reached, and no socket", processes_of_the_machine),
+    ("SBX-20 the caller's environment is nowhere to be found", planted_secret),
+    ("SBX-20 no descriptor of the caller's is open inside", descriptors),
+    ("SBX-20 emptying a standard stream empties nothing", streams),
+    ("SBX-20 a link in a layer does not lead a mount outside", link_in_layer),
+    ("SBX-20 no mount shows outside", no_mount_outside),
+    ("SBX-20 many threads use files at the same time, and any of them becomes another program", crowd),
+    ("SBX-16 a probe finds what these tests use", probe),
+];
+
 /// Those of the mode that keeps nothing away.
 pub(crate) const OPEN: &[Test] = &[
     ("SBX-19 many threads use files at the same time, and any of them becomes another program", crowd),
@@ -55,6 +69,18 @@ fn not_root(bench: &Bench) {
     assert_ne!(outside, 0);
     let capabilities = bench.shell("grep ^Cap /proc/self/status").stdout();
     assert!(capabilities.lines().all(|line| line.ends_with("\t0000000000000000")), "{capabilities}");
+}
+
+fn other_kernel(bench: &Bench) {
+    let inside = bench.shell("cat /proc/version; cat /proc/self/status").stdout();
+    let outside = fs::read_to_string("/proc/version").unwrap();
+    assert!(!inside.contains(outside.trim()), "{inside}");
+    let capabilities: Vec<&str> = inside.lines().filter(|line| line.starts_with("Cap")).collect();
+    assert!(
+        !capabilities.is_empty() && capabilities.iter().all(|line| line.ends_with("\t0000000000000000")),
+        "{inside}"
+    );
+    println!("figure SBX-20: steps see `{}`", inside.lines().next().unwrap_or_default());
 }
 
 fn crowd(bench: &Bench) {
@@ -117,7 +143,7 @@ fn processes_of_the_machine(bench: &Bench) {
     drop(listener);
     // A network namespace has a UDP of its own; without a process namespace it is seen how many files somebody has open.
     let own = match bench.isolation {
-        Isolation::Strict => "sends UDP\n",
+        Isolation::Strict | Isolation::Gvisor => "sends UDP\n",
         Isolation::Chroot => "",
         Isolation::Landlock => "sees its files\n",
         Isolation::Host => unreachable!("there is nothing that it keeps from anybody"),

@@ -36,6 +36,11 @@ fn main() -> ExitCode {
     };
     harness::run(&[
         group(Isolation::Strict, "", all),
+        group(
+            Isolation::Gvisor,
+            "gvisor: ",
+            [steps::TESTS, isolation::ON_GUEST, &limits::on_guest(), network::TESTS].concat(),
+        ),
         group(Isolation::Chroot, "chroot: ", without_namespaces.clone()),
         group(Isolation::Landlock, "landlock: ", without_namespaces),
         group(Isolation::Host, "host: ", [steps::TESTS, isolation::OPEN].concat()),

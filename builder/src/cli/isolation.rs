@@ -12,6 +12,8 @@ pub enum IsolationMode {
     /// Namespaces of all kinds, seccomp and Landlock. Fails where the machine does not have them.
     #[default]
     Strict,
+    /// The same, and commands run on a kernel of their own: gVisor's `runsc`, from May 2023 or later. For root.
+    Gvisor,
     /// For root in a container without user namespaces: a root directory of its own, an unprivileged user without
     /// capabilities, seccomp and Landlock. Processes and the network are the container's.
     Chroot,
@@ -27,6 +29,7 @@ impl From<IsolationMode> for Isolation {
     fn from(mode: IsolationMode) -> Self {
         match mode {
             IsolationMode::Strict => Self::Strict,
+            IsolationMode::Gvisor => Self::Gvisor,
             IsolationMode::Chroot => Self::Chroot,
             IsolationMode::Landlock => Self::Landlock,
             IsolationMode::Host => Self::Host,

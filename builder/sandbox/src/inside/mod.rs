@@ -8,6 +8,7 @@ mod devices;
 #[cfg(target_arch = "x86_64")]
 mod elf;
 mod filter;
+mod guest;
 pub(crate) mod memory;
 mod network;
 mod proc;
@@ -28,15 +29,17 @@ use std::process::exit;
 
 use crate::error::Feature;
 use crate::launcher::{Sources, Stop};
-use crate::spec::Spec;
+use crate::spec::{Isolation, Spec};
 use crate::wire::{self, Report};
+use guest::Guest;
+use steps::Steps;
 use tracer::Tracer;
 
 pub(crate) use shared::make_devices;
 
 /// Runs process 1; the namespace and everything in it end when it does.
 pub(crate) fn run(control: &UnixStream, spec: &Spec, sources: Sources) -> ! {
-    serve(control, spec, set_up(spec, sources).map(|(proxy, notices)| Ready { proxy, notices, tracer: None }))
+    serve(control, spec, set_up(spec, sources))
 }
 
 /// Runs the first process of a sandbox without namespaces.
@@ -52,16 +55,18 @@ struct Ready {
     notices: Vec<String>,
     /// Who answers calls of the steps that the kernel would answer otherwise.
     tracer: Option<Tracer>,
+    /// The kernel that the steps run on, where it is not the machine's.
+    guest: Option<Guest>,
 }
 
 fn serve(control: &UnixStream, spec: &Spec, set_up: Result<Ready, Stop>) -> ! {
     let told = set_up.and_then(|ready| {
         wire::send(control, &Report::Ready { notices: ready.notices }, ready.proxy.as_ref().map(AsFd::as_fd))
             .map_err(Stop::with("control socket"))
-            .map(|()| ready.tracer)
+            .map(|()| Steps::new(ready.tracer, ready.guest))
     });
     match told {
-        Ok(tracer) => exit(i32::from(steps::run(control, spec, tracer).is_err())),
+        Ok(steps) => exit(i32::from(steps::run(control, spec, steps).is_err())),
         Err(stop) => {
             // The caller may be gone; there is nobody else to tell.
             let _ = wire::send(control, &stop.report(), None);
@@ -73,12 +78,16 @@ fn serve(control: &UnixStream, spec: &Spec, set_up: Result<Ready, Stop>) -> ! {
 type Listening = Option<std::net::TcpListener>;
 
 /// Everything that takes the namespace's privileges; the last act gives them up.
-fn set_up(spec: &Spec, sources: Sources) -> Result<(Listening, Vec<String>), Stop> {
+fn set_up(spec: &Spec, sources: Sources) -> Result<Ready, Stop> {
     rustix::process::setsid().map_err(Stop::lacking(Feature::Namespaces))?;
     rustix::system::sethostname(spec.hostname.as_bytes())
         .map_err(Stop::with(format!("host name {}", spec.hostname)))?;
     let proxy = network::set_up(&spec.network)?;
+    if spec.isolation == Isolation::Gvisor {
+        root::enter_beside(spec, sources)?;
+        return Ok(Ready { proxy, notices: Vec::new(), tracer: None, guest: Some(Guest::new(spec)?) });
+    }
     root::enter(spec, sources)?;
     let notices = confine::lock_in(spec)?;
-    Ok((proxy, notices))
+    Ok(Ready { proxy, notices, tracer: None, guest: None })
 }

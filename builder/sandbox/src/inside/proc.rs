@@ -32,8 +32,8 @@ const HIDDEN: [&str; 12] = [
 /// What they show and do not let anyone change.
 const LOCKED: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
-/// Mounts `/proc` of this process namespace.
-pub(super) fn mount(root: &OwnedFd) -> Result<(), Stop> {
+/// A detached `/proc` of this process namespace, all of it.
+pub(super) fn plain() -> Result<OwnedFd, Stop> {
     let create = || -> rustix::io::Result<OwnedFd> {
         let filesystem = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_create(filesystem.as_fd())?;
@@ -42,8 +42,12 @@ pub(super) fn mount(root: &OwnedFd) -> Result<(), Stop> {
             | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         fsmount(filesystem.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
     };
-    let proc = create().map_err(Stop::lacking(Feature::Proc))?;
-    attach(root, &proc, Path::new("/proc"))?;
+    create().map_err(Stop::lacking(Feature::Proc))
+}
+
+/// Mounts `/proc` of this process namespace.
+pub(super) fn mount(root: &OwnedFd) -> Result<(), Stop> {
+    attach(root, &plain()?, Path::new("/proc"))?;
     for name in LOCKED {
         lock(root, &Path::new("proc").join(name))?;
     }

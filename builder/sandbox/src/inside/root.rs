@@ -13,10 +13,10 @@ use rustix::mount::{
     mount_change, move_mount, unmount,
 };
 
-use super::{devices, proc};
+use super::{devices, guest, proc};
 use crate::error::Feature;
 use crate::launcher::{MountSource, Sources, Stop};
-use crate::spec::{MemoryFile, Mount, Network, Spec};
+use crate::spec::{Isolation, MemoryFile, Mount, Network, Spec};
 
 /// Directories that exist on any machine and that the set-up does not need, one of which the stage covers.
 const STAGES: [&str; 4] = ["/tmp", "/run", "/mnt", "/sys"];
@@ -26,6 +26,34 @@ const RUN_SIZE: &str = "67108864";
 
 /// Builds the root file system and makes it the only one that this process and its children see.
 pub(super) fn enter(spec: &Spec, sources: Sources) -> Result<(), Stop> {
+    let root = build(spec, sources)?;
+    pivot(&root)
+}
+
+/// Builds the root file system of the steps, and makes the stage on which it stands the only one that this process sees:
+/// what runs the steps has their root below it, at [`guest::ROOT`], and nothing of the machine beside it.
+pub(super) fn enter_beside(spec: &Spec, mut sources: Sources) -> Result<(), Stop> {
+    let runsc = sources.runsc.take();
+    build(spec, sources)?;
+    let stage = rustix::fs::open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(Stop::lacking(Feature::PivotRoot))?;
+    for name in guest::DIRECTORIES {
+        make_directory(&relative(Path::new(name)))?;
+    }
+    for (tree, place) in [
+        (Some(proc::plain()?), "/proc"),
+        (Some(clone_tree("/dev/null", MountAttrFlags::empty())?), "/dev/null"),
+        (runsc, guest::PROGRAM),
+    ] {
+        let Some(tree) = tree else { continue };
+        make_target(&relative(Path::new(place)), kind(&tree)?)?;
+        attach(&stage, &tree, Path::new(place))?;
+    }
+    pivot(&stage)
+}
+
+/// Builds the root file system of the steps on a stage, which becomes the working directory.
+fn build(spec: &Spec, sources: Sources) -> Result<OwnedFd, Stop> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(Stop::lacking(Feature::Namespaces))?;
     let host_files = HostFiles::read(spec);
@@ -34,8 +62,10 @@ pub(super) fn enter(spec: &Spec, sources: Sources) -> Result<(), Stop> {
     let root = overlay("root", &sources.lower, &sources.scratch)?;
     attach_at_path(&root, Path::new("root"))?;
     let root = open_root()?;
-    proc::mount(&root)?;
-    devices::mount(&root)?;
+    if spec.isolation != Isolation::Gvisor {
+        proc::mount(&root)?;
+        devices::mount(&root)?;
+    }
     attach(&root, &sources.temporary, Path::new("/tmp"))?;
     attach(&root, &tmpfs("755", RUN_SIZE)?, Path::new("/run"))?;
     host_files.mount(&root)?;
@@ -45,7 +75,7 @@ pub(super) fn enter(spec: &Spec, sources: Sources) -> Result<(), Stop> {
     for (index, file) in spec.files.iter().enumerate() {
         mount_file(&root, index, file)?;
     }
-    pivot(&root)
+    Ok(root)
 }
 
 /// Covers a directory of this namespace with a tmpfs and goes there, so that all staged paths are short.
@@ -68,6 +98,10 @@ fn make_bottom(spec: &Spec, sources: &Sources) -> Result<(), Stop> {
     let own = ["/proc", "/dev", "/tmp", "/run"].map(PathBuf::from);
     for directory in own {
         make_directory(&below("bottom", &directory))?;
+    }
+    if spec.isolation == Isolation::Gvisor {
+        // gVisor makes it where it is not, which would be a change of the steps'.
+        make_directory(&below("bottom", Path::new("/sys")))?;
     }
     for file in ["/etc/hosts", "/etc/resolv.conf"] {
         make_target(&below("bottom", Path::new(file)), FileType::RegularFile)?;

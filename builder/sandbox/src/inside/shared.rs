@@ -80,7 +80,7 @@ pub(super) fn set_up(spec: &Spec, proxy: Option<u16>) -> Result<Ready, Stop> {
         Network::Forward(forward) => Some(vec![forward.port]),
     };
     let notices = confine::lock_in_shared(spec, ports.as_deref(), root)?;
-    Ok(Ready { proxy: None, notices, tracer })
+    Ok(Ready { proxy: None, notices, tracer, guest: None })
 }
 
 /// Leaves everything of the machine within reach. Paths of the steps are led where the root could not be entered; where it
@@ -102,7 +102,7 @@ fn set_up_open(spec: &Spec, proc: OwnedFd, root: Option<&Path>) -> Result<Ready,
     if root.is_some() {
         confine::lead_past_nothing().map_err(Stop::lacking(Feature::Seccomp))?;
     }
-    Ok(Ready { proxy: None, notices, tracer })
+    Ok(Ready { proxy: None, notices, tracer, guest: None })
 }
 
 /// Makes the copy of the layers the root directory of this process, who is nobody in particular from then on.

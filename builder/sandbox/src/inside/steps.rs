@@ -10,6 +10,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process_group, pidfd_open, wait,
 };
 
+use super::guest::{self, Guest};
 use super::tracer::Tracer;
 use super::{memory, network};
 use crate::event::Failure;
@@ -21,32 +22,52 @@ use crate::wire::{self, Order, Report};
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// The step that runs.
-struct Running {
+pub(super) struct Running {
     pid: Pid,
     ended: OwnedFd,
 }
 
 /// How steps are started and watched.
-enum Steps {
+pub(super) enum Steps {
     /// As children whose end is waited for.
     Plain(Option<Running>),
+    /// The same, and each step is on a kernel of its own; the one that runs is kept beside it.
+    OnGuest(Box<Guest>, Option<(Running, Step)>),
     /// As processes of which some calls are answered here.
     Traced(Box<Tracer>),
 }
 
 impl Steps {
+    /// The way that there is.
+    pub(super) fn new(tracer: Option<Tracer>, guest: Option<Guest>) -> Self {
+        match (tracer, guest) {
+            (_, Some(guest)) => Self::OnGuest(Box::new(guest), None),
+            (Some(tracer), None) => Self::Traced(Box::new(tracer)),
+            (None, None) => Self::Plain(None),
+        }
+    }
+
+    /// The step that is a child.
+    fn child(&self) -> Option<&Running> {
+        match self {
+            Self::Plain(running) => running.as_ref(),
+            Self::OnGuest(_, running) => running.as_ref().map(|(running, _)| running),
+            Self::Traced(_) => None,
+        }
+    }
+
     fn running(&self) -> bool {
         match self {
-            Self::Plain(running) => running.is_some(),
             Self::Traced(tracer) => tracer.running(),
+            _ => self.child().is_some(),
         }
     }
 
     /// What becomes readable when there is something to attend to.
     fn news(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Plain(running) => running.as_ref().map(|step| step.ended.as_fd()),
             Self::Traced(tracer) => Some(tracer.signals()),
+            _ => self.child().map(|step| step.ended.as_fd()),
         }
     }
 
@@ -56,6 +77,10 @@ impl Steps {
                 *running = Some(start(step)?);
                 Ok(())
             }
+            Self::OnGuest(guest, running) => {
+                *running = Some((start(&guest.step(step)?)?, step.clone()));
+                Ok(())
+            }
             Self::Traced(tracer) => tracer.start(step),
         }
     }
@@ -63,12 +88,14 @@ impl Steps {
     /// Asks the step to end.
     fn terminate(&self) {
         match self {
-            Self::Plain(Some(step)) => {
-                // It may have ended a moment ago, which `reap` will find.
-                let _ = kill_process_group(step.pid, Signal::TERM);
-            }
-            Self::Plain(None) => {}
             Self::Traced(tracer) => tracer.terminate(),
+            Self::OnGuest(guest, _) => guest.terminate(),
+            Self::Plain(_) => {
+                if let Some(step) = self.child() {
+                    // It may have ended a moment ago, which `reap` will find.
+                    let _ = kill_process_group(step.pid, Signal::TERM);
+                }
+            }
         }
     }
 
@@ -82,17 +109,19 @@ impl Steps {
                 }
                 Ok(result)
             }
+            Self::OnGuest(_, running) => {
+                let Some(result) = reap(running.as_ref().map(|(running, _)| running))? else {
+                    return Ok(None);
+                };
+                Ok(running.take().map(|(_, step)| guest::judge(&step, result)))
+            }
             Self::Traced(tracer) => tracer.attend(),
         }
     }
 }
 
 /// Serves the caller's orders until it closes the socket.
-pub(super) fn run(control: &UnixStream, spec: &Spec, tracer: Option<Tracer>) -> io::Result<()> {
-    let mut steps = match tracer {
-        Some(tracer) => Steps::Traced(Box::new(tracer)),
-        None => Steps::Plain(None),
-    };
+pub(super) fn run(control: &UnixStream, spec: &Spec, mut steps: Steps) -> io::Result<()> {
     loop {
         let ready = wait_for_news(control, &steps)?;
         if ready {

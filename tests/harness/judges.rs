@@ -35,8 +35,8 @@ impl Verdict {
         let begun = Instant::now();
         let result = look();
         let mut verdict = this.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, took) = verdict.by.entry(tool).or_default();
-        *took += begun.elapsed();
+        let (count, spent) = verdict.by.entry(tool).or_default();
+        *spent += begun.elapsed();
         *count += usize::from(result.is_ok());
         result.map_err(|what| verdict.faults.push(format!("{tool}, {}: {what}", image.digest))).ok()
     }

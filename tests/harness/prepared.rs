@@ -87,7 +87,9 @@ impl Prepared {
             let target = data.join("rootfs").join(user.file_name());
             fs_err::create_dir_all(&target).unwrap();
             for layer in fs_err::read_dir(user.path()).unwrap().map(Result::unwrap) {
-                if layer.file_type().unwrap().is_dir() {
+                if layer.path().extension().is_some_and(|end| end == "stamp") {
+                    fs_err::copy(layer.path(), target.join(layer.file_name())).unwrap();
+                } else if layer.file_type().unwrap().is_dir() {
                     symlink(layer.path(), target.join(layer.file_name())).unwrap();
                 }
             }

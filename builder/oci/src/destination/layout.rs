@@ -51,15 +51,13 @@ impl Destination for LayoutDestination<'_> {
         self.client.map_or(1, Client::parallel)
     }
 
-    /// That a manifest is there says nothing about its blobs: they are asked for one by one, which costs nothing.
+    /// That a manifest is there says nothing about its blobs: they are asked for one by one, which costs a look at their bytes.
     fn holds(&self, _: &Document) -> Result<bool, PushError> {
         Ok(false)
     }
 
     fn put_blob(&self, blob: &Blob, sent: &(dyn Fn(u64) + Sync)) -> Result<BlobOutcome, PushError> {
-        let digest = blob.descriptor.digest();
-        let there = self.layout.blob_path(digest).metadata();
-        if there.is_ok_and(|found| found.is_file() && found.len() == blob.descriptor.size()) {
+        if self.layout.keep(&blob.descriptor) {
             return Ok(BlobOutcome::Present);
         }
         self.store(blob, sent)?;

@@ -116,3 +116,34 @@ fn after_a_failed_blob_nothing_that_names_it_is_written() {
     push(&image, &journal, &mut |_| {}).unwrap_err();
     assert_eq!(journal.kinds(), ["layer"]);
 }
+
+#[test]
+fn cac_03_a_blob_that_has_changed_in_a_layout_is_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = crate::layout::Layout::create(dir.path().join("layout")).unwrap();
+    let destination = LayoutDestination { layout: &layout, tag: Some("app"), client: None };
+    let image = image("amd64", &["a layer of some bytes", "and another one"]);
+    push(&image, &destination, &mut |_| {}).unwrap();
+    let descriptors: Vec<_> = image
+        .layers
+        .iter()
+        .map(|layer| &layer.descriptor)
+        .chain([image.config.descriptor(), image.manifest.descriptor()])
+        .collect();
+    for flip in 0..64 {
+        let descriptor = descriptors[flip % descriptors.len()];
+        let path = layout.blob_path(descriptor.digest());
+        let mut bytes = fs_err::read(&path).unwrap();
+        let at = flip * 7 % bytes.len();
+        bytes[at] ^= 1 << (flip % 8);
+        fs_err::write(&path, bytes).unwrap();
+        assert!(!layout.keep(descriptor));
+        push(&image, &destination, &mut |_| {}).unwrap();
+        for descriptor in &descriptors {
+            layout.open_blob_verified(descriptor).unwrap();
+        }
+    }
+    let report = push(&image, &destination, &mut |_| {}).unwrap();
+    assert_eq!((report.totals().present, report.totals().uploaded), (3, 0));
+    println!("figure CAC-03: 64 of 64 flips in the blobs of a layout found and made good");
+}

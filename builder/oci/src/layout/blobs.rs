@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use oci_spec::image::{Descriptor, Digest};
+use oci_spec::image::{Descriptor, Digest, MediaType};
 use tempfile::NamedTempFile;
 
 use super::{Layout, LayoutError};
@@ -33,7 +33,8 @@ impl Layout {
     /// Stores bytes under their digest.
     pub fn write_blob(&self, bytes: &[u8]) -> Result<Digest, LayoutError> {
         let digest = sha256_of(bytes);
-        if !self.keep(&digest, bytes.len() as u64) {
+        let descriptor = Descriptor::new(MediaType::Other(String::new()), bytes.len() as u64, digest.clone());
+        if !self.keep(&descriptor) {
             self.write_file(&self.blob_path(&digest), bytes)?;
         }
         Ok(digest)
@@ -48,7 +49,7 @@ impl Layout {
     ///
     /// Its bytes are those that `descriptor` was computed of; they are verified whenever they are read.
     pub fn adopt_blob(&self, blob: NamedTempFile, descriptor: &Descriptor) -> Result<(), LayoutError> {
-        if self.keep(descriptor.digest(), descriptor.size()) {
+        if self.keep(descriptor) {
             return Ok(());
         }
         require_sha256(descriptor.digest()).map_err(self.corrupt())?;
@@ -78,7 +79,7 @@ impl Layout {
 
     /// Stores a copy of a file, verifying it on the way.
     pub fn copy_blob(&self, from: &Path, descriptor: &Descriptor) -> Result<(), LayoutError> {
-        if self.keep(descriptor.digest(), descriptor.size()) {
+        if self.keep(descriptor) {
             return Ok(());
         }
         let mut file = File::open(from).map_err(LayoutError::io("read", from))?;
@@ -163,10 +164,7 @@ impl Layout {
     }
 
     fn keep_or_missing(&self, descriptor: &Descriptor) -> Result<(), LayoutError> {
-        if self.keep(descriptor.digest(), descriptor.size()) {
-            return Ok(());
-        }
-        Err(LayoutError::MissingBlob { dir: self.dir.clone(), digest: descriptor.digest().clone() })
+        if self.keep(descriptor) { Ok(()) } else { self.open_blob_verified(descriptor).map(drop) }
     }
 
     /// Deletes a blob, such as one that was found corrupt; it is no error when it is not there.
@@ -180,11 +178,18 @@ impl Layout {
         }
     }
 
-    /// Whether a blob is there already, of the right length at least: a file that was cut short is written again.
-    /// Its time is renewed, so that garbage collection takes it for a new one.
-    fn keep(&self, digest: &Digest, size: u64) -> bool {
+    /// Whether a blob is there already and is what names it, for which it is read: one that was cut short or has changed is
+    /// written again. Its time is renewed, so that garbage collection takes it for a new one.
+    pub fn keep(&self, descriptor: &Descriptor) -> bool {
+        let digest = descriptor.digest();
         let found = self.blob_path(digest).symlink_metadata();
-        if !found.is_ok_and(|found| found.is_file() && found.len() == size) {
+        if !found.is_ok_and(|found| found.is_file() && found.len() == descriptor.size()) {
+            return false;
+        }
+        // What cannot be read is written again as well.
+        let verified =
+            File::open(self.blob_path(digest)).and_then(|mut file| verify_file(&mut file, descriptor));
+        if !matches!(verified, Ok(Ok(()))) {
             return false;
         }
         let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };

@@ -100,6 +100,8 @@ mod served;
 #[cfg(test)]
 mod sources;
 #[cfg(test)]
+mod tenants;
+#[cfg(test)]
 mod unprivileged;
 #[cfg(test)]
 mod validated;

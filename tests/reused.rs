@@ -72,7 +72,7 @@ impl Scene {
 pub(crate) struct Built {
     pub(crate) outcome: Outcome,
     pub(crate) report: Value,
-    requests: Vec<String>,
+    pub(crate) requests: Vec<String>,
 }
 
 impl Built {
@@ -81,7 +81,7 @@ impl Built {
     }
 
     /// Role, origin and what became of each layer of the app at the destination.
-    fn layers(&self) -> Vec<(String, String)> {
+    pub(crate) fn layers(&self) -> Vec<(String, String)> {
         let layers = self.report["images"][0]["layers"].as_array().unwrap().iter();
         let own = layers.filter(|layer| matches!(layer["role"].as_str(), Some("dependencies" | "app")));
         own.map(|layer| {
@@ -96,7 +96,7 @@ impl Built {
         digests.next().unwrap().as_str().unwrap().to_owned()
     }
 
-    fn became(&self, role: &str) -> &str {
+    pub(crate) fn became(&self, role: &str) -> &str {
         self.report["pushes"][0]["blobs"][self.blob_of(role)].as_str().unwrap()
     }
 
@@ -227,7 +227,9 @@ fn a_cache_that_is_not_there_or_damaged_is_done_without() {
         assert!(kinds.contains(&kind), "{kinds:?}");
     }
     let pruned = machine.run(["cache", "prune", "--max-size", "0", "--max-age", "0h"]).expect(0);
-    assert_eq!(pruned.stdout, "0 entries, 0 B given up\n", "what was of use within the hour stays");
+    let nothing =
+        "0 entries, 0 B given up\n0 B of images in the local store that have lost their tags given up\n";
+    assert_eq!(pruned.stdout, nothing, "what was of use within the hour stays");
     machine.run(["cache", "prune", "--max-age", "soon"]).expect(2);
     scene.build(&machine, &app, "team/third:1", &[]);
 }
@@ -600,4 +602,28 @@ fn what_installers_download_is_kept_for_the_same_source_or_name_and_for_no_other
     assert_eq!(found(&other, &["--package-cache", "team"]), "leftleftleft");
     let listed = machine.run(["cache", "ls"]).expect(0).stdout;
     assert_eq!(listed.lines().filter(|line| line.starts_with("packages ")).count(), 3, "{listed}");
+}
+
+#[test]
+fn what_has_lost_its_tag_in_the_local_store_is_given_up_once_it_is_old() {
+    let scene = Scene::new();
+    let (machine, app) = (scene.machine("one"), scene.app());
+    let build =
+        || machine.run(["build", app.to_str().unwrap(), "--catalog", &scene.catalog]).expect(0).digest();
+    let store = machine.data().join("store");
+    let blobs = || fs_err::read_dir(store.join("blobs/sha256")).unwrap().count();
+    build();
+    let first = blobs();
+    scene.write("main.py", "print('two')\n");
+    let digest = build();
+    assert!(blobs() > first);
+    let prune = || machine.run(["cache", "prune"]).expect(0).stdout;
+    assert!(prune().contains("\n0 B of images"), "what is young may be on its way to a tag");
+    let old = ["-type", "f", "-exec", "touch", "-d", "2026-01-02", "{}", "+"];
+    tools::run("find", std::iter::once(store.as_os_str()).chain(old.iter().map(AsRef::as_ref)));
+    let told = prune();
+    assert!(!told.contains("\n0 B of images") && blobs() == first, "{told}");
+    assert_eq!(build(), digest);
+    let image = format!("oci:{}:app", store.display());
+    machine.run(["push", &image, "--tag", &scene.registry.reference("team/app:kept")]).expect(0);
 }

@@ -315,7 +315,8 @@ pub struct PlanArgs {
 pub enum CacheCommand {
     /// List what is kept, the longest unused first.
     Ls(CacheListArgs),
-    /// Give up what is unused for long, and the longest unused until the rest fits. Builds do it by themselves.
+    /// Give up what is unused for long, and the longest unused until the rest fits, which builds do by themselves; and
+    /// images of the local store that have lost their tags to later ones.
     Prune(CachePruneArgs),
 }
 

@@ -1,8 +1,9 @@
 //! `lapstrake cache`: what is kept from build to build, and what of it is given up.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use indicatif::{HumanBytes, HumanDuration};
+use lapstrake_oci::layout::Layout;
 
 use crate::cache::{Cache, Kept, Limits};
 use crate::cli::{CacheCommand, CacheListArgs, CachePruneArgs, Format};
@@ -11,6 +12,9 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::image_size::Size;
 use crate::report::print_result;
+
+/// Blobs of the local store that are younger stay.
+const YOUNG: Duration = Duration::from_hours(6);
 
 /// Runs the command.
 pub fn run(command: &CacheCommand, context: &Context) -> Result<(), Failure> {
@@ -52,7 +56,27 @@ fn prune(args: &CachePruneArgs, cache: &Cache, context: &Context) -> Result<(), 
         age: args.max_age.map_or(standard.age, |age| age.0),
     };
     let pruned = cache.prune(limits, context.now).map_err(|cause| unreadable(cache, cause))?;
-    print_result(&format!("{} entries, {} given up\n", pruned.entries, HumanBytes(pruned.bytes)))
+    let freed = collect(context)?;
+    print_result(&format!(
+        "{} entries, {} given up\n{} of images in the local store that have lost their tags given up\n",
+        pruned.entries,
+        HumanBytes(pruned.bytes),
+        HumanBytes(freed)
+    ))
+}
+
+/// Deletes what no tag of the local store leads to any more; returns how many bytes that was. What is younger than any
+/// build lasts may be on its way to a tag.
+fn collect(context: &Context) -> Result<u64, Failure> {
+    let directory = context.data_dir.join("store");
+    if !directory.exists() {
+        return Ok(0);
+    }
+    let now = Duration::from_secs(u64::try_from(context.now.as_second()).unwrap_or(0));
+    let before = SystemTime::UNIX_EPOCH + now.saturating_sub(YOUNG);
+    Layout::open(&directory).and_then(|store| store.gc(before)).map_err(|cause| {
+        Failure::because(Exit::Refused, format!("could not look through `{}`", directory.display()), cause)
+    })
 }
 
 fn unreadable(cache: &Cache, cause: std::io::Error) -> Failure {

@@ -312,7 +312,10 @@ fn prv_03_the_mode_and_every_override_are_stated() {
     assert_eq!(plainly["overrides"], serde_json::json!({}));
     assert_eq!(plainly["permissions"], serde_json::json!([]));
     assert_eq!(plainly["isolation"], "strict");
-    assert_eq!(plainly["network"], serde_json::json!({"mode": "proxy", "allowHosts": []}));
+    assert_eq!(
+        plainly["network"],
+        serde_json::json!({"mode": "proxy", "allowHosts": [], "requireHashes": false})
+    );
     assert_eq!(plainly["commands"][0]["origin"], "apprunner.yaml:6");
 
     let variables = bench.path("variables");
@@ -326,6 +329,7 @@ fn prv_03_the_mode_and_every_override_are_stated() {
         "open",
         "--allow-host",
         "files.example:8443",
+        "--require-hashes",
         "--symlinks",
         "keep-dangling",
         "--runtime-version",
@@ -348,7 +352,10 @@ fn prv_03_the_mode_and_every_override_are_stated() {
     });
     assert_eq!(changed["overrides"], expected);
     assert_eq!(changed["isolation"], "chroot");
-    assert_eq!(changed["network"], serde_json::json!({"mode": "open", "allowHosts": ["files.example:8443"]}));
+    assert_eq!(
+        changed["network"],
+        serde_json::json!({"mode": "open", "allowHosts": ["files.example:8443"], "requireHashes": true})
+    );
     assert_eq!(
         changed["commands"],
         serde_json::json!([{"phase": "build", "command": "true", "origin": "--build-command"}])

@@ -97,6 +97,8 @@ struct Source {
 struct Network {
     mode: &'static str,
     allow_hosts: Vec<String>,
+    /// Whether packages that no strong hash holds were refused.
+    require_hashes: bool,
 }
 
 /// What the builder has decided.
@@ -147,6 +149,7 @@ impl Statement {
             network: Network {
                 mode: args.network.network.name(),
                 allow_hosts: args.network.allow_hosts.iter().map(|host| host.0.to_string()).collect(),
+                require_hashes: args.network.require_hashes,
             },
             isolation: isolation.clone(),
             overrides: overrides(plan, args),

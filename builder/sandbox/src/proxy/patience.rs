@@ -103,8 +103,9 @@ impl Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             self.judge()?;
-            // A time-out of zero would be none at all.
-            let left = self.window.saturating_sub(self.waited).max(Duration::from_millis(1));
+            // A time-out of zero would be none at all, and the kernel takes long ones less exactly.
+            let left = self.window.saturating_sub(self.waited);
+            let left = left.clamp(Duration::from_millis(1), Duration::from_secs(1));
             self.stream.set_read_timeout(Some(left))?;
             let started = Instant::now();
             let read = self.stream.read(buffer);

@@ -67,8 +67,9 @@ fn cac_02_builds_at_once_make_one_image_of_each_app() {
         }
     }
     of_eight.sort_unstable();
-    let cores = std::thread::available_parallelism().unwrap().get();
-    let serial = one_after_the_other.as_secs_f64() * BUILDS as f64 / cores as f64;
+    let cores = u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
+    let builds = u32::try_from(BUILDS).unwrap();
+    let serial = one_after_the_other.as_secs_f64() * f64::from(builds) / f64::from(cores);
     let ratio = of_eight[of_eight.len() / 2].as_secs_f64() / serial;
     println!(
         "figure CAC-02: {rounds} rounds of {BUILDS} builds of 1 app and of 8: one digest each, slowest round {:.1} s, \

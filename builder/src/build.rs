@@ -137,6 +137,7 @@ impl Build<'_> {
                 npm,
                 packages: OnceCell::new(),
                 workshop: OnceCell::new(),
+                rootfs: Rootfs::new(&context.data_dir),
                 build_paths: OnceCell::new(),
                 run_paths: OnceCell::new(),
             };
@@ -251,6 +252,8 @@ struct Site<'a> {
     packages: OnceCell<Option<Packages>>,
     /// What is made ready only when a command has to run.
     workshop: OnceCell<Workshop<'a>>,
+    /// The layers that commands run on.
+    rootfs: Rootfs,
     build_paths: OnceCell<Listing>,
     run_paths: OnceCell<Listing>,
 }
@@ -359,8 +362,7 @@ impl<'a> Site<'a> {
 
     /// The layers of an image, unpacked, lowest first.
     fn unpacked(&self, image: &RuntimeImage) -> Result<Vec<PathBuf>, Failure> {
-        let context = self.packing.context;
-        let rootfs = Rootfs::new(&context.data_dir);
+        let (context, rootfs) = (self.packing.context, &self.rootfs);
         let unpack = |layer: &RuntimeLayer| match rootfs.ready(&layer.diff_id) {
             Some(ready) => Ok(ready),
             None => {

@@ -180,6 +180,7 @@ impl Layout {
 
     /// Whether a blob is there already and is what names it, for which it is read: one that was cut short or has changed is
     /// written again. Its time is renewed, so that garbage collection takes it for a new one.
+    #[must_use]
     pub fn keep(&self, descriptor: &Descriptor) -> bool {
         let digest = descriptor.digest();
         let found = self.blob_path(digest).symlink_metadata();

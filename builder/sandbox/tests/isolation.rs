@@ -26,6 +26,11 @@ pub(crate) const ON_GUEST: &[Test] = &[
     ("SBX-20 no process of the machine is reached, and no socket", processes_of_the_machine),
     ("SBX-20 the caller's environment is nowhere to be found", planted_secret),
     ("SBX-20 no descriptor of the caller's is open inside", descriptors),
+    (
+        "SBX-20 a file of memory is the build user's alone, and no process or disk outside shows it",
+        memory_file,
+    ),
+    ("SBX-20 a file of memory lies below /run and nowhere else", memory_file_elsewhere),
     ("SBX-20 emptying a standard stream empties nothing", streams),
     ("SBX-20 a link in a layer does not lead a mount outside", link_in_layer),
     ("SBX-20 no mount shows outside", no_mount_outside),

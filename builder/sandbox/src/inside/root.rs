@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
     UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount,
@@ -16,7 +16,7 @@ use rustix::mount::{
 use super::{devices, guest, proc};
 use crate::error::Feature;
 use crate::launcher::{MountSource, Sources, Stop};
-use crate::spec::{Isolation, MemoryFile, Mount, Network, Spec};
+use crate::spec::{Identity, Isolation, MemoryFile, Mount, Network, Spec};
 
 /// Directories that exist on any machine and that the set-up does not need, one of which the stage covers.
 const STAGES: [&str; 4] = ["/tmp", "/run", "/mnt", "/sys"];
@@ -67,13 +67,15 @@ fn build(spec: &Spec, sources: Sources) -> Result<OwnedFd, Stop> {
         devices::mount(&root)?;
     }
     attach(&root, &sources.temporary, Path::new("/tmp"))?;
-    attach(&root, &tmpfs("755", RUN_SIZE)?, Path::new("/run"))?;
+    let run = tmpfs("755", RUN_SIZE)?;
+    give(&run, Path::new(""), spec.identity).map_err(Stop::with("/run"))?;
+    attach(&root, &run, Path::new("/run"))?;
     host_files.mount(&root)?;
     for (index, (mount, source)) in spec.mounts.iter().zip(sources.mounts).enumerate() {
-        mount_extra(&root, index, mount, source)?;
+        mount_extra(&root, index, (mount, spec.identity), source)?;
     }
     for (index, file) in spec.files.iter().enumerate() {
-        mount_file(&root, index, file)?;
+        mount_file(&root, index, file, spec.identity)?;
     }
     Ok(root)
 }
@@ -172,10 +174,15 @@ pub(super) fn tmpfs(mode: &str, size: &str) -> Result<OwnedFd, Stop> {
     create().map_err(Stop::lacking(Feature::MountApi))
 }
 
-fn mount_extra(root: &OwnedFd, index: usize, mount: &Mount, source: MountSource) -> Result<(), Stop> {
+fn mount_extra(
+    root: &OwnedFd,
+    index: usize,
+    (mount, of): (&Mount, Identity),
+    source: MountSource,
+) -> Result<(), Stop> {
     if mount.target.starts_with("/run") || mount.target.starts_with("/tmp") {
         let target = relative(&mount.target);
-        make_target_inside(root, &target, kind(&source.tree)?)?;
+        make_target_inside(root, &target, kind(&source.tree)?, of)?;
     }
     let tree = match source.scratch {
         None => source.tree,
@@ -186,16 +193,21 @@ fn mount_extra(root: &OwnedFd, index: usize, mount: &Mount, source: MountSource)
 
 /// Mounts a file of the stage's memory. Nothing can be done to it through a read-only mount, and a mount point cannot
 /// be removed.
-fn mount_file(root: &OwnedFd, index: usize, file: &MemoryFile) -> Result<(), Stop> {
+fn mount_file(root: &OwnedFd, index: usize, file: &MemoryFile, of: Identity) -> Result<(), Stop> {
     let target = &file.target;
     if !target.starts_with("/run") {
         return Err(Stop::with(target.display())("only `/run` has files of memory"));
     }
-    make_target_inside(root, &relative(target), FileType::RegularFile)?;
+    make_target_inside(root, &relative(target), FileType::RegularFile, of)?;
     let name = format!("file-{index}");
     let mut options = fs::OpenOptions::new();
     let opened = options.write(true).create_new(true).mode(0o400).open(&name);
-    opened.and_then(|mut made| made.write_all(&file.content)).map_err(Stop::with(target.display()))?;
+    let written = opened.and_then(|mut made| {
+        made.write_all(&file.content)?;
+        // On gVisor's kernel the steps are somebody else than this process.
+        std::os::unix::fs::fchown(&made, Some(of.uid), Some(of.gid))
+    });
+    written.map_err(Stop::with(target.display()))?;
     let locked = MountAttrFlags::MOUNT_ATTR_RDONLY
         | MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
@@ -204,12 +216,13 @@ fn mount_file(root: &OwnedFd, index: usize, file: &MemoryFile) -> Result<(), Sto
 }
 
 /// Makes a mount point on one of the tmpfs mounts, which hold nothing of anybody else's yet.
-fn make_target_inside(root: &OwnedFd, target: &Path, kind: FileType) -> Result<(), Stop> {
+fn make_target_inside(root: &OwnedFd, target: &Path, kind: FileType, of: Identity) -> Result<(), Stop> {
     let fail = || Stop::with::<rustix::io::Errno>(target.display());
     let parent = target.parent().unwrap_or(Path::new(""));
     let mut at = rustix::io::fcntl_dupfd_cloexec(root, 3).map_err(fail())?;
     for name in parent {
-        match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o755)) {
+        let made = rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o755));
+        match made.and_then(|()| give(&at, Path::new(name), of)) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(errno) => return Err(fail()(errno)),
         }
@@ -222,10 +235,17 @@ fn make_target_inside(root: &OwnedFd, target: &Path, kind: FileType) -> Result<(
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         rustix::fs::openat(&at, name, flags, Mode::from_raw_mode(0o644)).map(drop)
     };
-    match made {
+    match made.and_then(|()| give(&at, Path::new(name), of)) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
         Err(errno) => Err(fail()(errno)),
     }
+}
+
+/// Gives the steps what was made for them: on gVisor's kernel they are somebody else than this process.
+fn give(directory: &OwnedFd, name: &Path, to: Identity) -> rustix::io::Result<()> {
+    let (uid, gid) = (rustix::fs::Uid::from_raw(to.uid), rustix::fs::Gid::from_raw(to.gid));
+    let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::chownat(directory, name, Some(uid), Some(gid), flags)
 }
 
 /// The files that name resolution needs; the layers have empty ones.

@@ -67,7 +67,7 @@ impl App {
     fn wheels(&self) -> Vec<String> {
         let report: Value = serde_json::from_slice(&fs_err::read(self.report_path()).unwrap()).unwrap();
         let fetched = report["fetched"].as_array().unwrap().iter();
-        let wheels = fetched.filter(|one| one["url"].as_str().unwrap().ends_with(".whl"));
+        let wheels = fetched.filter(|one| one["url"].as_str().unwrap().contains("/files/"));
         wheels.map(|one| one["digest"].as_str().unwrap().to_owned()).collect()
     }
 }

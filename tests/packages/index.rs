@@ -98,7 +98,8 @@ pub(super) fn wheel(edition: usize) -> Vec<u8> {
 
 /// The SHA-256 of an edition, in hexadecimal digits.
 pub(super) fn hash(edition: usize) -> String {
-    Sha256::digest(wheel(edition)).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(wheel(edition));
+    digest.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn answer(mut client: TcpStream, port: u16, serves: Serves, journal: &Mutex<Vec<String>>) -> io::Result<()> {
@@ -116,7 +117,7 @@ fn answer(mut client: TcpStream, port: u16, serves: Serves, journal: &Mutex<Vec<
         None => ("404 Not Found", Vec::new()),
     };
     if serves == Serves::Never {
-        std::thread::sleep(Duration::from_secs(120));
+        std::thread::sleep(Duration::from_mins(2));
         return Ok(());
     }
     let kind = if path.starts_with("/npm") { "application/json" } else { "text/html" };
@@ -133,7 +134,7 @@ fn answer(mut client: TcpStream, port: u16, serves: Serves, journal: &Mutex<Vec<
             }
             Ok(())
         }
-        Serves::Half if path.ends_with(".whl") || path.ends_with(".tgz") => {
+        Serves::Half if path.contains("greeting-1.0") => {
             client.write_all(&body[..body.len() / 2])?;
             client.shutdown(Shutdown::Both)
         }

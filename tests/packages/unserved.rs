@@ -7,7 +7,7 @@ use super::index::{Index, Serves};
 use crate::harness::Outcome;
 
 /// How long a build may take to fail, from its start.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// More requests than any installer makes of a package before it gives up.
 const MOST_REQUESTS: usize = 12;

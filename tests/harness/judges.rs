@@ -174,10 +174,12 @@ pub(crate) fn by_umoci(gathered: &Gathered, image: &Image, scratch: &Path) -> Re
 }
 
 fn same_files(image: &Image, root: &Path) -> Result<(), String> {
-    let found: BTreeSet<String> = walkdir::WalkDir::new(root)
+    // Names that are no text are told apart as well as they can be shown.
+    let found: BTreeMap<String, PathBuf> = walkdir::WalkDir::new(root)
         .min_depth(1)
         .into_iter()
-        .map(|entry| entry.unwrap().path().strip_prefix(root).unwrap().to_string_lossy().into_owned())
+        .map(|entry| entry.unwrap().into_path())
+        .map(|path| (path.strip_prefix(root).unwrap().to_string_lossy().into_owned(), path))
         .collect();
     let files = image.files();
     // Directories that no entry names are made on the way to what is in them.
@@ -185,10 +187,11 @@ fn same_files(image: &Image, root: &Path) -> Result<(), String> {
     for path in files.keys() {
         expected.extend(path.match_indices('/').map(|(at, _)| path[..at].to_owned()));
     }
-    let differ: Vec<&String> = found.symmetric_difference(&expected).collect();
+    let names: BTreeSet<String> = found.keys().cloned().collect();
+    let differ: Vec<&String> = names.symmetric_difference(&expected).collect();
     equal("what differs", &differ, &Vec::new())?;
     for (path, entry) in files.iter().filter(|(path, _)| path.starts_with("app/")) {
-        if entry.kind == tar::EntryType::Regular && fs_err::read(root.join(path)).unwrap() != entry.bytes {
+        if entry.kind == tar::EntryType::Regular && fs_err::read(&found[path]).unwrap() != entry.bytes {
             return Err(format!("`{path}` has other bytes"));
         }
     }

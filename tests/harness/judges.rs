@@ -250,9 +250,10 @@ impl Podman {
     ) -> Result<(), String> {
         let program = format!("/{program}");
         let limits = ["--network=none", "--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096"];
-        let command = ["--entrypoint", &program, id, "-1A", directory];
+        // With zero bytes between them names are shown as they are.
+        let command = ["--entrypoint", &program, id, "-A", "--zero", directory];
         let seen = self.run(&[&["run", "--rm"], &limits[..], &command].concat())?;
-        equal("what is in the directory", &seen.lines().collect(), expected)
+        equal("what is in the directory", &seen.split_terminator('\0').collect(), expected)
     }
 
     fn run(&self, arguments: &[&str]) -> Result<String, String> {

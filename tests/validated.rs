@@ -278,6 +278,7 @@ fn judged(change: bool) -> Vec<(&'static str, Result<(), String>)> {
             results.push(("containerd", containerd.applies(&gathered, &images[0])));
         }
     }
+    assert_eq!(judges::mounts_below(scratch.path()), Vec::<std::path::PathBuf>::new(), "left behind");
     results
 }
 

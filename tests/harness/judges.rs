@@ -273,8 +273,19 @@ impl Podman {
     }
 }
 
+/// What is mounted below a directory.
+pub(crate) fn mounts_below(directory: &Path) -> Vec<PathBuf> {
+    let mounts = fs_err::read_to_string("/proc/self/mountinfo").unwrap();
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    places.filter(|place| place.starts_with(directory)).collect()
+}
+
 impl Drop for Podman {
     fn drop(&mut self) {
+        // It mounts the directory of its layers upon itself, and leaves that.
+        for mount in mounts_below(&self.scratch) {
+            let _ = rustix::mount::unmount(mount, rustix::mount::UnmountFlags::DETACH);
+        }
         let _ = fs_err::remove_dir_all(&self.scratch);
     }
 }

@@ -1,11 +1,12 @@
 //! A private package index on loopback: it answers npm and pip, and only those who log in.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use lapstrake_fixtures::proxy::read_head;
 use serde_json::json;
 use sha2::{Digest as _, Sha512};
 
@@ -70,16 +71,6 @@ fn answer(mut client: TcpStream, port: u16, token: &str, journal: &Mutex<Vec<Str
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     )?;
     client.write_all(&body)
-}
-
-fn read_head(client: &mut TcpStream) -> io::Result<String> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && head.len() < 16 * 1024 {
-        client.read_exact(&mut byte)?;
-        head.push(byte[0]);
-    }
-    Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
 fn content(path: &str, port: u16) -> Option<(&'static str, Vec<u8>)> {

@@ -1,12 +1,13 @@
 //! A package index on loopback that serves pip and npm as badly as a test asks for.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use lapstrake_fixtures::proxy::read_head;
 use serde_json::json;
 use sha2::{Digest as _, Sha256, Sha512};
 
@@ -140,16 +141,6 @@ fn answer(mut client: TcpStream, port: u16, serves: Serves, journal: &Mutex<Vec<
         }
         _ => client.write_all(&body),
     }
-}
-
-fn read_head(client: &mut TcpStream) -> io::Result<String> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && head.len() < 16 * 1024 {
-        client.read_exact(&mut byte)?;
-        head.push(byte[0]);
-    }
-    Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
 fn content(path: &str, port: u16, edition: usize) -> Option<Vec<u8>> {

@@ -107,6 +107,9 @@ pub struct Verdict {
     pub runs: bool,
     /// Why.
     pub reason: String,
+    /// How long they ran, in milliseconds, the making and the end of their sandbox included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub milliseconds: Option<u64>,
 }
 
 impl fmt::Display for Verdict {
@@ -294,7 +297,7 @@ const DAMAGED: &str = "its entry in the cache is damaged";
 
 fn verdict(unit: &Unit<'_>, runs: bool, reason: String) -> Verdict {
     let commands = unit.steps.iter().map(|step| step.command.clone()).collect();
-    Verdict { phase: unit.phase(), commands, runs, reason }
+    Verdict { phase: unit.phase(), commands, runs, reason, milliseconds: None }
 }
 
 fn unreadable(cause: io::Error) -> Failure {
@@ -423,7 +426,11 @@ impl Course<'_> {
             spent: self.spent.get(),
         };
         let workshop = self.ground.workshop()?;
+        let begun = Instant::now();
         let ended = workshop.run(unit, &laid.disk, watch);
+        if let Some(verdict) = self.ran.verdicts.last_mut().filter(|_| unit.own.is_none()) {
+            verdict.milliseconds = u64::try_from(begun.elapsed().as_millis()).ok();
+        }
         let fetched = FetchedReport::of(&workshop.fetched.take());
         self.ran.fetched.extend(fetched.iter().cloned());
         ended.map_err(|failure| match failure.exit {

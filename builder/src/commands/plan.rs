@@ -154,6 +154,7 @@ fn verdicts_of_all(plan: &Plan, reason: &str) -> Vec<Verdict> {
         commands: vec![step.command.clone()],
         runs: true,
         reason: reason.to_owned(),
+        milliseconds: None,
     };
     plan.steps.iter().map(verdict).collect()
 }

@@ -17,13 +17,14 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::pipe::PipeFlags;
 
 use self::authority::Authority;
 use self::dial::{DialError, Dialled};
@@ -46,15 +47,14 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Proxy {
     shared: Arc<Shared>,
     server: Option<JoinHandle<()>>,
+    /// The server waits for its other end to be closed, too.
+    wake: Option<OwnedFd>,
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         // The thread ends, and with it the socket that it listens on, whatever became of the sandbox.
-        self.shared.stop.store(true, Ordering::Relaxed);
-        if let Some(server) = self.server.take() {
-            let _ = server.join();
-        }
+        self.stop();
     }
 }
 
@@ -98,8 +98,18 @@ impl Proxy {
             patience,
         });
         let for_server = Arc::clone(&shared);
-        let server = thread::spawn(move || serve(&listener, &for_server));
-        Ok(Self { shared, server: Some(server) })
+        let (woken, wake) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let server = thread::spawn(move || serve(&listener, &woken, &for_server));
+        Ok(Self { shared, server: Some(server), wake: Some(wake) })
+    }
+
+    /// Accepts no more connections.
+    fn stop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.wake = None;
+        if let Some(server) = self.server.take() {
+            let _ = server.join();
+        }
     }
 
     /// What has happened since the last call.
@@ -111,10 +121,7 @@ impl Proxy {
     pub(crate) fn finish(mut self) -> Seen {
         // What fails from now on does so because of this.
         let troubles = self.shared.troubles.all();
-        self.shared.stop.store(true, Ordering::Relaxed);
-        if let Some(server) = self.server.take() {
-            let _ = server.join();
-        }
+        self.stop();
         for origin in self.shared.origins().values() {
             // Its client is gone already; a connection that is gone, too, is what was wanted.
             let _ = origin.shutdown(Shutdown::Both);
@@ -131,16 +138,24 @@ impl Proxy {
     }
 }
 
-fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
-    const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+fn serve(listener: &TcpListener, woken: &OwnedFd, shared: &Arc<Shared>) {
     while !shared.stop.load(Ordering::Relaxed) {
         if shared.open.load(Ordering::Acquire) >= MOST_CONNECTIONS {
             thread::sleep(Duration::from_millis(10));
             continue;
         }
-        let Ok((client, _)) = listener.accept() else {
-            let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&TICK));
-            continue;
+        let client = match listener.accept() {
+            Ok((client, _)) => client,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut waited = [PollFd::new(listener, PollFlags::IN), PollFd::new(woken, PollFlags::IN)];
+                let _ = poll(&mut waited, None);
+                continue;
+            }
+            // There may be no descriptors left for a while.
+            Err(_) => {
+                thread::sleep(Duration::from_millis(10));
+                continue;
+            }
         };
         let shared = Arc::clone(shared);
         shared.open.fetch_add(1, Ordering::AcqRel);

@@ -58,6 +58,8 @@ mod isolation;
 #[cfg(test)]
 mod layers_twice;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod linted;
 #[cfg(test)]
 mod memory;

@@ -137,7 +137,7 @@ impl Build<'_> {
                 npm,
                 packages: OnceCell::new(),
                 workshop: OnceCell::new(),
-                rootfs: Rootfs::new(&context.data_dir),
+                rootfs: Rootfs::new(&context.data_dir, context.build_uid),
                 build_paths: OnceCell::new(),
                 run_paths: OnceCell::new(),
             };
@@ -404,13 +404,15 @@ impl<'a> Site<'a> {
         });
         let mut mounts = network.mounts;
         if let Some(packages) = packages {
-            give_to_commands(&packages.tree())?;
+            give_to_commands(&packages.tree(), self.packing.context.build_uid)?;
             mounts.push(Mount::writable(packages.tree(), PACKAGES));
         }
         Ok(Workshop {
             layers: build_layers.into_iter().rev().collect(),
             scratch: self.packing.scratch.directory("sandbox")?,
             isolation: self.packing.context.isolation,
+            build_uid: self.packing.context.build_uid,
+            limits: self.packing.context.limits.commands.clone(),
             working_dir: PathBuf::from(&self.plan.run.working_dir),
             env,
             mounts,

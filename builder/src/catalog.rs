@@ -197,8 +197,12 @@ pub fn with_local_context<T>(
     let programs = Programs { env: &context.env };
     let machine = Machine { env: &context.env, root: Path::new("/"), ask: &programs };
     let find = || Mirrors::discover(&context.mirrors, machine);
-    let toolbox =
-        Toolbox { scratch: context.scratch_dir(), stop: context.stop.clone(), isolation: context.isolation };
+    let toolbox = Toolbox {
+        scratch: context.scratch_dir(),
+        stop: context.stop.clone(),
+        isolation: context.isolation,
+        build_uid: context.build_uid,
+    };
     let progress = LayerProgress::new(&context.report);
     let host = crate::platform::host_platform()?;
     let arch = Arch::of_platform(host.as_str()).map_err(|cause| {

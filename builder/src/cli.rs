@@ -27,6 +27,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lapstrake_oci::layer::Compression;
 
 use crate::image_size::Size;
+use crate::limits::Limit;
 
 pub use audit::{
     AuditCommand, AuditFormat, AuditImageArgs, AuditLayoutArgs, AuditRegistryArgs, AuditRepoArgs, JudgeArgs,
@@ -93,6 +94,17 @@ pub struct Global {
     /// Say that the commands may do whatever you may. Only with `--isolation host`, which keeps them from nothing.
     #[arg(long, global = true)]
     pub trust_source: bool,
+    /// The user id that commands run under outside of their sandbox where this program was started as root. No other program
+    /// should run under it.
+    #[arg(long, global = true, env = "LAPSTRAKE_BUILD_UID", value_name = "UID", default_value_t = 65533,
+        value_parser = clap::value_parser!(u32).range(1..i64::from(u32::MAX)))]
+    pub build_uid: u32,
+    /// Set how much a source or its commands may use: `build-time=1h`, `build-memory=8GiB`; may be given several times.
+    ///
+    /// Of sources: archive-size, archive-ratio, source-size, source-entries, source-depth, pax-header. Of commands: build-time,
+    /// build-memory, build-processes, build-disk, build-log.
+    #[arg(long, global = true, env = "LAPSTRAKE_LIMIT", value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub limit: Vec<Limit>,
     /// Base address of the Debian mirror, instead of the machine's apt configuration.
     #[arg(long, global = true, env = "LAPSTRAKE_DEBIAN_MIRROR", value_name = "URL", hide_env_values = true)]
     pub debian_mirror: Option<String>,
@@ -221,6 +233,10 @@ pub struct RegistryArgs {
     /// Speak plain http to this registry (HOST or HOST:PORT); loopback addresses need no permission.
     #[arg(long, env = "LAPSTRAKE_INSECURE_REGISTRY", value_name = "HOST", value_delimiter = ',')]
     pub insecure_registry: Vec<String>,
+    /// Send credentials to this host (HOST or HOST:PORT) when a registry names it as the place of its tokens or uploads, although
+    /// it is in a private network or speaks plain http.
+    #[arg(long, env = "LAPSTRAKE_REALM_ALLOW", value_name = "HOST", value_delimiter = ',')]
+    pub realm_allow: Vec<String>,
     /// Read registry credentials from this file, instead of the usual places.
     #[arg(long, env = "LAPSTRAKE_AUTHFILE", value_name = "FILE")]
     pub authfile: Option<PathBuf>,

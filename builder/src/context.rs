@@ -11,6 +11,7 @@ use lapstrake_runtimes::mirrors::MirrorFlags;
 use lapstrake_sandbox::Isolation;
 
 use crate::failure::{Exit, Failure};
+use crate::limits::Limits;
 use crate::origin::Origin;
 use crate::report::Report;
 use crate::source::Reader;
@@ -32,6 +33,10 @@ pub struct Context {
     pub stop: Stop,
     /// What keeps the commands of others away from the machine.
     pub isolation: Isolation,
+    /// The user that the commands of others run under outside, where the program was started as root.
+    pub build_uid: u32,
+    /// How much sources and commands may use.
+    pub limits: Limits,
     /// Who reads archives.
     pub reader: Reader,
     /// Certificate authorities that are trusted besides the system's, as PEM files.
@@ -95,6 +100,8 @@ impl Context {
             report: Arc::new(Report::silent()),
             stop: Stop::default(),
             isolation: Isolation::Strict,
+            build_uid: 65533,
+            limits: Limits::default(),
             reader: Reader::Here,
             authorities: Vec::new(),
             mirrors: MirrorFlags::default(),

@@ -20,6 +20,7 @@ use crate::cli::RemoteArgs;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::git::GitError;
+use crate::limits;
 use crate::registry;
 use crate::source::{self, ReadOptions, Source, SourceAddress, SourceError, SourceSpec};
 
@@ -48,7 +49,8 @@ impl<'a> Fetcher<'a> {
         stdin: impl Read,
         options: &ReadOptions,
     ) -> Result<Source, Failure> {
-        let options = &ReadOptions { reader: self.context.reader, ..options.clone() };
+        let (limits, reader) = (self.context.limits.source, self.context.reader);
+        let options = &ReadOptions { limits, reader, ..options.clone() };
         match address {
             SourceAddress::Local(spec) => self.local(spec, stdin, options),
             SourceAddress::Git(address) => {
@@ -153,7 +155,12 @@ pub fn failure(cause: SourceError) -> Failure {
             source::Fault::Unconfined => Exit::NoIsolation,
         },
     };
-    Failure::because(exit, what, cause)
+    let limit = cause.rule().and_then(limits::exceeded_by_source);
+    let failure = Failure::because(exit, what, cause);
+    match limit {
+        Some(name) => failure.hint(limits::how_to_set(name)),
+        None => failure,
+    }
 }
 
 fn check(expected: Option<&Digest>, found: &Digest, what: &str) -> Result<(), Failure> {

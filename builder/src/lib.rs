@@ -31,6 +31,7 @@ pub mod init;
 pub mod inputs;
 pub mod layer_progress;
 pub mod layering;
+pub mod limits;
 pub mod lint;
 pub mod load;
 pub mod lockfile;

@@ -15,6 +15,7 @@ use lapstrake::cli::{CatalogCommand, Cli, Command};
 use lapstrake::commands;
 use lapstrake::context::{Context, Stop, default_data_dir};
 use lapstrake::failure::{Exit, Failure};
+use lapstrake::limits::Limits;
 use lapstrake::report::Report;
 use lapstrake::source::Reader;
 use lapstrake_catalog::audit::Outcome;
@@ -110,6 +111,8 @@ fn context(
                 report,
                 stop,
                 isolation,
+                build_uid: global.build_uid,
+                limits: Limits::with(&global.limit),
                 // Whoever trusts what the commands of a source do trusts its archive.
                 reader: if isolation == Isolation::Host { Reader::Here } else { Reader::Worker },
                 authorities,

@@ -16,6 +16,7 @@ use crate::cli::{NetworkArgs, NetworkMode};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::secrets::Hidden;
+use crate::steps::hand_over;
 use crate::tool_env::{CA_BUNDLE, Indexes, NPM_CONFIG};
 
 /// Where programs of the build image look for authorities by themselves.
@@ -180,6 +181,7 @@ pub fn network(args: &NetworkArgs, context: &Context, scratch: &Path) -> Result<
     }
     if !bundle.is_empty() {
         let bundle = write(scratch, "ca.crt", &bundle)?;
+        hand_over(&bundle, context.build_uid)?;
         network.mounts.push(Mount::read_only(&bundle, CA_BUNDLE));
         // For programs that none of the variables reaches.
         network.mounts.push(Mount::read_only(bundle, SYSTEM_BUNDLE));
@@ -296,7 +298,6 @@ fn write(scratch: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, Failure> {
     let path = scratch.join(name);
     fs_err::write(&path, bytes)
         .map_err(|cause| Failure::io("could not write a file for the build commands", cause))?;
-    crate::steps::hand_over(&path)?;
     Ok(path)
 }
 

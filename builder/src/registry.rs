@@ -42,6 +42,7 @@ fn client_with(args: &RegistryArgs, context: &Context, retry: RetryPolicy) -> Re
     let options = Options {
         credentials: Credentials::from_locations(&locations),
         insecure: args.insecure_registry.clone(),
+        realm_allow: args.realm_allow.clone(),
         trust: trust(context)?,
         proxies: proxies(context),
         retry,
@@ -123,6 +124,11 @@ pub fn failure(cause: RegistryError, what: impl Into<String>) -> Failure {
         }),
     };
     let hints: Vec<String> = cause.hints().iter().map(ToString::to_string).collect();
+    let can_be_allowed = matches!(cause, RegistryError::Forbidden { can_be_allowed: true, .. });
     let failure = Failure::because(exit, what, cause);
+    if can_be_allowed {
+        return failure
+            .hint("`--realm-allow HOST` permits it for a host that you trust with your credentials");
+    }
     if hints.is_empty() { failure } else { failure.hint(format!("credentials: {}", hints.join("; "))) }
 }

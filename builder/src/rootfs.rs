@@ -20,7 +20,6 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::changes::{Entry, Listing};
 use crate::failure::{Exit, Failure};
-use crate::steps::BUILD_UID;
 
 /// The directory of unpacked layers.
 pub struct Rootfs {
@@ -31,10 +30,10 @@ pub struct Rootfs {
 }
 
 impl Rootfs {
-    /// The unpacked layers below a data directory.
+    /// The unpacked layers below a data directory, as the user of the build commands has them.
     #[must_use]
-    pub fn new(data_dir: &Path) -> Self {
-        let (uid, gid) = lapstrake_sandbox::outside_identity(BUILD_UID);
+    pub fn new(data_dir: &Path, build_uid: u32) -> Self {
+        let (uid, gid) = lapstrake_sandbox::outside_identity(build_uid);
         let owner = rustix::process::geteuid().is_root().then_some(Owner { uid, gid });
         Self { directory: data_dir.join("rootfs").join(uid.to_string()), owner, sound: RefCell::default() }
     }
@@ -191,7 +190,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let packed = layer_of_files(dir.path());
         // Each run of the program looks anew.
-        let rootfs = || Rootfs::new(dir.path());
+        let rootfs = || Rootfs::new(dir.path(), 65533);
         let get = || rootfs().layer(packed.blob.path(), &packed.descriptor, &packed.diff_id).unwrap();
         let ready = get();
         assert!(whole(&ready) && rootfs().ready(&packed.diff_id).is_some());

@@ -36,9 +36,7 @@ use crate::scratch::Scratch;
 use crate::secrets::Secrets;
 use crate::source::{self, MaterialiseOptions, Modes, in_parallel};
 use crate::state::{self, State};
-use crate::steps::{
-    BUILD_UID, Disk, On, Phase, PlannedStep, Unit, Watch, Workshop, hand_over, may_be_seen, units,
-};
+use crate::steps::{Disk, On, Phase, PlannedStep, Unit, Watch, Workshop, hand_over, may_be_seen, units};
 use crate::tool_env::SOURCE_TIME;
 use crate::trace::{self, Marks};
 
@@ -546,7 +544,7 @@ impl Course<'_> {
             Failure::because(Exit::Ours, "could not lay the source out for the build commands", cause)
         };
         source::write(&state.app, &disk.app, &options, self.context.reader).map_err(failed)?;
-        hand_over(&disk.app)?;
+        hand_over(&disk.app, self.context.build_uid)?;
         if !state.outside.is_empty() {
             let tree = with_whiteouts(&state.outside, self.ground.build_paths()?);
             self.unpack(&tree, &disk.outside(), Compose::Overlay)?;
@@ -571,7 +569,7 @@ impl Course<'_> {
         let options = PackOptions::new(MADE_TIME).compression(Compression::None);
         let packed =
             layer::pack(tree, &options, self.scratch.path()).map_err(|cause| failed(cause.into()))?;
-        let (uid, gid) = lapstrake_sandbox::outside_identity(BUILD_UID);
+        let (uid, gid) = lapstrake_sandbox::outside_identity(self.context.build_uid);
         let owner = rustix::process::geteuid().is_root().then_some(Owner { uid, gid });
         let options = UnpackOptions { owner, ..UnpackOptions::new(compose) };
         layer::unpack(packed.blob.path(), &packed.descriptor, &packed.diff_id, to, &options)

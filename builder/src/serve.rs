@@ -15,7 +15,7 @@ use crate::failure::{Exit, Failure};
 use crate::report::Stream;
 use crate::rootfs::Rootfs;
 use crate::scratch::Scratch;
-use crate::steps::{BUILD_UID, sandbox_failure};
+use crate::steps::sandbox_failure;
 
 /// How long an app may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
@@ -57,8 +57,8 @@ pub fn prepared(
                 port: settings.port,
             }),
         },
-        limits: Limits { time: None, grace: GRACE, ..Limits::default() },
-        build_uid: BUILD_UID,
+        limits: Limits { time: None, grace: GRACE, ..context.limits.commands.clone() },
+        build_uid: context.build_uid,
     };
     Ok((spec, Step { argv: settings.argv, env: settings.env, cwd: settings.working_dir }))
 }
@@ -159,8 +159,8 @@ fn unpack(
         ));
     }
     let runtime = runtime_layers(config);
-    let kept = Rootfs::new(&context.data_dir);
-    let passing = Rootfs::new(scratch.path());
+    let kept = Rootfs::new(&context.data_dir, context.build_uid);
+    let passing = Rootfs::new(scratch.path(), context.build_uid);
     let mut directories = Vec::new();
     for (number, (layer, diff_id)) in image.layers.iter().zip(&diff_ids).enumerate() {
         let BlobSource::File(file) = &layer.source else {

@@ -24,6 +24,7 @@ use lapstrake_sandbox::{
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
+use crate::limits::how_to_set;
 use crate::origin::Origin;
 use crate::report::{Report, Stream};
 use crate::secrets::{Mask, Pieces, Secrets};
@@ -32,9 +33,6 @@ use unserved::unserved;
 
 pub use sizes::may_be_seen;
 pub use units::{Disk, On, Unit, units};
-
-/// The id that build commands run under outside when the program was started as root.
-pub const BUILD_UID: u32 = 65533;
 
 /// A group of build commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -103,6 +101,10 @@ pub struct Workshop<'a> {
     pub scratch: PathBuf,
     /// What keeps the commands away from the machine.
     pub isolation: Isolation,
+    /// The user that they run under outside, where the program was started as root.
+    pub build_uid: u32,
+    /// What all commands of the build together may use.
+    pub limits: Limits,
     /// The working directory, inside.
     pub working_dir: PathBuf,
     /// The environment of every command.
@@ -159,7 +161,7 @@ impl Workshop<'_> {
             ));
         }
         outcome.result.map_err(|failed| {
-            let failure = step_failure(&failed, &listener, watch.all);
+            let failure = step_failure(&failed, &listener, watch.all, &self.limits);
             unserved(failure, &failed.failure, &outcome.troubles, &self.indexes)
         })
     }
@@ -177,7 +179,7 @@ impl Workshop<'_> {
                 (root, Mount::writable(&disk.app, "/app"))
             }
         };
-        let mut limits = Limits::default();
+        let mut limits = self.limits.clone();
         // The limit is for all commands of a build together.
         limits.time = limits.time.map(|time| time.saturating_sub(spent));
         let own = unit.own.iter().flatten().cloned();
@@ -191,18 +193,18 @@ impl Workshop<'_> {
             identity: lapstrake_sandbox::Identity::default(),
             network: self.network.clone(),
             limits,
-            build_uid: BUILD_UID,
+            build_uid: self.build_uid,
         }
     }
 }
 
-fn step_failure(failed: &StepFailure, heard: &Listener<'_>, all: &[PlannedStep]) -> Failure {
+fn step_failure(failed: &StepFailure, heard: &Listener<'_>, all: &[PlannedStep], limits: &Limits) -> Failure {
     let step = heard.group[failed.step];
     if failed.failure == StepEnd::Cancelled {
         return Failure::new(Exit::Interrupted, "interrupted");
     }
     let end = match &failed.failure {
-        StepEnd::TimedOut(_) => StepEnd::TimedOut(Limits::default().time.unwrap_or_default()),
+        StepEnd::TimedOut(_) => StepEnd::TimedOut(limits.time.unwrap_or_default()),
         other => other.clone(),
     };
     let in_phase: Vec<&PlannedStep> = all.iter().filter(|other| other.phase == step.phase).collect();
@@ -292,6 +294,9 @@ fn hint(command: &str, end: &StepEnd) -> Option<String> {
         StepEnd::Exit(_) if command.split_whitespace().any(|word| managers.contains(&word)) => {
             Some("there is no package manager of the system here; compilers, git and common headers are in the build image".to_owned())
         }
+        StepEnd::TimedOut(_) => Some(how_to_set("build-time")),
+        StepEnd::OutOfMemory => Some(how_to_set("build-memory")),
+        StepEnd::DiskFull => Some(how_to_set("build-disk")),
         StepEnd::Exit(127) => Some("the shell did not find the program".to_owned()),
         _ => None,
     }
@@ -307,8 +312,8 @@ pub fn sandbox_failure(cause: SandboxError, what: &str) -> Failure {
 }
 
 /// Gives a tree to the user that build commands run under; nothing to do unless the program was started as root.
-pub fn hand_over(tree: &Path) -> Result<(), Failure> {
-    let (uid, gid) = lapstrake_sandbox::outside_identity(BUILD_UID);
+pub fn hand_over(tree: &Path, build_uid: u32) -> Result<(), Failure> {
+    let (uid, gid) = lapstrake_sandbox::outside_identity(build_uid);
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
@@ -322,9 +327,9 @@ pub fn hand_over(tree: &Path) -> Result<(), Failure> {
 }
 
 /// Gives one directory to the user that build commands run under, unless it is theirs.
-pub fn give_to_commands(directory: &Path) -> Result<(), Failure> {
+pub fn give_to_commands(directory: &Path, build_uid: u32) -> Result<(), Failure> {
     use std::os::unix::fs::MetadataExt;
-    let (uid, gid) = lapstrake_sandbox::outside_identity(BUILD_UID);
+    let (uid, gid) = lapstrake_sandbox::outside_identity(build_uid);
     let given = fs_err::symlink_metadata(directory).and_then(|found| {
         if !rustix::process::geteuid().is_root() || (found.uid(), found.gid()) == (uid, gid) {
             return Ok(());
@@ -362,7 +367,7 @@ mod tests {
         };
         heard.hear(&output("no rule to make ", true));
         heard.hear(&output("it so", false));
-        let failure = step_failure(&failed, &heard, &steps);
+        let failure = step_failure(&failed, &heard, &steps, &Limits::default());
         assert_eq!(failure.exit, Exit::AppFailed);
         assert_eq!(
             failure.what,
@@ -374,6 +379,8 @@ mod tests {
         let secrets = Secrets::default();
         let workshop = Workshop {
             isolation: Isolation::Strict,
+            build_uid: 65533,
+            limits: Limits::default(),
             fetched: RefCell::default(),
             indexes: Vec::new(),
             layers: vec!["/layers/top".into(), "/layers/bottom".into()],

@@ -8,7 +8,7 @@ use lapstrake_runtimes::pyc::{RunTool, ToolError};
 use lapstrake_sandbox::{Event, Identity, Isolation, Limits, Mount, Network, Root, Spec, Step};
 
 use crate::context::Stop;
-use crate::steps::{BUILD_UID, hand_over};
+use crate::steps::hand_over;
 
 /// Where the work directory is inside.
 const WORK: &str = "/exchange";
@@ -21,6 +21,8 @@ pub struct Toolbox {
     pub stop: Stop,
     /// What keeps the programs away from the machine.
     pub isolation: Isolation,
+    /// The user that they run under outside, where this program was started as root.
+    pub build_uid: u32,
 }
 
 impl RunTool for Toolbox {
@@ -39,7 +41,7 @@ impl Toolbox {
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         fs_err::create_dir_all(&self.scratch)?;
         let scratch = tempfile::tempdir_in(&self.scratch)?;
-        hand_over(work)?;
+        hand_over(work, self.build_uid)?;
         let spec = Spec {
             isolation: self.isolation,
             root: Root { lower: rootfs.to_vec(), scratch: scratch.path().join("root") },
@@ -49,7 +51,7 @@ impl Toolbox {
             identity: Identity::default(),
             network: Network::None,
             limits: Limits::default(),
-            build_uid: BUILD_UID,
+            build_uid: self.build_uid,
         };
         let step = Step { argv: argv.to_vec(), env: environment(), cwd: WORK.into() };
         let mut last = String::new();

@@ -249,7 +249,7 @@ pub struct Forward {
 }
 
 /// What a sandbox may use up. [`Limits::default`] has the documented values.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Wall-clock time of all steps together; `None` for an app that is served.
     pub time: Option<Duration>,

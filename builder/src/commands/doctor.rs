@@ -10,7 +10,6 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::{print_result, printable};
 use crate::scratch::Scratch;
-use crate::steps::BUILD_UID;
 use crate::trace;
 
 /// What was found.
@@ -54,7 +53,10 @@ pub fn run(args: &DoctorArgs, context: &Context) -> Result<(), Failure> {
     let scratch = Scratch::new(&context.scratch_dir())?;
     let findings = Findings {
         chosen: context.isolation.name(),
-        modes: Isolation::ALL.into_iter().map(|mode| examine(mode, &scratch)).collect::<Result<_, _>>()?,
+        modes: Isolation::ALL
+            .into_iter()
+            .map(|mode| examine(mode, &scratch, context.build_uid))
+            .collect::<Result<_, _>>()?,
         untraceable: trace::probe_for(context.isolation, scratch.path()).err().map(|cause| cause.to_string()),
     };
     print_result(&match args.format {
@@ -84,8 +86,8 @@ pub fn run(args: &DoctorArgs, context: &Context) -> Result<(), Failure> {
     })
 }
 
-fn examine(isolation: Isolation, scratch: &Scratch) -> Result<Mode, Failure> {
-    let found = lapstrake_sandbox::probe(isolation, &scratch.directory(isolation.name())?, BUILD_UID);
+fn examine(isolation: Isolation, scratch: &Scratch, build_uid: u32) -> Result<Mode, Failure> {
+    let found = lapstrake_sandbox::probe(isolation, &scratch.directory(isolation.name())?, build_uid);
     let features: Vec<Found> = found
         .into_iter()
         .map(|(feature, result)| Found {

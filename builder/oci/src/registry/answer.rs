@@ -125,7 +125,12 @@ pub(super) fn connection(method: &Method, url: &Url, error: reqwest::Error) -> R
     while let Some(inner) = cause {
         if let Some(private) = inner.downcast_ref::<PrivateAddress>() {
             let reason = private.to_string();
-            return RegistryError::Forbidden { url: "the registry".into(), target: shown(url), reason };
+            return RegistryError::Forbidden {
+                url: "the registry".into(),
+                target: shown(url),
+                reason,
+                can_be_allowed: true,
+            };
         }
         cause = inner.source();
     }

@@ -276,6 +276,7 @@ impl Core {
             url: shown(&registry.base),
             target: target.to_owned(),
             reason: reason.to_owned(),
+            can_be_allowed: false,
         };
         let realm = Url::parse(&bearer.realm).map_err(|_| {
             let printable: String = bearer.realm.chars().filter(|c| !c.is_control()).take(200).collect();

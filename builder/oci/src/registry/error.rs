@@ -199,6 +199,8 @@ pub enum RegistryError {
         target: String,
         /// Why we do not go.
         reason: String,
+        /// Whether naming the host in [`Options::realm_allow`](super::Options::realm_allow) permits it.
+        can_be_allowed: bool,
     },
     /// Reading credentials failed.
     #[error("could not read the credentials for `{registry}`")]

@@ -45,9 +45,13 @@ fn client() -> Client {
 }
 
 fn logged_in(server: &Server) -> Client {
+    Client::new(logged_in_options(server)).unwrap()
+}
+
+fn logged_in_options(server: &Server) -> Options {
     let login = Login::Password { user: "user".into(), password: Secret::new("password") };
     let credentials = Credentials::none().with_login(server.host(), login);
-    Client::new(Options { credentials, ..options() }).unwrap()
+    Options { credentials, ..options() }
 }
 
 fn reference(server: &Server, rest: &str) -> Reference {

@@ -61,18 +61,19 @@ impl Core {
 
     /// Whether we go where a registry sends us: not from TLS to plain http, not from the public net to a private one.
     pub(super) async fn check_away(&self, registry: &Registry, target: &Url) -> Result<(), RegistryError> {
-        let forbidden = |reason: &str| RegistryError::Forbidden {
+        let forbidden = |reason: &str, can_be_allowed| RegistryError::Forbidden {
             url: shown(&registry.base),
             target: shown(target),
             reason: reason.to_owned(),
+            can_be_allowed,
         };
-        let origin = Origin::of(target).ok_or_else(|| forbidden("it is neither http nor https"))?;
+        let origin = Origin::of(target).ok_or_else(|| forbidden("it is neither http nor https", false))?;
         if origin == registry.origin || self.is_listed(target) {
             return Ok(());
         }
         let plain = !origin.is_tls() && !is_loopback(target) && !self.is_insecure(target);
         if !origin.is_tls() && (registry.origin.is_tls() || plain) {
-            return Err(forbidden("it is plain http"));
+            return Err(forbidden("it is plain http", true));
         }
         let literal = match target.host() {
             Some(Host::Ipv4(address)) => Some(address.into()),
@@ -80,7 +81,7 @@ impl Core {
             _ => None,
         };
         if literal.is_some_and(is_private) && !self.is_private(registry).await {
-            return Err(forbidden("it is a private address"));
+            return Err(forbidden("it is a private address", true));
         }
         Ok(())
     }

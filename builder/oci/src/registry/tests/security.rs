@@ -129,6 +129,39 @@ fn reg_s03_a_token_realm_that_is_no_web_address_or_names_a_user_is_refused() {
     }
 }
 
+#[test]
+fn reg_s03_a_token_realm_without_tls_gets_credentials_when_its_host_was_allowed() {
+    let server = Server::with(Settings { auth: Auth::Token, ..Settings::default() });
+    push_to(&logged_in(&server), &image(vec![layer("a", 10)]), &reference(&server, "app:1")).unwrap();
+    // Its own address under a name that is none of loopback.
+    let realm_host = format!("0.0.0.0:{}", server.host().rsplit(':').next().unwrap());
+    server.change(|settings| settings.realm = Some(format!("http://{realm_host}/token")));
+    let ask = |allowed: &[&str]| {
+        let options = Options {
+            realm_allow: allowed.iter().map(ToString::to_string).collect(),
+            ..logged_in_options(&server)
+        };
+        server.clear_log();
+        let found = Client::new(options).unwrap().manifest(&reference(&server, "app:1"));
+        let tokens = server.log().iter().filter(|request| request.path.starts_with("/token")).count();
+        (found, tokens)
+    };
+    for allowed in [&[][..], &["0.0.0.1"], &["0.0.0.0:1"]] {
+        let (found, tokens) = ask(allowed);
+        let error = found.unwrap_err();
+        assert!(
+            matches!(error, RegistryError::Forbidden { can_be_allowed: true, .. }),
+            "{allowed:?}: {error}"
+        );
+        assert_eq!(tokens, 0, "{allowed:?}");
+    }
+    for allowed in ["0.0.0.0", realm_host.as_str()] {
+        let (found, tokens) = ask(&[allowed]);
+        found.unwrap();
+        assert_eq!(tokens, 1, "{allowed}");
+    }
+}
+
 /// A registry with a public address, as far as the rules are concerned.
 fn public() -> Arc<core::Registry> {
     client().core.registry("1.1.1.1").unwrap()

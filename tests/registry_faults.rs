@@ -15,6 +15,7 @@ use serde_json::json;
 mod plans;
 mod proxy;
 mod random;
+mod unreachable;
 
 /// Bytes that no compression makes smaller, another sequence for each seed.
 fn random_bytes(seed: u64, size: usize) -> Vec<u8> {

@@ -124,8 +124,14 @@ pub fn failure(cause: RegistryError, what: impl Into<String>) -> Failure {
         }),
     };
     let hints: Vec<String> = cause.hints().iter().map(ToString::to_string).collect();
+    let is_proxy_login = cause.is_proxy_login();
     let can_be_allowed = matches!(cause, RegistryError::Forbidden { can_be_allowed: true, .. });
     let failure = Failure::because(exit, what, cause);
+    if is_proxy_login {
+        return failure.hint(
+            "the proxy takes a user and a password: `http://USER:PASSWORD@HOST:PORT` in `HTTPS_PROXY`",
+        );
+    }
     if can_be_allowed {
         return failure
             .hint("`--realm-allow HOST` permits it for a host that you trust with your credentials");

@@ -262,7 +262,9 @@ impl RegistryError {
             | Self::NoRepository { .. }
             | Self::Credentials { .. }
             | Self::NoContent { .. } => Class::Refused,
-            Self::Connection { source, .. } if refused_certificate(source) => Class::Refused,
+            Self::Connection { source, .. } if refused_certificate(source) || wants_login(source) => {
+                Class::Refused
+            }
             Self::Connection { .. } | Self::Stalled { .. } => Class::Transient,
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => Class::Mismatch,
             Self::TooLarge { .. }
@@ -273,6 +275,12 @@ impl RegistryError {
             Self::File { .. } => Class::Ours,
             Self::Stopped { .. } => Class::Stopped,
         }
+    }
+
+    /// Whether a proxy on the way asked for a login (407).
+    #[must_use]
+    pub fn is_proxy_login(&self) -> bool {
+        matches!(self, Self::Connection { source, .. } if wants_login(source))
     }
 
     /// Where credentials were looked for, if the registry asked for some.
@@ -306,9 +314,17 @@ pub(super) fn refused_certificate(error: &reqwest::Error) -> bool {
     causes(error).any(|cause| cause.contains("invalid peer certificate"))
 }
 
+/// Whether a proxy asked for a login that it did not get. The library has no type of its own for that.
+fn wants_login(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| cause == "tunnel error: proxy authorization required")
+}
+
 /// The innermost cause, which is the one that says something; the outer ones repeat the request.
 fn cause_of(error: &reqwest::Error) -> String {
-    causes(error).last().unwrap_or_else(|| error.to_string())
+    match causes(error).last() {
+        Some(cause) if cause == "tunnel error: unsuccessful" => "the proxy did not connect to it".to_owned(),
+        cause => cause.unwrap_or_else(|| error.to_string()),
+    }
 }
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = String> {

@@ -54,7 +54,7 @@ fn out_04_images_of_sample_apps_pass_every_validator() {
 
 /// The last of all tests: `.config/nextest.toml` says so.
 #[test]
-fn out_04_every_image_that_a_test_opened_passes_every_tool() {
+fn out_04_every_image_that_a_test_built_or_opened_passes_every_tool() {
     let Some(gathered) = Gathered::of_this_run() else {
         println!("skipped: images are gathered where `tests/run` runs the tests");
         return;

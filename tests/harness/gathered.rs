@@ -30,6 +30,11 @@ impl Gathered {
         &self.directory
     }
 
+    /// Whether an image is here, by the digest of its manifest.
+    pub(crate) fn has(&self, digest: &str) -> bool {
+        self.directory.join("named").join(tag_of(digest)).exists()
+    }
+
     /// Brings an image here, as it lies in the layout `from`.
     pub(crate) fn add(&self, from: &Path, image: &Image) {
         for blob in blobs(image) {
@@ -81,13 +86,17 @@ impl Gathered {
 
     /// What an image is called here.
     pub(crate) fn tag(image: &Image) -> String {
-        image.digest.trim_start_matches("sha256:")[..20].to_owned()
+        tag_of(&image.digest)
     }
 
     /// `DIRECTORY:TAG`.
     pub(crate) fn name(&self, image: &Image) -> String {
         format!("{}:{}", self.directory.display(), Self::tag(image))
     }
+}
+
+fn tag_of(digest: &str) -> String {
+    digest.trim_start_matches("sha256:")[..20].to_owned()
 }
 
 fn write_layout(directory: &Path, descriptors: &[Value]) {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use lapstrake_fixtures::archive::copy_tree;
 
-use super::{tools, workspace};
+use super::{built, tools, workspace};
 
 /// How the binary is started: as whom, where, and with which variables.
 #[derive(Clone)]
@@ -163,7 +163,10 @@ impl Lapstrake {
 
     /// Runs it to its end.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
-        Outcome::of(self.command(arguments))
+        let words: Vec<OsString> = arguments.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        let outcome = Outcome::of(self.command(&words));
+        built::gather(&words, &self.directory, &outcome);
+        outcome
     }
 
     /// Runs it to its end with `input` on standard input.

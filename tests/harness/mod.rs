@@ -1,6 +1,7 @@
 //! What the tests share: the binary, a real registry, other people's tools, and the image as they see it.
 
 pub(crate) mod browser;
+pub(crate) mod built;
 pub(crate) mod container;
 pub(crate) mod containerd;
 pub(crate) mod gathered;

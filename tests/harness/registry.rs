@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{tools, workspace};
+use super::{built, tools, workspace};
 
 /// A registry that lives as long as the value.
 pub(crate) struct Registry {
@@ -23,7 +23,9 @@ impl Registry {
         // Between finding a free port and the server's bind another process may take it.
         for _ in 0..5 {
             if let Some((server, port)) = try_start(&directory) {
-                return Self { server, port, directory };
+                let registry = Self { server, port, directory };
+                built::note_registry(registry.host(), registry.storage());
+                return registry;
             }
         }
         panic!("docker-registry did not start: {}", log(&directory));

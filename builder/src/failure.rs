@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::ErrorKind;
 
 use lapstrake_oci::layout::LayoutError;
+use lapstrake_sandbox::SandboxError;
 use rustix::io::Errno;
 
 const SIGTERM: usize = 15;
@@ -155,7 +156,10 @@ impl Trouble {
         let io = error.downcast_ref::<std::io::Error>();
         let errno = io.and_then(std::io::Error::raw_os_error).map(Errno::from_raw_os_error);
         let errno = errno.or_else(|| error.downcast_ref::<Errno>().copied());
-        let errno = errno.or_else(|| io.and_then(in_text));
+        let errno = errno.or_else(|| io.and_then(|io| in_text(&io.to_string())));
+        // What failed inside of a sandbox comes as a text.
+        let inside = error.downcast_ref::<SandboxError>().map(ToString::to_string);
+        let errno = errno.or_else(|| inside.as_deref().and_then(in_text));
         let wrapped = || io.and_then(std::io::Error::get_ref).and_then(|inner| Self::behind(inner));
         let kind = io.and_then(|cause| Self::of_kind(cause.kind()));
         let layout = error.downcast_ref::<LayoutError>().and_then(Self::of_layout);
@@ -225,11 +229,11 @@ impl Trouble {
     }
 }
 
-/// The number at the end of the text of an error: what names the file keeps the text of its cause, and nothing else of one
-/// that has no kind.
-fn in_text(error: &std::io::Error) -> Option<Errno> {
-    let text = error.to_string();
-    let (_, number) = text.strip_suffix(')')?.rsplit_once("(os error ")?;
+/// The number in the text of an error: what names the file keeps the text of its cause, and nothing else of one that has no
+/// kind. The name may come behind it.
+fn in_text(text: &str) -> Option<Errno> {
+    let (_, rest) = text.rsplit_once("(os error ")?;
+    let (number, _) = rest.split_once(')')?;
     number.parse().ok().map(Errno::from_raw_os_error)
 }
 
@@ -302,6 +306,13 @@ mod tests {
         let named = fs_err::read("/proc/self/mem").unwrap_err();
         assert!(named.raw_os_error().is_none() && named.to_string().contains("/proc/self/mem"), "{named:?}");
         assert_eq!(Failure::io("x", named).exit, Exit::Transient);
+        let named_behind = std::io::Error::other("Input/output error (os error 5) at path \"/x\"");
+        assert_eq!(Failure::io("x", named_behind).exit, Exit::Transient);
+        let setup =
+            |reason: &str| SandboxError::Setup { what: "`/dev/zero`".to_owned(), reason: reason.to_owned() };
+        let exit_of_setup = |reason| Failure::because(Exit::Ours, "x", setup(reason)).exit;
+        assert_eq!(exit_of_setup("Input/output error (os error 5)"), Exit::Transient);
+        assert_eq!(exit_of_setup("a reason of its own"), Exit::Ours);
     }
 
     #[test]

@@ -59,9 +59,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be deleted now is a left-over that the next build takes away.
-        let _ = lapstrake_oci::layer::remove_tree(&self.path);
-        let _ = std::fs::remove_file(&self.lock);
+        remove(&self.path, &self.lock);
         let _ = flock(&self.held, FlockOperation::Unlock);
     }
 }
@@ -75,9 +73,16 @@ fn reclaim(parent: &Path) {
     {
         let Ok(held) = File::open(&lock) else { continue };
         if flock(&held, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = lapstrake_oci::layer::remove_tree(&lock.with_extension(""));
-            let _ = std::fs::remove_file(&lock);
+            remove(&lock.with_extension(""), &lock);
         }
+    }
+}
+
+/// Deletes a scratch directory and its lock, which is held. What cannot be deleted now keeps its lock, by which the next
+/// build finds it and takes it away.
+fn remove(directory: &Path, lock: &Path) {
+    if lapstrake_oci::layer::remove_tree(directory).is_ok() {
+        let _ = std::fs::remove_file(lock);
     }
 }
 
@@ -103,6 +108,18 @@ mod tests {
         let second = Scratch::new(parent.path()).unwrap();
         assert!(living.path().is_dir() && second.path().is_dir());
         assert!(!parent.path().join("build-dead").exists());
+    }
+
+    #[test]
+    fn what_cannot_be_deleted_is_left_to_the_next_build() {
+        let parent = tempfile::tempdir().unwrap();
+        let lock = parent.path().join("build-kept.lock");
+        std::fs::write(&lock, b"").unwrap();
+        // Nobody deletes what is in there.
+        remove(Path::new("/proc/self/fdinfo"), &lock);
+        assert!(lock.is_file());
+        remove(&parent.path().join("build-kept"), &lock);
+        assert!(!lock.exists());
     }
 
     #[test]

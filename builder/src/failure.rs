@@ -5,7 +5,9 @@ use std::error::Error;
 use std::fmt;
 use std::io::ErrorKind;
 
+use lapstrake_oci::layer::PackError;
 use lapstrake_oci::layout::LayoutError;
+use lapstrake_oci::tree::ChangedWhileRead;
 use lapstrake_sandbox::SandboxError;
 use rustix::io::Errno;
 
@@ -146,6 +148,8 @@ enum Trouble {
     Scarce,
     /// The user may not read or write there.
     Forbidden,
+    /// A file was changed while it was read.
+    Unsteady,
     /// Something else was put where a file or directory of ours was, or into it.
     Damaged,
 }
@@ -163,7 +167,10 @@ impl Trouble {
         let wrapped = || io.and_then(std::io::Error::get_ref).and_then(|inner| Self::behind(inner));
         let kind = io.and_then(|cause| Self::of_kind(cause.kind()));
         let layout = error.downcast_ref::<LayoutError>().and_then(Self::of_layout);
-        let here = layout.or_else(|| errno.and_then(Self::of_errno)).or_else(wrapped).or(kind);
+        let is_changed = error.is::<ChangedWhileRead>()
+            || matches!(error.downcast_ref::<PackError>(), Some(PackError::Changed { .. }));
+        let unsteady = is_changed.then_some(Self::Unsteady);
+        let here = layout.or(unsteady).or_else(|| errno.and_then(Self::of_errno)).or_else(wrapped).or(kind);
         here.or_else(|| error.source().and_then(Self::behind))
     }
 
@@ -223,6 +230,7 @@ impl Trouble {
             Self::FewFiles => "raise the limit of open files, as with `ulimit -n 1024`",
             Self::ShortFiles => "raise the limit of the size of files, as with `ulimit -f unlimited`",
             Self::Scarce => "run the command again when there is more memory and there are fewer processes",
+            Self::Unsteady => "run the command again, and let nothing change the source meanwhile",
             Self::Damaged => "delete what is damaged there: a build makes it again",
             Self::Forbidden => "see who may read and write there, or choose another place with `--data-dir`",
         }
@@ -306,6 +314,11 @@ mod tests {
         let named = fs_err::read("/proc/self/mem").unwrap_err();
         assert!(named.raw_os_error().is_none() && named.to_string().contains("/proc/self/mem"), "{named:?}");
         assert_eq!(Failure::io("x", named).exit, Exit::Transient);
+        let changed = std::io::Error::other(ChangedWhileRead);
+        assert_eq!(Failure::io("x", changed).exit, Exit::Transient);
+        let path = lapstrake_oci::tree::TreePath::new("a").unwrap();
+        let changed = PackError::Changed { path, expected: 3, found: "0".to_owned() };
+        assert_eq!(Failure::because(Exit::Ours, "x", changed).exit, Exit::Transient);
         let named_behind = std::io::Error::other("Input/output error (os error 5) at path \"/x\"");
         assert_eq!(Failure::io("x", named_behind).exit, Exit::Transient);
         let setup =

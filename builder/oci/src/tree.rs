@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 mod content;
 mod digest;
 
-pub use content::{Content, ContentDigest, ContentDigestError, ContentHasher, Place};
+pub use content::{ChangedWhileRead, Content, ContentDigest, ContentDigestError, ContentHasher, Place};
 pub use digest::{TreeDigestError, tree_digest};
 
 /// A relative path inside a tree: components without `.`, `..`, NUL or empty names, joined by `/`.

@@ -252,8 +252,13 @@ impl ContentHasher {
     }
 }
 
+/// A file is another one than it was when its tree was made; the inner error of an [`io::Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it changed while it was read")]
+pub struct ChangedWhileRead;
+
 fn changed() -> io::Error {
-    io::Error::other("it changed while it was read")
+    io::Error::other(ChangedWhileRead)
 }
 
 struct RangeReader<'a> {

@@ -374,9 +374,10 @@ fn a_rebase_is_the_rebuild() {
     lapstrake.run(import).expect(0);
 
     let second = format!("{repository}:candidate");
+    let on_foreign = lapstrake.clone().on_foreign_layers();
     let build = |catalog: &str, name: &str| {
         let tag = registry.reference(name);
-        lapstrake.run(["build", source, "--catalog", catalog, "--tag", &tag]).expect(0);
+        on_foreign.run(["build", source, "--catalog", catalog, "--tag", &tag]).expect(0);
         tag
     };
     let (moved, rebuilt) = (build(&first, "team/moved:1"), build(&second, "team/rebuilt:1"));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::injected::{Injected, count, inject, points, run_bounded};
 use crate::harness::prepared::{Unpacked, names_below, settle, whole_in_layout, whole_in_registry};
-use crate::harness::{Lapstrake, Prepared, Registry, tools};
+use crate::harness::{Image, Lapstrake, Prepared, Registry, tools};
 
 /// The calls by which a build changes anything, or learns of it.
 const CALLS: [&str; 40] = [
@@ -94,6 +94,7 @@ impl Scene {
         settle(&scene.prepared.source());
         let layout = scene.prepared.scratch().join("seed-layout");
         scene.old = run_bounded(scene.build(&lapstrake, "seed/app", &layout)).expect(0).digest();
+        Image::built(&layout, &scene.old);
         fs_err::write(scene.prepared.source().join("state.txt"), "new").unwrap();
         settle(&scene.prepared.source());
         for unpacked in [Unpacked::Shared, Unpacked::Missing] {
@@ -101,6 +102,7 @@ impl Scene {
             scene.new = run_bounded(scene.build_at(&place)).expect(0).digest();
             assert_ne!(scene.new, scene.old);
             scene.expect_both(&place, &[&scene.new]).unwrap();
+            Image::built(&place.directory.join("layout"), &scene.new);
             // A build that finds everything made leaves something, too.
             run_bounded(scene.build_at(&place)).expect(0);
             scene.left.insert(label(unpacked), names_below(&place.directory));

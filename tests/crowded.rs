@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::injected::run_bounded;
 use crate::harness::prepared::{Unpacked, settle, whole_in_layout, write_app};
-use crate::harness::{Lapstrake, Outcome, Prepared, Registry, tools};
+use crate::harness::{Image, Lapstrake, Outcome, Prepared, Registry, tools};
 
 /// How many builds run at once.
 const BUILDS: usize = 32;
@@ -57,6 +57,7 @@ fn cac_02_builds_at_once_make_one_image_of_each_app() {
             }
             for (at, digest) in expected.iter().take(count).enumerate() {
                 assert_eq!(whole_in_layout(&data.join("store"), &format!("app-{at}")).as_ref(), Ok(digest));
+                Image::built(&data.join("store"), digest);
             }
             for left in ["builds", "scratch"] {
                 let entries = fs_err::read_dir(data.join(left)).into_iter().flatten();
@@ -177,7 +178,7 @@ fn cac_03_what_was_damaged_is_found_and_made_again_or_named() {
         let [store, fresh] =
             ["store", "fresh"].map(|name| format!("oci:{}/{name}:app", lapstrake.data().display()));
         let words = ["build", source.to_str().unwrap(), "--output", &store, "--output", &fresh];
-        run_bounded(lapstrake.command(words))
+        lapstrake.run_bounded(words)
     };
     let digest = build(&usual).expect(0).digest();
     settle(&source);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::injected::run_bounded;
 use crate::harness::prepared::{Unpacked, names_below, settle, write_app};
-use crate::harness::{Prepared, Registry, tools};
+use crate::harness::{Image, Prepared, Registry, tools};
 
 #[test]
 fn flt_05_the_clock_changes_no_digest() {
@@ -17,7 +17,7 @@ fn flt_05_the_clock_changes_no_digest() {
     let reference = registry.reference("clock/app:1");
     let words = ["build", source.to_str().unwrap(), "--tag", &reference];
     let lapstrake = prepared.data(&prepared.scratch().join("now"), Unpacked::Shared);
-    let digest = run_bounded(lapstrake.command(words)).expect(0).digest();
+    let digest = lapstrake.run_bounded(words).expect(0).digest();
     let seen = tools::run("faketime", ["2016-12-31 23:59:59", "date", "+%Y"]);
     if seen.trim() != "2016" {
         eprintln!("skipped: the clock cannot be changed here: {seen}");
@@ -71,7 +71,7 @@ fn flt_05_a_clock_that_jumps_during_a_build_changes_no_digest() {
         ["build".to_owned(), source, "--tag".to_owned(), registry.reference(&format!("clock/jumps:{tag}"))]
     };
     let steady = prepared.data(&prepared.scratch().join("steady"), Unpacked::Shared);
-    let digest = run_bounded(steady.command(words("steady"))).expect(0).digest();
+    let digest = steady.run_bounded(words("steady")).expect(0).digest();
     let preload = tools::run("faketime", ["-f", "+0", "sh", "-c", "echo $LD_PRELOAD"]);
     let clock = prepared.scratch().join("clock");
     let set = |time: &str| {
@@ -101,7 +101,7 @@ fn flt_05_a_clock_that_jumps_during_a_build_changes_no_digest() {
             }
             jumps
         });
-        let outcome = run_bounded(jumping.command(words("jumping")));
+        let outcome = jumping.run_bounded(words("jumping"));
         is_over.store(true, Ordering::Relaxed);
         (outcome, jumper.join().unwrap())
     });
@@ -175,6 +175,7 @@ fn flt_06_builds_in_a_row_take_no_more_from_one_to_the_next() {
     for (at, (digest, _)) in first.iter().chain(&rest).enumerate() {
         assert_eq!(digest, &first[at % 2].0, "build {at}");
     }
+    Image::open(&layout, Some("1"));
     assert_eq!(names_below(&data), names);
     let (now, still_mounted) = (size_of(&data), mounts());
     assert!(now <= used + used / 100 + 64, "{used} KiB at first, {now} KiB at last");

@@ -106,9 +106,8 @@ fn flt_02_a_full_disk_is_named_and_the_next_build_with_more_space_works() {
     let layout = format!("oci:{}", prepared.scratch().join("measured-layout").display());
     let source = prepared.source();
     let lapstrake = prepared.data(&data, Unpacked::Missing);
-    let digest = run_bounded(lapstrake.command(["build", source.to_str().unwrap(), "--output", &layout]))
-        .expect(0)
-        .digest();
+    let digest =
+        lapstrake.run_bounded(["build", source.to_str().unwrap(), "--output", &layout]).expect(0).digest();
     let used = tools::run("du", [Path::new("-sk"), &data.join("rootfs")]);
     let rootfs: u64 = used.split_whitespace().next().unwrap().parse().unwrap();
     fs_err::remove_dir_all(&data).unwrap();
@@ -172,9 +171,8 @@ fn flt_07_a_process_that_gets_little_works_or_says_what_is_missing() {
     let source = prepared.source();
     let layout = format!("oci:{}", prepared.scratch().join("usual").display());
     let lapstrake = prepared.data(&prepared.scratch().join("usual-data"), Unpacked::Shared);
-    let digest = run_bounded(lapstrake.command(["build", source.to_str().unwrap(), "--output", &layout]))
-        .expect(0)
-        .digest();
+    let digest =
+        lapstrake.run_bounded(["build", source.to_str().unwrap(), "--output", &layout]).expect(0).digest();
     let (mut failures, mut refused) = (Vec::new(), Vec::new());
     for (at, (name, script, may_fail)) in CONDITIONS.into_iter().enumerate() {
         let place = prepared.scratch().join(format!("condition-{at}"));
@@ -190,7 +188,7 @@ fn flt_07_a_process_that_gets_little_works_or_says_what_is_missing() {
             _ => failures.push(format!("{name}: {outcome:?}")),
         }
         // Where little was given, what was kept must be of use to those who have more.
-        let again = run_bounded(lapstrake.command(["build", source.to_str().unwrap(), "--output", &layout]));
+        let again = lapstrake.run_bounded(["build", source.to_str().unwrap(), "--output", &layout]);
         if again.code != Some(0) || again.digest() != digest {
             failures.push(format!("after {name}: {again:?}"));
         }

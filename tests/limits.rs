@@ -112,6 +112,7 @@ fn a_token_service_without_tls_is_told_no_password_unless_its_host_was_allowed()
     assert_ne!(refused.code, Some(0));
     assert!(refused.stderr.contains("`--realm-allow HOST` permits it"), "{}", refused.stderr);
     assert!(registry.log().iter().all(|request| !request.path.starts_with("/token")));
-    app.build(&machine, &["-t", &tag, "--realm-allow", &realm]).expect(0);
+    let output = format!("oci:{}", app.scratch.path().join("layout").display());
+    app.build(&machine, &["-t", &tag, "-o", &output, "--realm-allow", &realm]).expect(0);
     assert!(registry.tags("team/app").contains(&"1".to_owned()));
 }

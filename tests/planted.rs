@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{Keys, Lapstrake, tools, workspace};
+use crate::harness::{Image, Keys, Lapstrake, tools, workspace};
 
 /// An ordinary user's id, to whom nothing belongs.
 const ORDINARY: u32 = 54_326;
@@ -262,9 +262,10 @@ fn cfg_05_no_process_of_the_program_has_a_variable_of_the_app_file() {
          command: python3 -m http.server\n  env:\n{list}"
     );
     fs_err::write(app.join("apprunner.yaml"), text).unwrap();
-    let layout = format!("oci:{}", scratch.path().join("layout").display());
+    let layout = scratch.path().join("layout");
+    let output = format!("oci:{}", layout.display());
     for mode in ["strict", "chroot"] {
-        let words = ["build", app.to_str().unwrap(), "--output", &layout, "--isolation", mode];
+        let words = ["build", app.to_str().unwrap(), "--output", &output, "--isolation", mode];
         let mut child = Lapstrake::new().start(words);
         let (mut of_commands, mut of_ours, mut looked) = (0, Vec::new(), 0);
         while child.try_wait().unwrap().is_none() {
@@ -282,6 +283,7 @@ fn cfg_05_no_process_of_the_program_has_a_variable_of_the_app_file() {
         }
         let ended = child.wait_with_output().unwrap();
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        Image::open(&layout, None);
         assert!(of_commands > 0, "the commands have them, and were seen in one of {looked} looks");
         assert!(of_ours.is_empty(), "{mode}: {of_ours:?}");
     }

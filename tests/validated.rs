@@ -59,7 +59,7 @@ fn out_04_every_image_that_a_test_built_or_opened_passes_every_tool() {
         println!("skipped: images are gathered where `tests/run` runs the tests");
         return;
     };
-    let scratch = workspace::scratch();
+    let scratch = workspace::scratch_for_trees();
     let verdict = judge(&gathered, scratch.path());
     assert_eq!(verdict.faults, Vec::<String>::new(), "{verdict}");
     println!("figure OUT-04: {verdict}");

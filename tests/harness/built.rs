@@ -2,7 +2,7 @@
 //! not.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex};
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::gathered::Gathered;
 use super::image::{Image, document};
 use super::lapstrake::Outcome;
-use super::workspace;
+use super::{tools, workspace};
 
 /// The storage of the registries that this process has started, by `HOST:PORT`.
 static STORAGES: LazyLock<Mutex<BTreeMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
@@ -21,9 +21,11 @@ pub(crate) fn note_registry(host: String, storage: PathBuf) {
     STORAGES.lock().unwrap().insert(host, storage);
 }
 
-/// Gathers what a command has built, if that lies in an image layout or in a registry of [`note_registry`], and is not
-/// there already.
-pub(crate) fn gather(words: &[OsString], directory: &Path, outcome: &Outcome) {
+/// Gathers what a command has built, unless it is there already.
+///
+/// # Panics
+/// If it lies neither in an image layout nor in a registry of [`note_registry`]: no image goes unseen.
+pub(crate) fn gather(words: &[OsString], directory: &Path, data: &Path, outcome: &Outcome) {
     let Some(gathered) = Gathered::of_this_run() else { return };
     let is_build = outcome.code == Some(0) && words.first().is_some_and(|word| word == "build");
     if !is_build || !outcome.stdout.contains("sha256:") || gathered.has(&outcome.digest()) {
@@ -31,18 +33,29 @@ pub(crate) fn gather(words: &[OsString], directory: &Path, outcome: &Outcome) {
     }
     let digest = outcome.digest();
     let scratch = workspace::scratch();
+    let mut is_kept_by_itself = true;
     let mut of_option = words.windows(2).filter_map(|pair| {
         let value = pair[1].to_str()?;
-        match pair[0].to_str()? {
-            "-o" | "--output" => layout_of(directory, value.strip_prefix("oci:")?),
+        let layout = match pair[0].to_str()? {
+            "-o" | "--output" => match value.split_once(':')? {
+                ("oci", place) => layout_of(directory, place),
+                ("oci-archive", place) => {
+                    Some(unpacked(&directory.join(place), &scratch.path().join("layout")))
+                }
+                _ => None,
+            },
             "-t" | "--tag" => {
-                let storage = STORAGES.lock().unwrap().get(value.split('/').next()?).cloned()?;
-                Some(layout_from(&storage, &digest, &scratch.path().join("layout")))
+                let storage = STORAGES.lock().unwrap().get(value.split('/').next()?).cloned();
+                storage.map(|storage| layout_from(&storage, &digest, &scratch.path().join("layout")))
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        is_kept_by_itself = false;
+        layout
     });
-    let Some(layout) = of_option.next() else { return };
+    let layout = of_option.next();
+    let layout = layout.or_else(|| is_kept_by_itself.then(|| data.join("store")));
+    let layout = layout.unwrap_or_else(|| panic!("nobody but {words:?} has seen {digest}"));
     let top = document(&layout, &digest);
     match top["manifests"].as_array() {
         Some(images) => {
@@ -59,6 +72,13 @@ fn layout_of(directory: &Path, text: &str) -> Option<PathBuf> {
     let without_tag = text.rsplit_once(':').map(|(before, _)| before);
     let places = [Some(text), without_tag].into_iter().flatten().map(|place| directory.join(place));
     places.into_iter().find(|place| place.join("oci-layout").exists())
+}
+
+/// The layout that an archive holds.
+fn unpacked(archive: &Path, layout: &Path) -> PathBuf {
+    fs_err::create_dir_all(layout).unwrap();
+    tools::run("bsdtar", [OsStr::new("-xf"), archive.as_os_str(), OsStr::new("-C"), layout.as_os_str()]);
+    layout.to_owned()
 }
 
 /// A layout of links to what a registry stores of an image, or of an index with its images.

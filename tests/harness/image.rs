@@ -134,17 +134,7 @@ impl Image {
 
     /// The file system that the layers make: path to the topmost entry, whiteouts applied.
     pub(crate) fn files(&self) -> BTreeMap<String, Entry> {
-        let mut files = BTreeMap::new();
-        for place in 0..self.layers().len() {
-            let entries = self.entries(place);
-            for entry in &entries {
-                apply_whiteout(&mut files, &entry.path);
-            }
-            for entry in entries.into_iter().filter(|entry| !is_whiteout(&entry.path)) {
-                files.insert(entry.path.clone(), entry);
-            }
-        }
-        files
+        stacked((0..self.layers().len()).map(|place| self.entries(place)))
     }
 
     /// The variables of the config.
@@ -155,6 +145,20 @@ impl Image {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect()
     }
+}
+
+/// The file system that the entries of layers make, lowest layer first.
+pub(crate) fn stacked(layers: impl Iterator<Item = Vec<Entry>>) -> BTreeMap<String, Entry> {
+    let mut files = BTreeMap::new();
+    for entries in layers {
+        for entry in &entries {
+            apply_whiteout(&mut files, &entry.path);
+        }
+        for entry in entries.into_iter().filter(|entry| !is_whiteout(&entry.path)) {
+            files.insert(entry.path.clone(), entry);
+        }
+    }
+    files
 }
 
 fn is_whiteout(path: &str) -> bool {

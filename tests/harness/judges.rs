@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::containerd::Containerd;
 use super::gathered::Gathered;
-use super::image::Image;
+use super::image::{Entry, Image, digest_of, stacked};
 use super::{container, tools};
 
 /// What came of it.
@@ -52,6 +52,28 @@ impl std::fmt::Display for Verdict {
     }
 }
 
+/// The entries of layers, each layer read once, with the digest of its content in each.
+#[derive(Default)]
+struct Layers(Mutex<BTreeMap<String, Vec<Entry>>>);
+
+impl Layers {
+    /// [`Image::files`].
+    fn files(&self, image: &Image) -> BTreeMap<String, Entry> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stacked(image.layers().into_iter().enumerate().map(|(place, digest)| {
+            if let Some(entries) = known().get(&digest) {
+                return entries.clone();
+            }
+            let mut entries = image.entries(place);
+            for entry in &mut entries {
+                entry.bytes = digest_of(&entry.bytes).into_bytes();
+            }
+            known().insert(digest, entries.clone());
+            entries
+        }))
+    }
+}
+
 /// Has all tools judge all images. Those without zstd get what is compressed otherwise; what loads images into a store
 /// wants root; what applies and runs them, those of this machine's architecture.
 pub(crate) fn judge(gathered: &Gathered, scratch: &Path) -> Verdict {
@@ -61,19 +83,20 @@ pub(crate) fn judge(gathered: &Gathered, scratch: &Path) -> Verdict {
     let mut layers = BTreeSet::new();
     let queue: Vec<(&Image, bool)> = images.iter().map(|it| (it, layers.insert(it.layers()))).collect();
     let queue = Mutex::new(queue.into_iter());
+    let layers = Layers::default();
     std::thread::scope(|scope| {
         for worker in ["a", "b"] {
-            let (queue, verdict, scratch) = (&queue, &verdict, scratch.join(worker));
+            let (queue, verdict, layers, scratch) = (&queue, &verdict, &layers, scratch.join(worker));
             scope.spawn(move || {
                 fs_err::create_dir_all(&scratch).unwrap();
                 let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
                 while let Some((image, is_new)) = next() {
-                    by_readers(verdict, gathered, image, is_new, &scratch);
+                    by_readers(verdict, gathered, layers, image, is_new, &scratch);
                 }
             });
         }
         if tools::is_root() {
-            scope.spawn(|| by_stores(&verdict, gathered, &images, scratch));
+            scope.spawn(|| by_stores(&verdict, gathered, &layers, &images, scratch));
         } else {
             println!("missing: podman and containerd judge nothing without root");
         }
@@ -82,13 +105,22 @@ pub(crate) fn judge(gathered: &Gathered, scratch: &Path) -> Verdict {
 }
 
 /// Tools that read a layout.
-fn by_readers(verdict: &Mutex<Verdict>, gathered: &Gathered, image: &Image, is_new: bool, scratch: &Path) {
+fn by_readers(
+    verdict: &Mutex<Verdict>,
+    gathered: &Gathered,
+    layers: &Layers,
+    image: &Image,
+    is_new: bool,
+    scratch: &Path,
+) {
     Verdict::ask(verdict, "skopeo inspect and copy", image, || by_skopeo(gathered, image, scratch));
     if is_zstd(image) {
         return;
     }
     if is_new {
-        Verdict::ask(verdict, "umoci unpack", image, || by_umoci(gathered, image, scratch));
+        Verdict::ask(verdict, "umoci unpack", image, || {
+            unpacks(gathered, image, &layers.files(image), scratch)
+        });
     }
     if tools::is_there("oci-image-tool") {
         Verdict::ask(verdict, "oci-image-tool", image, || by_image_tool(gathered, image, scratch));
@@ -96,12 +128,18 @@ fn by_readers(verdict: &Mutex<Verdict>, gathered: &Gathered, image: &Image, is_n
 }
 
 /// Tools that bring images to a store of their own.
-fn by_stores(verdict: &Mutex<Verdict>, gathered: &Gathered, images: &[Image], scratch: &Path) {
+fn by_stores(
+    verdict: &Mutex<Verdict>,
+    gathered: &Gathered,
+    layers: &Layers,
+    images: &[Image],
+    scratch: &Path,
+) {
     let podman = Podman::new(scratch);
     let containerd = tools::is_there("containerd").then(|| Containerd::start(&scratch.join("containerd")));
     for image in images {
         let id = Verdict::ask(verdict, "podman pull", image, || podman.loads(gathered, image));
-        let files = image.files();
+        let files = layers.files(image);
         let lister = ["bin/ls", "usr/bin/ls"].iter().find(|path| files.contains_key(**path));
         if let (Some(id), Some(program), true) = (id, lister, is_local(image)) {
             let app = files.keys().filter_map(|path| path.strip_prefix("app/"));
@@ -157,15 +195,24 @@ pub(crate) fn by_skopeo(gathered: &Gathered, image: &Image, scratch: &Path) -> R
     let manifest = fs_err::read(copy.join("manifest.json")).unwrap();
     let arrived = image.layers().iter().all(|layer| copy.join(layer.trim_start_matches("sha256:")).is_file());
     fs_err::remove_dir_all(copy).unwrap();
-    equal("the digest of the copy", &super::image::digest_of(&manifest), &image.digest)?;
+    equal("the digest of the copy", &digest_of(&manifest), &image.digest)?;
     equal("that all layers are in the copy", &arrived, &true)
 }
 
 /// What umoci unpacks is what the layers hold: every path, and no other.
 pub(crate) fn by_umoci(gathered: &Gathered, image: &Image, scratch: &Path) -> Result<(), String> {
+    unpacks(gathered, image, &Layers::default().files(image), scratch)
+}
+
+fn unpacks(
+    gathered: &Gathered,
+    image: &Image,
+    files: &BTreeMap<String, Entry>,
+    scratch: &Path,
+) -> Result<(), String> {
     let bundle = scratch.join("bundle");
     let unpacked = container::try_unpack(&gathered.name(image), &bundle);
-    let compared = unpacked.and_then(|()| same_files(image, &bundle.join("rootfs")));
+    let compared = unpacked.and_then(|()| same_files(files, &bundle.join("rootfs")));
     // What was only half unpacked lies there as well.
     if bundle.exists() {
         fs_err::remove_dir_all(bundle).unwrap();
@@ -173,7 +220,7 @@ pub(crate) fn by_umoci(gathered: &Gathered, image: &Image, scratch: &Path) -> Re
     compared
 }
 
-fn same_files(image: &Image, root: &Path) -> Result<(), String> {
+fn same_files(files: &BTreeMap<String, Entry>, root: &Path) -> Result<(), String> {
     // Names that are no text are told apart as well as they can be shown.
     let found: BTreeMap<String, PathBuf> = walkdir::WalkDir::new(root)
         .min_depth(1)
@@ -181,7 +228,6 @@ fn same_files(image: &Image, root: &Path) -> Result<(), String> {
         .map(|entry| entry.unwrap().into_path())
         .map(|path| (path.strip_prefix(root).unwrap().to_string_lossy().into_owned(), path))
         .collect();
-    let files = image.files();
     // Directories that no entry names are made on the way to what is in them.
     let mut expected: BTreeSet<String> = files.keys().cloned().collect();
     for path in files.keys() {
@@ -191,7 +237,9 @@ fn same_files(image: &Image, root: &Path) -> Result<(), String> {
     let differ: Vec<&String> = names.symmetric_difference(&expected).collect();
     equal("what differs", &differ, &Vec::new())?;
     for (path, entry) in files.iter().filter(|(path, _)| path.starts_with("app/")) {
-        if entry.kind == tar::EntryType::Regular && fs_err::read(&found[path]).unwrap() != entry.bytes {
+        if entry.kind == tar::EntryType::Regular
+            && digest_of(&fs_err::read(&found[path]).unwrap()).as_bytes() != entry.bytes
+        {
             return Err(format!("`{path}` has other bytes"));
         }
     }

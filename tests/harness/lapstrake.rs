@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use lapstrake_fixtures::archive::copy_tree;
 
+use super::injected::run_bounded;
 use super::{built, tools, workspace};
 
 /// How the binary is started: as whom, where, and with which variables.
@@ -173,9 +174,15 @@ impl Lapstrake {
     pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
         let words: Vec<OsString> = arguments.into_iter().map(|word| word.as_ref().to_owned()).collect();
         let outcome = Outcome::of(self.command(&words));
-        if !self.has_foreign_layers {
-            built::gather(&words, &self.directory, &outcome);
-        }
+        self.gather(&words, &outcome);
+        outcome
+    }
+
+    /// Runs it to its end, which has to come in time.
+    pub(crate) fn run_bounded<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
+        let words: Vec<OsString> = arguments.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        let outcome = run_bounded(self.command(&words));
+        self.gather(&words, &outcome);
         outcome
     }
 
@@ -185,9 +192,19 @@ impl Lapstrake {
         arguments: impl IntoIterator<Item = S>,
         input: &Path,
     ) -> Outcome {
-        let mut command = self.command(arguments);
+        let words: Vec<OsString> = arguments.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        let mut command = self.command(&words);
         command.stdin(fs_err::File::open(input).unwrap().into_parts().0);
-        Outcome::of(command)
+        let outcome = Outcome::of(command);
+        self.gather(&words, &outcome);
+        outcome
+    }
+
+    /// Other people's tools judge what was built when all tests have ended.
+    fn gather(&self, words: &[OsString], outcome: &Outcome) {
+        if !self.has_foreign_layers {
+            built::gather(words, &self.directory, &self.data, outcome);
+        }
     }
 
     /// Starts it and leaves it running; both outputs go to pipes.

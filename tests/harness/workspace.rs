@@ -41,8 +41,23 @@ pub(crate) fn corpus(name: &str) -> Option<PathBuf> {
 
 /// A scratch directory that everybody may enter, since some tests change the user.
 pub(crate) fn scratch() -> tempfile::TempDir {
+    scratch_in(&std::env::temp_dir())
+}
+
+/// A scratch directory in memory where there is room for trees of some GiB: a disk's file system may be slow to make files
+/// where as many were deleted just now.
+pub(crate) fn scratch_for_trees() -> tempfile::TempDir {
+    const ROOM: u64 = 8 << 30;
+    let memory = Path::new("/dev/shm");
+    let is_fit = rustix::fs::statvfs(memory).is_ok_and(|disk| {
+        disk.f_bavail * disk.f_frsize >= ROOM && !disk.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC)
+    });
+    if is_fit { scratch_in(memory) } else { scratch() }
+}
+
+fn scratch_in(directory: &Path) -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
-    let scratch = tempfile::Builder::new().prefix("lapstrake-test-").tempdir().unwrap();
+    let scratch = tempfile::Builder::new().prefix("lapstrake-test-").tempdir_in(directory).unwrap();
     fs_err::set_permissions(scratch.path(), PermissionsExt::from_mode(0o755)).unwrap();
     scratch
 }

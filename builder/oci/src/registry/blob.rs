@@ -161,13 +161,12 @@ impl Remote {
     async fn mount(&self, digest: &Digest, from: &str) -> Result<Mount, RegistryError> {
         let mut url = self.url("blobs/uploads/");
         url.query_pairs_mut().append_pair("mount", digest.as_ref()).append_pair("from", from);
-        let call = Call::new(Method::POST, url).with_body(Payload::Empty);
         let tries =
             RetryPolicy { attempts: self.core.retry.attempts.min(MOUNT_ATTEMPTS), ..self.core.retry.clone() };
-        match self.core.send_by(&tries, &self.registry, &self.access, &call, &[201, 202]).await {
-            Ok(answer) if answer.status() == 201 => Ok(Mount::Done),
+        match self.ask_for_upload(&tries, &url, &[201, 202]).await {
+            Ok(None) => Ok(Mount::Done),
             // Registries answer 202 where they will not mount: an upload is open at Location, so the blob goes there.
-            Ok(answer) => self.opened(&answer).map(Mount::Session),
+            Ok(Some(upload)) => Ok(Mount::Session(upload)),
             // A mount is a shortcut; whatever is said against it is said again, in its own words, about the upload.
             Err(error) if error.class() == Class::Refused || is_about_one_request(&error) => {
                 Ok(Mount::Refused)
@@ -235,9 +234,10 @@ impl Remote {
     }
 
     pub(super) async fn open_upload(&self) -> Result<Url, RegistryError> {
-        let call = Call::new(Method::POST, self.url("blobs/uploads/")).with_body(Payload::Empty);
-        let answer = self.core.send(&self.registry, &self.access, &call, &[202]).await;
-        self.opened(&answer.map_err(|error| self.without_repository(error))?)
+        let url = self.url("blobs/uploads/");
+        let opened = self.ask_for_upload(&self.core.retry, &url, &[202]).await;
+        let opened = opened.map_err(|error| self.without_repository(error))?;
+        opened.ok_or_else(|| malformed(&url, "an upload was asked for, and none was opened"))
     }
 
     /// The upload that an answer opens.

@@ -66,7 +66,8 @@ fn reg_r02_an_upload_that_breaks_off_goes_on_from_what_the_registry_has() {
 
 #[test]
 fn reg_r02_an_upload_that_breaks_off_again_and_again_moves_forward_each_time() {
-    let server = push_broken(Status::Told, Location::Relative, &[5, 5, 5]);
+    // A server that reads by large pieces has more than that before it cuts, but not all.
+    let server = push_broken(Status::Told, Location::Relative, &[4, 4, 4]);
     let starts = starts(&server);
     assert_eq!(starts.len(), 4, "{starts:?}");
     assert!(starts.is_sorted_by(|before, after| before < after), "{starts:?}");

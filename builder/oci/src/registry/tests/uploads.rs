@@ -88,19 +88,61 @@ fn reg_r06_an_upload_that_a_mount_opened_is_cancelled_where_the_blob_is_there() 
 
 #[test]
 fn reg_r06_what_was_mounted_or_sent_ahead_of_a_push_that_never_came_is_cancelled() {
+    // Also where the registry has yet to say that the upload is open.
+    for late in [0, 300] {
+        let server = Server::with(Settings { mount: Mount::Accepted, ..Settings::default() });
+        server.fault(Fault::on("POST", "/blobs/uploads/", Act::Late(Duration::from_millis(late))));
+        let client = client();
+        let mut blob = layer("runtime", 300_000);
+        blob.mount_from = vec![reference(&server, "catalog:1")];
+        let destination = client.destination_for(&reference(&server, "app:1"), [&blob]).unwrap();
+        destination.mount_ahead([&blob]);
+        let begun = Instant::now();
+        while server.open_uploads() == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(5), "nothing was mounted");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        drop(destination);
+        assert_eq!(server.open_uploads(), 0, "{late}");
+        assert_eq!(deletes(&server), [204], "{late}");
+    }
+}
+
+#[test]
+fn reg_r05_a_registry_that_never_says_that_an_upload_is_open_holds_nothing_up() {
     let server = Server::with(Settings { mount: Mount::Accepted, ..Settings::default() });
+    server.fault(Fault::on("POST", "/blobs/uploads/", Act::Late(Duration::from_secs(20))));
     let client = client();
     let mut blob = layer("runtime", 300_000);
     blob.mount_from = vec![reference(&server, "catalog:1")];
     let destination = client.destination_for(&reference(&server, "app:1"), [&blob]).unwrap();
     destination.mount_ahead([&blob]);
-    let begun = Instant::now();
     while server.open_uploads() == 0 {
-        assert!(begun.elapsed() < Duration::from_secs(5), "nothing was mounted");
         std::thread::sleep(Duration::from_millis(5));
     }
+    let begun = Instant::now();
     drop(destination);
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+/// Somebody who stops a push while the registry opens its first upload leaves none open.
+#[test]
+fn reg_r08_a_push_that_is_stopped_while_an_upload_is_opened_cancels_it() {
+    let server = Server::start();
+    server.fault(Fault::on("POST", "/blobs/uploads/", Act::Late(Duration::from_millis(500))));
+    let stop = Arc::new(AtomicUsize::new(0));
+    let pushed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while server.open_uploads() == 0 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            stop.store(15, Ordering::SeqCst);
+        });
+        push_under(&server, [], Options { stop: Some(Arc::clone(&stop)), ..options() })
+    });
+    assert!(matches!(pushed.unwrap_err(), RegistryError::Stopped { signal: 15 }));
     assert_eq!(server.open_uploads(), 0);
+    assert_eq!(deletes(&server), [204]);
 }
 
 #[test]

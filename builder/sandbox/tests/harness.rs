@@ -148,6 +148,7 @@ fn again_as_ordinary_user(arguments: &[String]) -> bool {
     let copy = place.path().join("sandbox-tests");
     fs::copy("/proc/self/exe", &copy).unwrap();
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    chown(&copy, Some(ORDINARY), Some(ORDINARY)).unwrap();
     let status = Command::new(&copy)
         .args(arguments)
         .current_dir("/")

@@ -20,6 +20,7 @@ pub(crate) fn enter_if_asked() {
         ["--beat", file] => beat(Path::new(file)),
         ["--reach", process, name] => reach(process.parse().unwrap(), name),
         ["--crowd"] => crowd(),
+        ["--overwrite"] => println!("{}", overwrite()),
         ["--take", bytes] => take(bytes.parse().unwrap()),
         ["--threads", count] => println!("{}", threads(count.parse().unwrap())),
         ["--open", count] => println!("{}", open(count.parse().unwrap())),
@@ -111,6 +112,61 @@ fn threads(count: u64) -> u64 {
 fn open(count: u64) -> u64 {
     let opened: Vec<_> = (0..count).map_while(|_| std::fs::File::open("/").ok()).collect();
     opened.len() as u64
+}
+
+/// Writes to every program that any process here shows, through every name of it; returns how often it tried.
+fn overwrite() -> usize {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut tried = 0;
+    let mut held = Vec::new();
+    let mut attempt = |path: &Path| {
+        tried += 1;
+        for options in
+            [std::fs::OpenOptions::new().append(true), std::fs::OpenOptions::new().read(true).write(true)]
+        {
+            let opened = options.custom_flags(libc::O_NONBLOCK).open(path);
+            if let Ok(mut file) = opened
+                && file.metadata().is_ok_and(|found| found.is_file())
+            {
+                let _ = file.write_all(b"overwritten");
+            }
+        }
+    };
+    let names = |directory: &Path| -> Vec<_> {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let until = std::time::Instant::now() + Duration::from_millis(500);
+    while std::time::Instant::now() < until {
+        // What ends meanwhile is no longer busy. A step may spoil its own copy of the shell.
+        let passing = std::process::Command::new("/bin/sh").args(["-c", "sleep 0.01"]).spawn();
+        let processes = names(Path::new("/proc")).into_iter().filter(|path| {
+            path.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit))
+        });
+        for process in processes.chain(["/proc/self".into(), "/proc/thread-self".into()]) {
+            let path_only =
+                std::fs::OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(process.join("exe"));
+            held.extend(path_only);
+            attempt(&process.join("exe"));
+            for place in ["fd", "map_files"] {
+                for path in names(&process.join(place)) {
+                    attempt(&path);
+                }
+            }
+            if let Ok(target) = std::fs::read_link(process.join("exe")) {
+                attempt(&target);
+                attempt(&process.join("root").join(target.strip_prefix("/").unwrap_or(&target)));
+            }
+        }
+        if let Ok(mut passing) = passing {
+            passing.wait().unwrap();
+        }
+        for file in &held {
+            attempt(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())));
+        }
+        held.truncate(64);
+    }
+    tried
 }
 
 /// Says what it reaches of a process outside, and of the network.

@@ -8,6 +8,7 @@ use lapstrake_sandbox::{Feature, Isolation, MemoryFile, Mount, SandboxError};
 
 use crate::harness::{BUILD_UID, Bench, PLANTED, Test, run_spec, sh, shell_in};
 use crate::inside::PROGRAM;
+use crate::terminal::TYPED;
 
 /// Those that hold in every mode.
 pub(crate) const EVERYWHERE: &[Test] = &[
@@ -15,6 +16,8 @@ pub(crate) const EVERYWHERE: &[Test] = &[
     ("SBX-01 a forged whiteout cannot be made", forged_whiteout),
     ("SBX-01 no file of the machine is reached by any name", files_of_the_machine),
     ("SBX-01 no process of the machine is reached, and no socket", processes_of_the_machine),
+    ("SBX-05 no program that runs can be overwritten, the caller's own included", overwriting),
+    ("SBX-09 a terminal of the caller's receives nothing", terminal),
     ("SBX-19 many threads use files at the same time, and any of them becomes another program", crowd),
     ("SBX-16 a probe finds what these tests use", probe),
 ];
@@ -24,6 +27,8 @@ pub(crate) const ON_GUEST: &[Test] = &[
     ("SBX-20 the kernel is another one", other_kernel),
     ("SBX-20 no file of the machine is reached by any name", files_of_the_machine),
     ("SBX-20 no process of the machine is reached, and no socket", processes_of_the_machine),
+    ("SBX-20 no program that runs can be overwritten, the caller's own included", overwriting),
+    ("SBX-20 a terminal of the caller's receives nothing", terminal),
     ("SBX-20 the caller's environment is nowhere to be found", planted_secret),
     ("SBX-20 no descriptor of the caller's is open inside", descriptors),
     (
@@ -132,6 +137,62 @@ fn files_of_the_machine(bench: &Bench) {
     ));
     assert_eq!(said.stdout(), "done");
     assert_eq!(state(), before);
+}
+
+/// The program that made the sandbox, which belongs to an ordinary user who started it, and the shell that the step runs.
+fn overwriting(bench: &Bench) {
+    use std::os::unix::fs::MetadataExt;
+    let programs = [fs::read_link("/proc/self/exe").unwrap(), bench.rootfs.join("bin/sh")];
+    if bench.uid() != 0 {
+        assert_eq!(fs::metadata(&programs[0]).unwrap().uid(), bench.uid());
+    }
+    let state = || {
+        programs.each_ref().map(|program| {
+            let found = fs::metadata(program).unwrap();
+            let mut bytes = Vec::new();
+            fs::File::open(program).unwrap().read_to_end(&mut bytes).unwrap();
+            (found.mode(), found.ino(), found.mtime_nsec(), bytes)
+        })
+    };
+    let before = state();
+    let mut spec = bench.spec();
+    spec.mounts = vec![Bench::this_program()];
+    let said = shell_in(&spec, &format!("{PROGRAM} --overwrite")).stdout();
+    assert!(state() == before, "a program has changed: {said}");
+    let tried: usize = said.parse().unwrap();
+    assert!(tried > 100, "{said}");
+    println!(
+        "figure SBX-05: {tried} attempts in mode {} by uid {} to write to a program, none changed",
+        bench.isolation.name(),
+        bench.uid()
+    );
+}
+
+fn terminal(bench: &Bench) {
+    if std::process::Command::new("script").arg("--version").output().is_err() {
+        println!("skipped: there is no `script` to make a terminal with");
+        return;
+    }
+    let caller = fs::read_link("/proc/self/exe").unwrap();
+    let directory = bench.directory("terminal");
+    let [caller, rootfs, directory] = [&caller, &bench.rootfs, &directory].map(|path| path.to_str().unwrap());
+    let line = format!("{caller} --on-terminal {} {rootfs} {directory}", bench.isolation.name());
+    // It gives the command a new terminal and copies what that shows.
+    let shown = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&shown.stdout).replace('\r', "");
+    assert!(shown.status.success(), "{text}");
+    // The end of the empty input is shown as well.
+    let text = text.trim_start_matches(['^', 'D', '\u{8}']);
+    let (tried, rest) = text.split_once(" attempts\n").unwrap_or_else(|| panic!("{text:?}"));
+    // A kernel that still types for anybody who may has typed for the caller, in the end.
+    let typed = String::from_utf8_lossy(TYPED);
+    assert!(rest == "nothing to read\n" || rest == format!("nothing to read\n{typed}"), "{text}");
+    assert!(tried.parse::<usize>().unwrap() > 8, "{text}");
+    println!("figure SBX-09: {tried} attempts in mode {} by uid {}", bench.isolation.name(), bench.uid());
 }
 
 fn processes_of_the_machine(bench: &Bench) {

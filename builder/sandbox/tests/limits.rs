@@ -85,6 +85,7 @@ fn daemon(bench: &Bench) {
     let (spec, beat) = beating(bench);
     shell_in(&spec, &format!("{DAEMON} while ! [ -s /app/beat ]; do sleep 0.02; done"));
     assert_still(&beat);
+    println!("figure SBX-13: 0 of 1 daemons outlived a step in mode {}", bench.isolation.name());
 }
 
 fn cancel(bench: &Bench) {
@@ -316,5 +317,6 @@ fn log(bench: &Bench) {
     assert_eq!(notices, 1);
     let bytes: usize = said.stdout().len();
     assert!((90_000..=100_000).contains(&bytes), "{bytes}");
+    println!("figure SBX-06: {bytes} bytes and {notices} notice where 100,000 were allowed");
     assert!(bench.upper().join("done").exists());
 }

@@ -16,6 +16,7 @@ mod limits;
 mod network;
 mod rootfs;
 mod steps;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     inside::enter_if_asked();
     limits::become_victim_if_asked();
     limits::become_caller_if_asked();
+    terminal::enter_if_asked();
     let everywhere = [steps::TESTS, isolation::EVERYWHERE, limits::TESTS, network::TESTS].concat();
     let without_namespaces = everywhere.clone();
     let all = [everywhere.as_slice(), isolation::TESTS].concat();

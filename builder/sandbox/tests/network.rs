@@ -60,14 +60,20 @@ fn proxy(listed: &[u16]) -> Network {
 fn nothing(bench: &Bench) {
     let port = echo_server();
     let begun = Instant::now();
-    for address in
-        [format!("127.0.0.1/{port}"), "169.254.169.254/80".into(), "1.1.1.1/443".into(), "::1/22".into()]
-    {
-        let line = ask(&address, "GET / HTTP/1.1\\r\\n\\r\\n");
+    let addresses: [String; 4] =
+        [format!("127.0.0.1/{port}"), "169.254.169.254/80".into(), "1.1.1.1/443".into(), "::1/22".into()];
+    for address in &addresses {
+        let line = ask(address, "GET / HTTP/1.1\\r\\n\\r\\n");
         let said = shell_in(&bench.spec(), &format!("{line} || echo unreachable"));
         assert_eq!(said.stdout(), "unreachable", "{said:?}");
     }
     assert!(begun.elapsed() < Duration::from_secs(4));
+    println!(
+        "figure SBX-07: 0 of {} addresses reached in mode {} by uid {}",
+        addresses.len(),
+        bench.isolation.name(),
+        bench.uid()
+    );
 }
 
 fn listed(bench: &Bench) {

@@ -85,6 +85,11 @@ fn changes(bench: &Bench) {
     let mut names: Vec<_> = fs::read_dir(&upper).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["etc", "new", "opt"]);
+    println!(
+        "figure SBX-12: {} changes beside the base and 0 in it, in mode {}",
+        names.len(),
+        bench.isolation.name()
+    );
 }
 
 fn mounts(bench: &Bench) {

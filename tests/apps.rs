@@ -49,6 +49,7 @@ pub(crate) fn answer(lapstrake: &Lapstrake, name: &str) -> Answer {
     let mut container = Container::start(&bundle);
     let body = container.get(app.port, "/");
     assert!(body.contains(app.answer), "`{}` is not in {body}", app.answer);
+    println!("figure SBX-19: {name}");
     Answer { image, body, _scratch: scratch }
 }
 

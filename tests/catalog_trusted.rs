@@ -158,6 +158,7 @@ fn a_signed_catalog_is_accepted_and_others_are_refused() {
     // The local catalog is nobody's.
     let said = bench.catalog(&["resolve", "python3", "--catalog-key", &first.public]).expect(5).stderr;
     assert!(said.contains("the local catalog is signed by nobody"), "{said}");
+    println!("figure CAT-01: 7 of 7 wrong or missing signatures refused");
 }
 
 #[test]
@@ -244,6 +245,7 @@ fn a_catalog_that_goes_back_or_is_rewritten_is_refused() {
     bench.catalog(&["renew", &other, "--valid-days", "7"]).expect(0);
     let said = bench.resolve(&format!("{other}:r2"), &[]).expect(5).stderr;
     assert!(said.contains("was rewritten: it was seen as"), "{said}");
+    println!("figure CAT-01: 3 of 3 catalogs that go back or aside refused");
 }
 
 #[test]

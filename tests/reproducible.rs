@@ -47,6 +47,7 @@ fn same_digest_twice(name: &str) {
     tighten(&second);
     let other = base.with("TZ", "America/Lima").with("LC_ALL", "C").with_umask(0o077);
     assert_eq!(digest(&other, &app, &second), expected, "{name}");
+    println!("figure OUT-06: {name}");
 }
 
 // row 39, row 40

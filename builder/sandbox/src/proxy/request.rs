@@ -321,6 +321,7 @@ mod tests {
             format!("{get}X: a\rb\n\n"),
             format!("{get}{}\n", "A: b\n".repeat(201)),
         ];
+        println!("figure NET-03: {} requests refused", refused.len());
         for head in refused {
             assert!(parsed(&head).is_err(), "{head}");
         }

@@ -128,11 +128,13 @@ fn a_runtime_is_read_in_lower_case() {
 // quirk 15, choice refused
 #[test]
 fn cfg_03_a_runtime_version_follows_its_grammar() {
-    for (version, hint) in [
+    let wrong = [
         ("latest", "remove the key: without it the newest version is taken"),
         ("18.x", "write `18`"),
         ("v22.14.0", "write `22.14.0`"),
-    ] {
+    ];
+    println!("figure CFG-03: {} versions refused by line and column", wrong.len());
+    for (version, hint) in wrong {
         let message = format!(
             "9:20: error: `{version}` is not a version: expected `major[.minor[.patch[-build]]]` -> {hint}"
         );
@@ -147,7 +149,9 @@ fn cfg_03_a_port_is_a_number_quoted_or_not() {
     for port in ["1", "8080", "'65535'", "\"3000\""] {
         good(&with_run(&format!("  network:\n    port: {port}\n")));
     }
-    for port in ["0", "65536", "-1", "+80", "080", "80.0", "http", "8e1", "0x50"] {
+    let wrong = ["0", "65536", "-1", "+80", "080", "80.0", "http", "8e1", "0x50"];
+    println!("figure CFG-03: {} ports refused by line and column", wrong.len());
+    for port in wrong {
         let message = format!(
             "10:11: error: port `{port}` is not a number from 1 to 65535 -> without `port` it is 8080"
         );

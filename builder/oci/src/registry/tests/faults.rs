@@ -32,7 +32,8 @@ fn what_is_transient_is_repeated_wherever_it_happens() {
 
 #[test]
 fn reg_r08_what_is_permanent_is_refused_at_once_in_the_registrys_words() {
-    for status in [400, 401, 403, 404, 405, 413, 415] {
+    let permanent = [400, 401, 403, 404, 405, 413, 415];
+    for status in permanent {
         let (server, result) = push_under(Fault::status("PUT", "/manifests/", status).always());
         let error = result.unwrap_err();
         assert_eq!(error.class(), Class::Refused, "{status}");
@@ -45,6 +46,10 @@ fn reg_r08_what_is_permanent_is_refused_at_once_in_the_registrys_words() {
         // A 401 is worth one more try with new authentication.
         assert_eq!(puts, if status == 401 { 2 } else { 1 }, "{status}");
     }
+    println!(
+        "figure REG-R08: {} statuses refused in the registry's words, none tried again",
+        permanent.len()
+    );
 }
 
 #[test]
@@ -151,6 +156,7 @@ fn reg_r04_a_401_in_the_middle_renews_the_token_once_and_sends_the_body_again() 
         let tag = format!("app:{}", server.tags("app").len());
         push_to(&logged_in(&server), &image, &reference(&server, &tag)).unwrap();
         assert_eq!(requests(&server, "GET", "/token").len(), tokens);
+        println!("figure REG-R04: {} token renewed in the middle of a push", tokens - 1);
         assert_eq!(requests(&server, "POST", "/blobs/uploads/").len(), 2);
     }
 }
@@ -163,6 +169,7 @@ fn reg_r03_retry_after_is_obeyed_for_all_requests_to_the_registry() {
     push_to(&client(), &image(vec![layer("a", 10)]), &reference(&server, "app:1")).unwrap();
     let took = started.elapsed();
     assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(3), "{took:?}");
+    println!("figure REG-R03: waited {:.2} s where 1 s was asked for", took.as_secs_f64());
 }
 
 #[test]
@@ -197,7 +204,12 @@ fn reg_r05_silence_is_given_up_and_tried_again() {
     let started = Instant::now();
     let image = image(vec![layer("a", 1_500_000)]);
     push_to(&client, &image, &reference(&server, "app:1")).unwrap();
-    assert!(started.elapsed() < Duration::from_secs(10));
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(10));
+    println!(
+        "figure REG-R05: pushed in {:.1} s past 20 s of silence, of which 0.5 s are borne",
+        took.as_secs_f64()
+    );
     assert_stored(&server, "app", "1", &image);
 }
 

@@ -150,7 +150,9 @@ fn reg_s12_a_nest_of_indexes_that_is_too_deep_is_refused() {
     let server = Server::start();
     let mut below = two_platforms().images.swap_remove(0).manifest;
     server.add_manifest("app", "x", below.media_type().as_ref(), below.bytes());
-    for _ in 0..12 {
+    let depth = 12;
+    println!("figure REG-S12: {depth} indexes one in another are refused");
+    for _ in 0..depth {
         let index = json!({
             "schemaVersion": 2, "mediaType": MediaType::ImageIndex, "manifests": [below.descriptor()],
         });
@@ -162,4 +164,73 @@ fn reg_s12_a_nest_of_indexes_that_is_too_deep_is_refused() {
     let error = client.shipment(&target, client.manifest(&target).unwrap()).unwrap_err();
     assert_eq!(error.class(), Class::Malformed);
     assert!(error.to_string().contains("nested deeper than 8 levels"), "{error}");
+}
+
+/// Whatever a registry calls a blob, an image that names it so is none, and nothing is asked for or written under such a
+/// name.
+#[test]
+fn reg_s09_a_digest_that_is_none_is_refused_wherever_it_stands() {
+    let hex = "a".repeat(64);
+    let digests = [
+        "sha256:../../x".to_owned(),
+        format!("sha256:../../{}", &hex[6..]),
+        format!("sha256:{}", hex.to_uppercase()),
+        format!("sha256:{}", &hex[1..]),
+        format!("sha256:{hex}a"),
+        format!("sha256:{}/", &hex[1..]),
+        format!("sha256:{}\0", &hex[1..]),
+        format!("SHA256:{hex}"),
+        format!("sha256{hex}"),
+        format!("md5:{}", &hex[32..]),
+        format!("sha512:{hex}{hex}"),
+        format!(":{hex}"),
+        "..".to_owned(),
+        String::new(),
+    ];
+    for digest in &digests {
+        for place in ["/config/digest", "/layers/0/digest"] {
+            let (server, target, index) = served_index();
+            let sound = server.manifest("app", index.images[0].manifest.digest().as_ref()).unwrap();
+            let mut manifest: serde_json::Value = serde_json::from_slice(&sound).unwrap();
+            *manifest.pointer_mut(place).unwrap() = digest.as_str().into();
+            server.add_manifest(
+                "app",
+                "1",
+                MediaType::ImageManifest.as_ref(),
+                manifest.to_string().as_bytes(),
+            );
+            server.clear_log();
+            let dir = tempfile::tempdir().unwrap();
+            let layout = Layout::create(dir.path().join("a/layout")).unwrap();
+            let before = below(dir.path());
+            let client = client();
+            let pulled = client
+                .manifest(&target)
+                .map(|top| client.pull(&target, top, &layout, Some("1"), &mut |_| {}));
+            assert!(!matches!(pulled, Ok(Ok(_))), "{place}: {digest}");
+            assert!(matches!(layout.resolve("1"), Err(LayoutError::UnknownTag { .. })));
+            // Sound blobs that the image names beside it may have come.
+            let named = |text: &str| digest.len() > 2 && text.contains(digest.trim_start_matches("sha256:"));
+            let asked = server.log().into_iter().filter(|request| named(&request.path)).count();
+            let strange = below(dir.path())
+                .into_iter()
+                .filter(|path| named(path) || !is_of_layout(path, &before))
+                .count();
+            assert_eq!((asked, strange), (0, 0), "{place}: {digest}");
+        }
+    }
+    println!("figure REG-S09: {0} of {0} digests refused as that of a layer and of a config", digests.len());
+}
+
+/// All paths below a directory.
+fn below(directory: &std::path::Path) -> std::collections::BTreeSet<String> {
+    let entries = walkdir::WalkDir::new(directory).into_iter();
+    entries.map(|entry| entry.unwrap().into_path().display().to_string()).collect()
+}
+
+/// Whether a path was there, or is that of a blob.
+fn is_of_layout(path: &str, before: &std::collections::BTreeSet<String>) -> bool {
+    let blob = path.rsplit_once("/blobs/sha256/").map(|(_, name)| name);
+    before.contains(path)
+        || blob.is_some_and(|name| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

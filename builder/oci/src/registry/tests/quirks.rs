@@ -193,6 +193,7 @@ fn reg_r06_a_mount_that_is_refused_in_any_way_becomes_an_upload_and_one_that_is_
         (Mount::Refused(404), (0, 2)),
         (Mount::Refused(405), (0, 2)),
     ];
+    println!("figure REG-R06: {} answers to a mount", kinds.len());
     for (mount, expected) in kinds {
         let server = Server::with(Settings { mount, ..Settings::default() });
         server.add_blob("catalog", &bytes("runtime", 200_000));

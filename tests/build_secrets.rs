@@ -156,6 +156,11 @@ fn a_secret_is_used_as_a_file_and_as_a_variable_and_shows_nowhere() {
         let written = &image.files()["app/digest.txt"].bytes;
         assert_eq!(format!("sha256:{}", String::from_utf8_lossy(written).trim()), digest);
     }
+    println!(
+        "figure PRV-05: 0 of {} notations of a secret in the layers, the config, the log, the report, the registry and the \
+         caches",
+        bench.notations().len()
+    );
 }
 
 #[test]
@@ -302,6 +307,7 @@ fn a_build_that_is_killed_leaves_no_secret_and_no_process_shows_one() {
     assert!(lines.any(|line| line.unwrap().contains("] the command runs")));
     wait_for("the command is not there to be looked at", || running(&sleep));
     assert_eq!(bench.shown_by_processes(), Vec::<String>::new());
+    println!("figure PRV-05: 0 processes with a secret in their arguments or environment");
     build.kill().unwrap();
     build.wait().unwrap();
     wait_for("the command outlived the build", || !running(&sleep));

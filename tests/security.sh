@@ -4,7 +4,8 @@
 #   tests/security.sh [--long] [IDENTIFIER...]
 #
 # --long takes the long form of those that have one: all sample apps in every isolation mode, 1,000 builds in a row, a kill
-# at 300 and more calls, 200 faulty pushes. It takes hours; the short form is part of the ordinary tests.
+# at 300 and more calls, 200 faulty pushes, 20 to 100 times as many generated archives, app files and answers. It takes
+# hours; the short form is part of the ordinary tests.
 # The dependencies are held against a snapshot of the RustSec advisory database where one is present: in the directory
 # that LAPSTRAKE_ADVISORIES names, or where cargo keeps it.
 set -euo pipefail

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lapstrake::app_file::{FILE_NAME, Severity, parse};
 
-use generators::{Choices, app_file, seeded};
+use generators::{Choices, app_file, seeded, times};
 
 #[path = "../fuzz/src/generators.rs"]
 #[expect(dead_code, unreachable_pub, reason = "fuzz targets and other tests use the rest")]
@@ -13,7 +13,7 @@ mod generators;
 #[test]
 fn cfg_01_generated_app_files_are_read_as_they_were_made_or_refused() {
     let (mut sound, mut refused, mut slowest) = (0, 0, Duration::ZERO);
-    for seed in 0..5000 {
+    for seed in 0..5000 * times(50) {
         let (text, command) = app_file(&mut Choices::new(&seeded(seed, 96)));
         let begun = Instant::now();
         let (read, diagnostics) = parse(FILE_NAME, &text);

@@ -138,7 +138,7 @@ fn src_01_every_archive_gets_the_verdict_of_the_list() {
         }
         *counts.entry(verdict.to_owned()).or_insert(0) += 1;
     }
-    println!("{counts:?}: {} wrong, the slowest took {slowest:?}", wrong.len());
+    println!("figure SRC-01: {} of {counts:?} with another verdict than that of the list", wrong.len());
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(counts.values().sum::<i32>() > 50, "{counts:?}");
     assert!(slowest < Duration::from_secs(10), "{slowest:?}");

@@ -47,6 +47,11 @@ pub fn seeded(seed: u64, length: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(length).collect()
 }
 
+/// How many times as many seeds as usual a test tries: one, or `long` where `LAPSTRAKE_SECURITY_LONG` is set.
+pub fn times(long: u64) -> u64 {
+    if std::env::var_os("LAPSTRAKE_SECURITY_LONG").is_some() { long } else { 1 }
+}
+
 /// An archive, what it holds, and whether anything in it was made wrong on purpose.
 pub struct Archive {
     /// The archive.

@@ -5,10 +5,14 @@ mod unserved;
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha512};
 
 use self::index::{Index, Serves, hash};
-use crate::harness::{Lapstrake, Outcome, workspace};
+use crate::harness::package_index::npm_package;
+use crate::harness::{Image, Lapstrake, Outcome, workspace};
 
 /// An app with one build command, and what builds it.
 struct App {
@@ -70,6 +74,48 @@ impl App {
         let wheels = fetched.filter(|one| one["url"].as_str().unwrap().contains("/files/"));
         wheels.map(|one| one["digest"].as_str().unwrap().to_owned()).collect()
     }
+}
+
+#[test]
+fn sbx_19_install_scripts_run_as_the_build_user() {
+    let index = Index::start(Serves::Well);
+    let package = r#"{"name": "app", "version": "1.0.0", "dependencies": {"@team/greeting": "1.0.0"}}"#;
+    let lock = json!({
+        "name": "app",
+        "version": "1.0.0",
+        "lockfileVersion": 3,
+        "packages": {
+            "": {"name": "app", "version": "1.0.0", "dependencies": {"@team/greeting": "1.0.0"}},
+            "node_modules/@team/greeting": {
+                "version": "1.0.0",
+                "resolved": format!("{}@team/greeting/-/greeting-1.0.0.tgz", index.npm()),
+                "integrity": format!("sha512-{}", STANDARD.encode(Sha512::digest(npm_package()))),
+                "hasInstallScript": true,
+            },
+        },
+    });
+    let lock = lock.to_string();
+    let files = [("package.json", package), ("package-lock.json", lock.as_str())];
+    let app = App::new("nodejs22", "npm ci", &files, &index);
+    app.build(&[]).expect(0);
+    let files = Image::open(&app.scratch.path().join("layout"), None).files();
+    let said = &files["app/node_modules/@team/greeting/installed.txt"].bytes;
+    assert_eq!(String::from_utf8_lossy(said), "hello from npm by 1000\n");
+    println!("figure SBX-19: an install script of npm");
+}
+
+#[test]
+fn sbx_19_a_package_from_a_git_repository_is_denied_where_its_host_is() {
+    let index = Index::start(Serves::Well);
+    // A public host that is not listed, and a private one.
+    for (host, mode) in [("git.example", "registries"), ("169.254.169.254", "proxy")] {
+        let command = format!("pip3 install --no-cache-dir 'x @ git+https://{host}/x.git'");
+        let outcome = App::new("python3", &command, &[], &index).build(&["--network", mode]).expect(1);
+        for text in ["CONNECT tunnel failed, response 403", &format!("network: `{host}:443` was refused")] {
+            assert!(outcome.stderr.contains(text), "{text}: {}", outcome.stderr);
+        }
+    }
+    println!("figure SBX-19: git+https denied");
 }
 
 #[test]

@@ -101,13 +101,22 @@ fn content(path: &str, port: u16) -> Option<(&'static str, Vec<u8>)> {
     }
 }
 
+/// The package for npm. Its install script writes who ran it, to `installed.txt`.
 pub(crate) fn npm_package() -> Vec<u8> {
     let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut archive = tar::Builder::new(encoder);
-    let manifest = r#"{"name": "@team/greeting", "version": "1.0.0", "main": "index.js"}"#;
-    for (path, text) in
-        [("package/package.json", manifest), ("package/index.js", "module.exports = 'hello from npm';\n")]
-    {
+    let script = "node -p 'require(`./index.js`) + ` by ` + process.getuid()' >installed.txt";
+    let manifest = json!({
+        "name": "@team/greeting",
+        "version": "1.0.0",
+        "main": "index.js",
+        "scripts": { "postinstall": script },
+    });
+    let manifest = manifest.to_string();
+    for (path, text) in [
+        ("package/package.json", manifest.as_str()),
+        ("package/index.js", "module.exports = 'hello from npm';\n"),
+    ] {
         let mut header = tar::Header::new_ustar();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);

@@ -119,7 +119,7 @@ fn by_readers(
     }
     if is_new {
         Verdict::ask(verdict, "umoci unpack", image, || {
-            unpacks(gathered, image, &layers.files(image), scratch)
+            unpacks(gathered, image, || layers.files(image), scratch)
         });
     }
     if tools::is_there("oci-image-tool") {
@@ -201,18 +201,18 @@ pub(crate) fn by_skopeo(gathered: &Gathered, image: &Image, scratch: &Path) -> R
 
 /// What umoci unpacks is what the layers hold: every path, and no other.
 pub(crate) fn by_umoci(gathered: &Gathered, image: &Image, scratch: &Path) -> Result<(), String> {
-    unpacks(gathered, image, &Layers::default().files(image), scratch)
+    unpacks(gathered, image, || Layers::default().files(image), scratch)
 }
 
 fn unpacks(
     gathered: &Gathered,
     image: &Image,
-    files: &BTreeMap<String, Entry>,
+    files: impl FnOnce() -> BTreeMap<String, Entry>,
     scratch: &Path,
 ) -> Result<(), String> {
     let bundle = scratch.join("bundle");
     let unpacked = container::try_unpack(&gathered.name(image), &bundle);
-    let compared = unpacked.and_then(|()| same_files(files, &bundle.join("rootfs")));
+    let compared = unpacked.and_then(|()| same_files(&files(), &bundle.join("rootfs")));
     // What was only half unpacked lies there as well.
     if bundle.exists() {
         fs_err::remove_dir_all(bundle).unwrap();

@@ -114,8 +114,8 @@ fn sbx_19_a_package_from_a_git_repository_is_denied_where_its_host_is() {
         for text in ["CONNECT tunnel failed, response 403", &format!("network: `{host}:443` was refused")] {
             assert!(outcome.stderr.contains(text), "{text}: {}", outcome.stderr);
         }
+        println!("figure SBX-19: git+https to {host} denied in mode {mode}");
     }
-    println!("figure SBX-19: git+https denied");
 }
 
 #[test]

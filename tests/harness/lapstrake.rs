@@ -172,7 +172,7 @@ impl Lapstrake {
 
     /// Runs it to its end.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
-        let words: Vec<OsString> = arguments.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        let words = owned(arguments);
         let outcome = Outcome::of(self.command(&words));
         self.gather(&words, &outcome);
         outcome
@@ -180,7 +180,7 @@ impl Lapstrake {
 
     /// Runs it to its end, which has to come in time.
     pub(crate) fn run_bounded<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
-        let words: Vec<OsString> = arguments.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        let words = owned(arguments);
         let outcome = run_bounded(self.command(&words));
         self.gather(&words, &outcome);
         outcome
@@ -192,7 +192,7 @@ impl Lapstrake {
         arguments: impl IntoIterator<Item = S>,
         input: &Path,
     ) -> Outcome {
-        let words: Vec<OsString> = arguments.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        let words = owned(arguments);
         let mut command = self.command(&words);
         command.stdin(fs_err::File::open(input).unwrap().into_parts().0);
         let outcome = Outcome::of(command);
@@ -211,6 +211,10 @@ impl Lapstrake {
     pub(crate) fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Child {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
+}
+
+fn owned<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Vec<OsString> {
+    arguments.into_iter().map(|word| word.as_ref().to_owned()).collect()
 }
 
 /// Copies what was made for good from a data directory that others may be working in. What names something else goes
